@@ -1,0 +1,7 @@
+"""MIDI files to piano-rolls and back; knows nothing of the network."""
+
+from midi.checks import MidiError
+from midi.rolls import MidiRoll
+from midi.utils import midiread, midiwrite, readFolder
+
+__all__ = ["MidiError", "MidiRoll", "midiread", "midiwrite", "readFolder"]

@@ -1,0 +1,142 @@
+"""Times -> rows of a piano-roll, and back. T steps, N = r[1] - r[0] notes."""
+
+from functools import cached_property
+
+import numpy as np
+
+from midi import events
+
+NOTE_DTYPE = np.dtype([("pitch", np.uint8), ("onset_s", "f8"), ("offset_s", "f8")])
+
+
+class MidiRoll:
+    """What `midiread` returns: a file as a piano-roll.
+
+    Attributes
+    ----------
+    piano_roll : uint8 ndarray of shape (T, N)
+        1 where a note sounds: row t at time t * dt, column n for pitch r[0] + n.
+    notes : structured ndarray of shape (notes,)
+        Fields `pitch` (uint8), `onset_s` and `offset_s` (float64, seconds), in order
+        of onset, then pitch: every note of the file that is not left out.
+    r : (int, int)
+        Lowest pitch, and one above the highest.
+    dt : float
+        Seconds from one row to the next.
+    name : str
+        The file's name.
+    left_out : dict of str to int
+        How many notes are missing, and why. Not in `notes`: ``"below r"``,
+        ``"above r"``, ``"percussion"``, ``"never ended"``. In `notes` but in no row of
+        the roll: ``"between steps"`` (it begins and ends between two rows) and
+        ``"after steps"`` (it begins after the last of the `steps` asked for).
+    """
+
+    def __init__(self, piano_roll, notes, r, dt, name, left_out, tracks, paired):
+        self.piano_roll = piano_roll
+        self.notes = notes
+        self.r = r
+        self.dt = dt
+        self.name = name
+        self._left_out = left_out
+        self._tracks = tracks
+        self._paired = paired
+
+    @cached_property
+    def left_out(self):
+        # The fast parser drops unended notes without a word: they are counted by a
+        # walk over the bytes, on first use, to keep reading a folder fast.
+        begun = events.count_note_ons(self._tracks)
+        return {**self._left_out, "never ended": max(begun - self._paired, 0)}
+
+    def __repr__(self):
+        steps, width = self.piano_roll.shape
+        left_out = ", ".join(f"{n} {why}" for why, n in self.left_out.items() if n)
+        return (
+            f"<MidiRoll {self.name}: {steps} steps of {self.dt:g} s, "
+            f"{width} notes ({self.r[0]} to {self.r[1] - 1}); {len(self.notes)} played, "
+            f"left out: {left_out or 'none'}>"
+        )
+
+
+def first_step_from(times_s, dt):
+    """Return ceil(times_s / dt): the first row at or after each time.
+
+    Parameters
+    ----------
+    times_s : float64 ndarray
+        Seconds.
+    dt : float
+        Seconds.
+
+    Returns
+    -------
+    float64 ndarray
+        Whole numbers, or inf where dt is too small for them.
+    """
+    with np.errstate(over="ignore"):
+        steps = times_s / dt
+    # The time, the decimal dt as a float, and the quotient are each rounded by at most
+    # 1.1e-16 of themselves. A note on the grid is thus within 4e-16 of a whole number,
+    # and must not go up to the next; 1e-12 also forgives a dt that was itself computed.
+    # A note truly off the grid by so little would be less than 0.1 µs off in 24 hours.
+    nearest = np.rint(steps)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        on_grid = np.abs(steps - nearest) <= 1e-12 * steps
+    return np.where(on_grid, nearest, np.ceil(steps))
+
+
+def fill_roll(column, first, end, shape):
+    """Draw notes into a piano-roll.
+
+    Parameters
+    ----------
+    column, first, end : int64 ndarrays of shape (notes,)
+        Each note sounds in rows first <= t < end of its column; may overlap.
+    shape : (int, int)
+        (T, N); what lies beyond T is cut.
+
+    Returns
+    -------
+    uint8 ndarray of shape (T, N)
+    """
+    steps, width = shape
+    end = np.minimum(end, steps)
+    sounding = first < end
+    column, first, end = column[sounding], first[sounding], end[sounding]
+    order = np.lexsort((first, column))
+    # One time line holds all the columns, one after another, with a gap between them.
+    line = column[order] * (steps + 1)
+    first, end = line + first[order], line + end[order]
+    # Overlapping notes become one, so that the work is bounded by the roll's size.
+    reach = np.maximum.accumulate(end)
+    opens = np.ones(len(first), bool)
+    opens[1:] = first[1:] > reach[:-1]
+    closes = np.append(opens[1:], True)[: len(first)]
+
+    # +1 where sound begins, -1 where it ends: the running sum is the roll.
+    change = np.zeros((steps + 1, width), np.int8)
+    for at, sign in ((first[opens], 1), (reach[closes], -1)):
+        change[at % (steps + 1), at // (steps + 1)] = sign
+    np.cumsum(change, axis=0, out=change, dtype=np.int8)
+    return change[:steps].view(np.uint8)
+
+
+def find_notes(roll):
+    """Find the runs of ones in each column.
+
+    Parameters
+    ----------
+    roll : int8 ndarray of shape (T, N), zeros and ones
+
+    Returns
+    -------
+    int64 ndarray of shape (changes, 3)
+        Rows (step, 1 where a note begins or 0 where it ends, column), in that order;
+        step T ends what sounds in the last row.
+    """
+    change = np.diff(roll, axis=0, prepend=np.int8(0), append=np.int8(0))
+    step, column = np.nonzero(change)
+    begins = change[step, column] > 0
+    order = np.lexsort((column, begins, step))
+    return np.stack([step, begins, column], axis=1)[order]

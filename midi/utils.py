@@ -1,0 +1,285 @@
+"""midiread, midiwrite and readFolder: what a user calls."""
+
+import io
+import os
+import secrets
+import warnings
+from fractions import Fraction
+from math import floor
+from pathlib import Path
+
+import numpy as np
+
+from midi import checks, events, parsing, rolls
+from midi.checks import MidiError
+
+MAX_TEMPO = 2**24 - 1  # µs per beat: three bytes
+
+
+def midiread(filename, r=(21, 109), dt=0.2, *, steps=None, drums=False, pedal=False):
+    """Read a MIDI file as a piano-roll.
+
+    Row t shows what sounds at time t * dt: a note sounds in rows
+    ceil(onset / dt) <= t < ceil(offset / dt).
+
+    Parameters
+    ----------
+    filename : path or binary file object
+    r : (int, int)
+        Pitches low <= pitch < high, 0 <= low < high <= 128; others are left out.
+    dt : float
+        Seconds from one row to the next.
+    steps : int, optional
+        Number of rows; by default ceil(offset / dt) of the last note to end, of those
+        not left out. Silence follows, or notes are cut, as it takes.
+    drums : bool
+        Take the notes of channel 10, percussion, as if they had pitches.
+    pedal : bool
+        Hold a note that ends under its channel's sustain pedal (CC 64 of 64 or more)
+        until the pedal is released, or the file ends.
+
+    Returns
+    -------
+    MidiRoll
+        With `piano_roll`, uint8 of shape (steps, high - low), `notes` and `left_out`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not allowed.
+    MidiError
+        If the file is not MIDI, empty, cut off or broken, has no note to show, or
+        makes a roll of more than 24 hours or 10**8 cells.
+    FileNotFoundError
+        If there is no such file.
+
+    Notes
+    -----
+    All tracks, also those of format 2, begin together and follow one tempo map. A
+    note-off ends the oldest sounding note of its pitch in its track and channel; notes
+    never ended are left out. Not supported: RIFF files that wrap a MIDI file.
+    """
+    r, dt = checks.checked_range(r), checks.checked_dt(dt)
+    steps = checks.checked_steps(steps, r, dt)
+    data, name = _read_bytes(filename)
+    chunks = parsing.read_chunks(data, name)
+    parsing.seconds_per_tick(chunks.division, name)
+    found = parsing.read_notes(chunks, name, pedal)
+
+    # D11: a pitch outside r is left out and counted.
+    percussion = found.percussion & (not drums)
+    below, above = found.pitch < r[0], found.pitch >= r[1]
+    left_out = {
+        "below r": int(np.count_nonzero(below & ~percussion)),
+        "above r": int(np.count_nonzero(above & ~percussion)),
+        "percussion": int(np.count_nonzero(percussion)),
+    }
+    keep = ~(percussion | below | above)
+    if not keep.any():
+        begun = events.count_note_ons(chunks.tracks)
+        left_out["never ended"] = max(begun - len(keep), 0)
+        raise MidiError(f"{name}: no notes for r = {r}; left out: {left_out}")
+
+    ticks = np.stack([found.onset_tick[keep], found.offset_tick[keep]])
+    onset_s, offset_s = parsing.ticks_to_seconds(
+        ticks, found.tempos, chunks.division, name
+    )
+    notes = np.empty(onset_s.shape, rolls.NOTE_DTYPE)
+    notes["pitch"], notes["onset_s"], notes["offset_s"] = (
+        found.pitch[keep], onset_s, offset_s
+    )  # fmt: skip
+    notes = notes[np.lexsort((notes["pitch"], notes["onset_s"]))]
+    roll = _draw(notes, r, dt, steps, name, left_out)
+    return rolls.MidiRoll(
+        roll, notes, r, dt, name, left_out, chunks.tracks, len(found.pitch)
+    )
+
+
+def _draw(notes, r, dt, steps, name, left_out):
+    """Return the roll of `notes`; count in `left_out` those that reach no row."""
+    first = rolls.first_step_from(notes["onset_s"], dt)
+    end = rolls.first_step_from(notes["offset_s"], dt)
+    if steps is None:
+        checks.check_size(end.max(), notes["offset_s"].max(), r, name)
+        steps = int(end.max())
+    if steps == 0:
+        raise MidiError(f"{name}: no notes: all are of no length, at time 0")
+    left_out["between steps"] = int(np.count_nonzero((first == end) & (first < steps)))
+    left_out["after steps"] = int(np.count_nonzero(first >= steps))
+    first, end = (np.minimum(x, steps).astype(np.int64) for x in (first, end))
+    column = notes["pitch"].astype(np.int64) - r[0]
+    return rolls.fill_roll(column, first, end, (steps, r[1] - r[0]))
+
+
+def _read_bytes(filename):
+    """Return the bytes of a path or binary file object, and its name."""
+    if hasattr(filename, "read"):
+        data = filename.read(checks.MAX_FILE_BYTES + 1)
+        name = str(getattr(filename, "name", repr(filename)))
+        if not isinstance(data, bytes):
+            raise ValueError(f"{name}: open for text; allowed: a binary file object")
+    else:
+        name = os.fsdecode(filename)
+        with open(filename, "rb") as file:
+            data = file.read(checks.MAX_FILE_BYTES + 1)
+    if len(data) > checks.MAX_FILE_BYTES:
+        raise MidiError(
+            f"{name}: too large; allowed: up to {checks.MAX_FILE_BYTES} bytes"
+        )
+    return data, name
+
+
+def midiwrite(filename, piano_roll, r=(21, 109), dt=0.2, patch=0):
+    """Write a piano-roll as a MIDI file.
+
+    Reading it back with the same r and dt gives the same roll, less the silence at its
+    end (`midiread(..., steps=T)` gives that back). Consecutive ones are one held note.
+
+    Parameters
+    ----------
+    filename : path or writable binary file object
+        At a path, the file is there whole or not at all.
+    piano_roll : array of shape (T, high - low)
+        Zeros and ones, of a bool, int or float dtype, with at least one 1.
+    r : (int, int)
+        Column n is pitch low + n; 0 <= low < high <= 128.
+    dt : float
+        Seconds from one row to the next, 0.0001 or more.
+    patch : int
+        Program (instrument), 0 to 127; 0 is a grand piano.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not allowed; then nothing is written.
+    """
+    r = checks.checked_range(r)
+    dt = checks.checked_dt(dt, at_least_s=checks.MIN_WRITE_DT_S)
+    patch = checks.checked_patch(patch)
+    roll = checks.checked_roll(piano_roll, r, dt)
+    _write_bytes(filename, _encode(roll, r[0], dt, patch))
+
+
+def _encode(roll, low, dt, patch):
+    """Bytes of a MIDI file of format 0 for a roll, its lowest pitch, dt and patch."""
+    # One beat is one step, of 480 ticks, where dt is a whole number of µs. Very long
+    # rolls get coarser ticks, so that all times stay within 2**28, a delta's limit.
+    division = min(480, 2**28 * 9 // (10 * len(roll)))
+    dt_us = Fraction(repr(dt)) * 1_000_000  # the decimal that was typed, exactly
+    tempo = min(round(dt_us), MAX_TEMPO)
+    ticks_per_step = division * dt_us / tempo
+    # D12: each boundary is rounded by itself, from the exact time, on that grid. It is
+    # rounded down: a boundary at most one tick early is read as the same step, as
+    # ceil(t - less than 1) = t, while one late by any amount would be read as the next.
+    numerator, denominator = ticks_per_step.as_integer_ratio()
+    messages = [
+        (step * numerator // denominator, 0x90, low + column, 64 * begins)
+        for step, begins, column in rolls.find_notes(roll).tolist()
+    ]
+    track = (
+        b"\x00\xff\x51\x03" + tempo.to_bytes(3, "big") + b"\x00\xc0" + bytes([patch])
+        + events.write_track(messages, floor(len(roll) * ticks_per_step))
+    )  # fmt: skip
+    header = b"MThd\0\0\0\6\0\0\0\1" + division.to_bytes(2, "big")
+    return header + b"MTrk" + len(track).to_bytes(4, "big") + track
+
+
+def _write_bytes(filename, data):
+    """Write `data` to a binary file object, or to a path, whole or not at all."""
+    if hasattr(filename, "write"):
+        if isinstance(filename, io.TextIOBase):
+            raise ValueError(
+                f"{filename!r} is open for text; allowed: a binary file object"
+            )
+        filename.write(data)
+        return
+    target = Path(os.path.realpath(os.fsdecode(filename)))
+    if target.exists() and not target.is_file():  # a pipe or device is not replaced
+        target.write_bytes(data)
+        return
+    partial = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        with open(partial, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+class MidiFolder(list):
+    """What `readFolder` returns: a list of MidiRoll, in order of their paths.
+
+    Attributes
+    ----------
+    skipped : list of (str, str)
+        Path and reason of each file that could not be read.
+    """
+
+    def __init__(self, read, skipped):
+        super().__init__(read)
+        self.skipped = skipped
+
+
+def readFolder(path, r=(21, 109), dt=0.2, *, drums=False, pedal=False, progress=True):
+    """Read every MIDI file below a folder.
+
+    Files are those named .mid or .midi, in any letter case, at any depth. One that
+    cannot be read is skipped, and a single warning at the end names all of those.
+
+    Parameters
+    ----------
+    path : path
+        A folder.
+    r, dt, drums, pedal
+        As for `midiread`.
+    progress : bool
+        Show a progress bar, if attached to a terminal.
+
+    Returns
+    -------
+    MidiFolder
+        A list of MidiRoll in sorted order of path; `skipped` lists (path, reason).
+
+    Raises
+    ------
+    ValueError
+        If an argument is not allowed.
+    MidiError
+        If the folder holds no MIDI file that can be read.
+    FileNotFoundError, NotADirectoryError
+        If there is no such folder.
+    """
+    from tqdm import tqdm  # not paid by `import midi`
+
+    r, dt = checks.checked_range(r), checks.checked_dt(dt)
+    files = _midi_files(os.fsdecode(path))
+    read, skipped = [], []
+    # disable=None: a bar only where there is a terminal.
+    for file in tqdm(files, unit="file", disable=None if progress else True):
+        try:
+            read.append(midiread(file, r, dt, drums=drums, pedal=pedal))
+        except (MidiError, OSError) as error:
+            skipped.append((file, str(error)))
+    reasons = "\n".join(f"  {file}: {reason}" for file, reason in skipped)
+    if not read:
+        what = f"none can be read:\n{reasons}" if files else "there are none"
+        raise MidiError(
+            f"{path}: no MIDI files (.mid, .midi) below this folder: {what}"
+        )
+    if skipped:
+        count = f"{len(skipped)} of {len(files)} files skipped"
+        warnings.warn(f"{path}: {count}:\n{reasons}", UserWarning, stacklevel=2)
+    return MidiFolder(read, skipped)
+
+
+def _midi_files(folder):
+    """Paths of all .mid and .midi files below `folder`, sorted."""
+    os.listdir(folder)  # a missing folder is an error, which os.walk would swallow
+    return sorted(
+        os.path.join(parent, name)
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if name.lower().endswith((".mid", ".midi"))
+    )
