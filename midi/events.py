@@ -151,7 +151,7 @@ def one_track_per_channel(tracks):
     """
     notes, pedals, end_tick = {}, {}, 0
     for number, track in enumerate(tracks):
-        messages, track_end = read_track(track)
+        messages, track_end, _ = read_track(track)
         end_tick = max(end_tick, track_end)
         for message in messages:
             channel = message[1] & 0x0F

@@ -50,11 +50,10 @@ class MidiRoll:
         return {**self._left_out, "never ended": max(begun - self._paired, 0)}
 
     def __repr__(self):
-        steps, width = self.piano_roll.shape
         left_out = ", ".join(f"{n} {why}" for why, n in self.left_out.items() if n)
         return (
-            f"<MidiRoll {self.name}: {steps} steps of {self.dt:g} s, "
-            f"{width} notes ({self.r[0]} to {self.r[1] - 1}); {len(self.notes)} played, "
+            f"<MidiRoll {self.name}: {len(self.piano_roll)} steps of {self.dt:g} s, "
+            f"pitches {self.r[0]} to {self.r[1] - 1}; {len(self.notes)} notes, "
             f"left out: {left_out or 'none'}>"
         )
 
@@ -114,12 +113,15 @@ def fill_roll(column, first, end, shape):
     opens[1:] = first[1:] > reach[:-1]
     closes = np.append(opens[1:], True)[: len(first)]
 
-    # +1 where sound begins, -1 where it ends: the running sum is the roll.
-    change = np.zeros((steps + 1, width), np.int8)
-    for at, sign in ((first[opens], 1), (reach[closes], -1)):
-        change[at % (steps + 1), at // (steps + 1)] = sign
-    np.cumsum(change, axis=0, out=change, dtype=np.int8)
-    return change[:steps].view(np.uint8)
+    # Zeros cost nothing until written to, so a day of silence is as quick as a tune.
+    roll = np.zeros((steps, width), np.uint8)
+    first, end = first[opens], reach[closes]
+    column = first // (steps + 1)
+    line = column * (steps + 1)
+    runs = np.stack([column, first - line, end - line], axis=1)
+    for n, start, stop in runs.tolist():
+        roll[start:stop, n] = 1
+    return roll
 
 
 def find_notes(roll):

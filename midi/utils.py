@@ -261,7 +261,7 @@ def readFolder(path, r=(21, 109), dt=0.2, *, drums=False, pedal=False, progress=
         try:
             read.append(midiread(file, r, dt, drums=drums, pedal=pedal))
         except (MidiError, OSError) as error:
-            skipped.append((file, str(error)))
+            skipped.append((file, str(error).removeprefix(f"{file}: ")))
     reasons = "\n".join(f"  {file}: {reason}" for file, reason in skipped)
     if not read:
         what = f"none can be read:\n{reasons}" if files else "there are none"

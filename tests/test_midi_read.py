@@ -1,0 +1,474 @@
+"""midiread against commented bytes and against an independent reader (mido)."""
+
+import io
+import math
+from collections import deque
+from fractions import Fraction
+from pathlib import Path
+
+import mido
+import numpy as np
+import pytest
+
+from midi import MidiError, MidiRoll, midiread
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.exists(), reason=f"no shared data at {DATA}")
+
+
+def smf(*tracks, kind=1, division="01e0", count=None):
+    """A MIDI file of tracks in hex; the header's division is 480 ticks per beat."""
+    out = b"MThd" + bytes.fromhex("00000006") + kind.to_bytes(2, "big")
+    out += (len(tracks) if count is None else count).to_bytes(2, "big")
+    out += bytes.fromhex(division)
+    for track in tracks:
+        content = bytes.fromhex(track + "00 ff2f00")
+        out += b"MTrk" + len(content).to_bytes(4, "big") + content
+    return out
+
+
+def read(data, *args, **kwargs):
+    return midiread(io.BytesIO(data), *args, **kwargs)
+
+
+def ticks_480(result):
+    """Notes as (pitch, onset, offset), in ticks of 1/960 s: 480 per beat at 120."""
+    return [
+        (int(p), round(float(on) * 960, 6), round(float(off) * 960, 6))
+        for p, on, off in result.notes
+    ]
+
+
+def mido_roll(file, r, dt):
+    """The roll of a MIDI file, cell by cell, in exact fractions and plain loops."""
+    events, tempos = [], []
+    for track in file.tracks:
+        tick = 0
+        for message in track:
+            tick += message.time
+            if message.type == "set_tempo":
+                tempos.append((tick, message.tempo))
+            events.append((tick, id(track), message))
+    tempos.sort(key=lambda item: item[0])
+
+    def steps(tick):
+        total, last, tempo = 0, 0, 500_000
+        for at, next_tempo in tempos:
+            if at > tick:
+                break
+            total, last, tempo = total + (at - last) * tempo, at, next_tempo
+        total += (tick - last) * tempo
+        seconds = Fraction(total, file.ticks_per_beat * 1_000_000)
+        return math.ceil(seconds / Fraction(str(dt)))
+
+    sounding, notes = {}, []
+    for tick, track, message in events:
+        if message.type not in ("note_on", "note_off") or message.channel == 9:
+            continue
+        queue = sounding.setdefault((track, message.channel, message.note), deque())
+        if message.type == "note_on" and message.velocity:
+            queue.append(tick)
+        elif queue:
+            notes.append((message.note, steps(queue.popleft()), steps(tick)))
+    notes = [note for note in notes if r[0] <= note[0] < r[1]]
+    roll = np.zeros((max(end for *_, end in notes), r[1] - r[0]), np.uint8)
+    for pitch, first, end in notes:
+        for t in range(first, end):
+            roll[t, pitch - r[0]] = 1
+    return roll
+
+
+# 3c (C4) from tick 0 to 480: 0 to 0.5 s
+ONE_NOTE = smf("00 903c40  8360 803c40")
+
+
+def test_a_note_sounds_from_the_ceiling_of_its_onset_to_that_of_its_offset():
+    # 0.1 s (tick 96) to 0.5 s (tick 480): rows 1 (0.2 s) and 2 (0.4 s). Fails if a
+    # boundary is truncated or rounded to the nearest step.
+    result = read(smf("60 903c40  8300 803c40"))
+    assert result.piano_roll[:, 0x3C - 21].tolist() == [0, 1, 1]
+    assert result.piano_roll.sum() == 2
+    assert result.piano_roll.dtype == np.uint8
+    assert result.notes.tolist() == [(60, 0.1, 0.5)]
+    assert (result.r, result.dt) == ((21, 109), 0.2)
+    assert isinstance(result, MidiRoll)
+
+
+def test_the_length_is_the_ceiling_of_the_last_offset_to_end():
+    # 3e ends at 960 (1.0 s), 3c, which begins later, at 672 (0.7 s). Fails if the last
+    # note to begin sets the length.
+    data = smf("00 903e40  60 903c40  8440 803c40  8220 803e40")
+    assert len(read(data, dt=0.2).piano_roll) == 5
+    assert len(read(data, dt=0.3).piano_roll) == 4
+
+
+@pytest.mark.parametrize("dt_ms", [10, 70, 100, 300, 700, 1100])
+def test_notes_on_the_grid_never_move_by_a_step(dt_ms):
+    # 500 notes of one step each at division 500, so that a tick is 1 ms: note k at
+    # k * dt. Fails for float32 seconds, and for a bare ceil(onset / dt): 0.7 / 0.1 > 7.
+    track = "".join(
+        ("00" if k % 2 == 0 else "") + f"90{0x30 + k % 2:02x}40 "
+        f"{0x80 | dt_ms >> 7:02x}{dt_ms & 0x7F:02x} 80{0x30 + k % 2:02x}40 00 "
+        for k in range(500)
+    ).replace("00 00", "00 ")
+    roll = read(smf(track[:-3], division="01f4"), (48, 50), dt_ms / 1000).piano_roll
+    assert np.array_equal(roll, np.eye(2, dtype=np.uint8)[np.arange(500) % 2])
+
+
+def test_steps_gives_the_length_and_cuts_or_pads():
+    result = read(ONE_NOTE, steps=7)
+    assert result.piano_roll.shape == (7, 88)
+    assert result.piano_roll[:, 39].tolist() == [1, 1, 1, 0, 0, 0, 0]
+    assert read(ONE_NOTE, steps=2).piano_roll[:, 39].tolist() == [1, 1]
+    # 3e begins at 960 (1.0 s), after the two rows
+    late = read(smf("00 903c40 60 803c40 8700 903e40 60 803e40"), steps=2)
+    assert late.left_out["after steps"] == 1
+    assert late.piano_roll.sum() == 1
+
+
+def test_one_tempo_map_is_merged_over_all_tracks():
+    # D10. Track 1: tempo 1000000 at tick 480. Track 2: 3c from 0 to 960, so 0.5 s at
+    # the default tempo and 1 s at the new one. Track 3: 3e from 480 to 960. Fails if a
+    # track keeps its own tempo, or if the last tempo event read holds from the start.
+    tempo = "8360 ff5103 0f4240"
+    data = smf(tempo, "00 903c40 8740 803c40", "8360 903e40 8360 803e40")
+    assert read(data).notes.tolist() == [(60, 0.0, 1.5), (62, 0.5, 1.5)]
+    # the same with the tempo in the last track
+    data = smf("00 903c40 8740 803c40", "8360 903e40 8360 803e40", tempo)
+    assert read(data).notes.tolist() == [(60, 0.0, 1.5), (62, 0.5, 1.5)]
+
+
+def test_of_two_tempos_on_one_tick_the_last_counts():
+    data = smf("00 ff5103 07a120 00 ff5103 0f4240 00 903c40 8360 803c40")
+    assert read(data).notes.tolist() == [(60, 0.0, 1.0)]
+
+
+def test_pitches_out_of_range_are_left_out_and_counted():
+    # D11. 3b and 3c below, 3d in range, 3e above (3e is one past the end) and 7f.
+    notes = [f"00 90{p:02x}40 8360 80{p:02x}40 " for p in (0x3B, 0x3C, 0x3D, 0x3E, 127)]
+    result = read(smf("".join(notes)), (61, 62))
+    # 3d is the third of half a second each: 1.0 to 1.5 s, rows 5 to 7
+    assert result.piano_roll.tolist() == [[0]] * 5 + [[1]] * 3
+    assert result.notes["pitch"].tolist() == [61]
+    assert (result.left_out["below r"], result.left_out["above r"]) == (2, 2)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2])
+def test_tracks_of_every_format_begin_together(kind):
+    data = smf("00 903c40 8360 803c40", "60 903e40 60 803e40", kind=kind)
+    assert ticks_480(read(data)) == [(60, 0, 480), (62, 96, 192)]
+
+
+@pytest.mark.parametrize(
+    ("division", "per_second"),
+    [("e728", 1000), ("e850", 1920), ("e264", 3000), ("e364", 100 * 30_000 / 1001)],
+)
+def test_smpte_time_is_absolute(division, per_second):
+    # 3c from 0 to 960; the tempo event must change nothing. Fails if ticks are taken
+    # as parts of a beat, or if 29 frames are not the 29.97 of the standard.
+    data = smf("00 ff5103 0f4240 00 903c40 8740 803c40", division=division)
+    assert read(data).notes["offset_s"][0] == pytest.approx(960 / per_second, rel=1e-15)
+
+
+def test_velocity_0_and_running_status_end_notes():
+    # one status byte: 3c on, 3e on, 3c off (velocity 0), 3e off
+    data = smf("00 903c40 60 3e40 60 3c00 60 3e00")
+    assert ticks_480(read(data)) == [(60, 0, 192), (62, 96, 288)]
+
+
+def test_running_status_goes_on_after_a_system_exclusive_event():
+    # 3c on, f0 (4 bytes), 3c off and 3e on and off without a status byte
+    data = smf("00 903c40 00 f004 7e7f06f7 60 3c00 00 3e40 60 3e00")
+    assert ticks_480(read(data)) == [(60, 0, 96), (62, 96, 192)]
+
+
+def test_overlapping_notes_of_one_pitch_pair_first_in_first_out():
+    # on 0, on 96, off 192, off 288. Fails for last in, first out, and for a reader
+    # that lets the first note-off end both.
+    result = read(smf("00 903c40 60 903c40 60 803c40 60 803c40"), dt=0.05)
+    assert ticks_480(result) == [(60, 0, 192), (60, 96, 288)]
+    assert result.piano_roll[:, 39].tolist() == [1] * 6
+
+
+def test_notes_that_touch_or_overlap_do_not_silence_each_other():
+    # 0-96, 96-192 (touching), 128-288 (overlapping): sound without a break; then a gap
+    data = smf(
+        "00 903c40 60 803c40 00 903c40 20 913c40 40 803c40 60 813c40 "
+        "60 903c40 60 803c40"
+    )
+    assert read(data, dt=0.05).piano_roll[:, 39].tolist() == [1] * 6 + [0, 0, 1, 1]
+
+
+def test_notes_never_ended_are_left_out_and_counted():
+    # 3c twice on, once off; 3e never off; 40 off without on
+    data = smf("00 903c40 00 903c40 00 903e40 00 804040 60 803c40")
+    result = read(data)
+    assert ticks_480(result) == [(60, 0, 96)]
+    assert result.left_out["never ended"] == 2
+
+
+def test_percussion_is_left_out_unless_asked_for():
+    data = smf("00 903c40 00 992440 60 803c40 60 892440")
+    result = read(data)
+    assert ticks_480(result) == [(60, 0, 96)]
+    assert result.left_out["percussion"] == 1
+    result = read(data, drums=True)
+    assert ticks_480(result) == [(36, 0, 192), (60, 0, 96)]
+    assert result.left_out["percussion"] == 0
+
+
+def test_a_note_between_two_steps_is_counted():
+    # 0.01 s to 0.02 s, and 0 to 0.5 s
+    result = read(smf("0a 903e40 0a 803e40 00 903c40 8360 803c40"))
+    assert result.left_out["between steps"] == 1
+    assert result.notes["pitch"].tolist() == [62, 60]
+    assert not result.piano_roll[:, 62 - 21].any()
+
+
+PEDAL = {
+    # pedal down 0, note 96 to 192, up 288
+    "held": ("00 b0407f 60 903c40 60 803c40 60 b04000", [(60, 96, 288)]),
+    # a value of 63 is up, 64 is down
+    "half": ("00 b0403f 60 903c40 60 803c40 60 b04000", [(60, 96, 192)]),
+    "half down": ("00 b04040 60 903c40 60 803c40 60 b0403f", [(60, 96, 288)]),
+    # pressed after the note has ended
+    "late": ("60 903c40 60 803c40 60 b0407f 60 b04000", [(60, 96, 192)]),
+    # the pedal of another channel
+    "other channel": ("00 b1407f 60 903c40 60 803c40 60 b14000", [(60, 96, 192)]),
+    # never released: until the file ends, at tick 288
+    "unreleased": ("00 b0407f 60 903c40 60 803c40 60 ff0100", [(60, 96, 288)]),
+    # another instrument in between
+    "program": ("00 b0407f 00 c005 60 903c40 60 803c40 60 b04000", [(60, 96, 288)]),
+    # released and pressed again
+    "twice": (
+        "00 b0407f 00 903c40 60 803c40 60 b04000 "
+        "60 b0407f 00 903e40 60 803e40 60 b04000",
+        [(60, 0, 192), (62, 288, 480)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PEDAL)
+def test_pedal_holds_notes(case):
+    track, notes = PEDAL[case]
+    assert ticks_480(read(smf(track), pedal=True)) == notes
+
+
+def test_pedal_is_ignored_unless_asked_for():
+    assert ticks_480(read(smf(PEDAL["held"][0]))) == [(60, 96, 192)]
+
+
+def test_a_pedal_works_on_its_channel_in_every_track():
+    # Piano files have the pedal in the right hand's track. Fails if it is kept there.
+    data = smf("00 b0407f 82 20 b04000", "60 903c40 60 803c40")
+    assert ticks_480(read(data, pedal=True)) == [(60, 96, 288)]
+
+
+def test_a_very_late_pedal_release_survives():
+    # Two deltas of 2**27 ticks at a tempo of 1 µs per beat: 0.56 s in all.
+    track = "00 ff5103 000001 00 b0407f 00 903c40 60 803c40 c0808000 ff0100"
+    result = read(smf(track + "c0808000 b04000"), dt=0.01, pedal=True)
+    assert result.notes["offset_s"][0] == pytest.approx((2**28 + 96) / 480e6, rel=1e-12)
+
+
+def test_left_out_has_every_reason():
+    reasons = ["below r", "above r", "percussion", "never ended"]
+    reasons += ["between steps", "after steps"]
+    assert read(ONE_NOTE).left_out == dict.fromkeys(reasons, 0)
+
+
+def test_repr_says_what_was_read():
+    text = repr(read(smf("00 903c40 00 990040 8360 803c40 00 890040"), dt=0.25))
+    assert "2 steps of 0.25 s" in text
+    assert "pitches 21 to 108; 1 notes, left out: 1 percussion" in text
+
+
+def test_paths_and_file_objects_give_the_same(tmp_path):
+    path = tmp_path / "one.mid"
+    path.write_bytes(ONE_NOTE)
+    with open(path, "rb") as file:
+        results = [midiread(file), midiread(path), midiread(str(path)), read(ONE_NOTE)]
+    for result in results:
+        assert np.array_equal(result.piano_roll, results[0].piano_roll)
+    assert results[1].name == str(path)
+
+
+def test_alien_chunks_and_junk_are_passed_over():
+    one = smf("00 903c40 8360 803c40")
+    alien = one[:14] + b"XFIH\0\0\0\3abc" + one[14:]
+    assert ticks_480(read(alien)) == [(60, 0, 480)]
+    # some programs count an alien chunk as a track
+    counted = alien[:11] + b"\2" + alien[12:]
+    assert ticks_480(read(counted)) == [(60, 0, 480)]
+    for junk in (b"\0", b"junk and more junk", b"MTrk"):
+        assert ticks_480(read(one + junk)) == [(60, 0, 480)]
+    # a header of 8 bytes
+    longer = one[:7] + b"\x08" + one[8:14] + b"\0\0" + one[14:]
+    assert ticks_480(read(longer)) == [(60, 0, 480)]
+
+
+def test_every_cut_off_file_is_refused():
+    # Cut at every byte, within and between chunks. Fails if a shorter tune is returned.
+    data = smf("00 ff5103 0f4240", "00 903c40 60 803c40", "00 903e40 60 803e40")
+    for length in range(1, len(data)):
+        with pytest.raises(MidiError, match=r"cut off|not MIDI"):
+            read(data[:length])
+
+
+BROKEN = {
+    "empty": (b"", "empty"),
+    "text": (b"once upon a time there was no MIDI file", "not MIDI.*b'once'"),
+    "format 3": (smf("00 903c40 60 803c40", kind=3), "format 3; allowed: 0, 1 or 2"),
+    "division 0": (smf("00 903c40 60 803c40", division="0000"), "division of 0"),
+    "SMPTE 23": (smf("00 903c40 60 803c40", division="e928"), "23 frames"),
+    "SMPTE 0": (smf("00 903c40 60 803c40", division="e700"), "0 ticks per frame"),
+    "tempo 0": (smf("00 ff5103 000000 00 903c40 60 803c40"), "tempo of 0"),
+    "no track": (smf(), "no notes"),
+    "no notes": (smf("00 ff0100"), "no notes"),
+    "percussion": (smf("00 993c40 60 893c40"), "no notes.*'percussion': 1"),
+    "below": (smf("00 900040 60 800040"), "no notes.*'below r': 1"),
+    "unended": (smf("00 903c40"), "no notes.*'never ended': 1"),
+    "no length": (smf("00 903c40 00 803c40"), "no length"),
+    "data byte": (smf("00 90bc40 60 803c40"), "broken track"),
+    "no status": (smf("00 3c40 60 3c00"), "broken track"),
+    # one delta of 2**28 - 1 ticks is 77 hours; 20 of them pass 2**32 ticks
+    "77 hours": (smf("00 903c40 ffffff7f 803c40"), "24 hours"),
+    "wrapped": (smf("00 903c40" + "ffffff7f 803d40" * 20 + "60 803c40"), "too long"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.parametrize("pedal", [False, True])
+def test_broken_files_are_refused_by_name_and_reason(case, pedal, tmp_path):
+    data, reason = BROKEN[case]
+    path = tmp_path / "broken.mid"
+    path.write_bytes(data)
+    with pytest.raises(MidiError, match=f"broken.mid: .*{reason}"):
+        midiread(path, pedal=pedal)
+
+
+def test_memory_is_bounded_whatever_dt():
+    # 3c for 23 hours would be 8e9 cells at 10 µs. Fails if allocated first.
+    data = smf("00 ff5103 ffffff 00 903c40 c0808000 803c40", division="7fff")
+    assert read(data, dt=2).piano_roll.shape == (34361, 88)
+    with pytest.raises(MidiError, match="100000000 cells"):
+        read(data, dt=1e-5)
+    with pytest.raises(MidiError, match="cells"):
+        read(ONE_NOTE, dt=5e-324)
+
+
+BAD_ARGUMENTS = [
+    ({"r": (109, 21)}, "r is"),
+    ({"r": (21, 21)}, "r is"),
+    ({"r": (-1, 21)}, "r is"),
+    ({"r": (21, 129)}, "r is"),
+    ({"r": (21.0, 109)}, "r is"),
+    ({"r": 88}, "r is"),
+    ({"dt": 0}, "dt is 0"),
+    ({"dt": -0.2}, "dt is"),
+    ({"dt": float("nan")}, "dt is nan"),
+    ({"dt": float("inf")}, "dt is inf"),
+    ({"dt": "0.2"}, "dt is '0.2'"),
+    ({"dt": True}, "dt is True"),
+    ({"steps": 0}, "steps is 0"),
+    ({"steps": -1}, "steps is"),
+    ({"steps": 2.0}, "steps is"),
+    ({"steps": 10**7}, "24 hours"),
+    ({"steps": 10**7, "dt": 0.001}, "cells"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS)
+def test_bad_arguments_are_refused_before_the_file_is_opened(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        midiread("no such file.mid", **arguments)
+
+
+def test_a_missing_file_is_file_not_found(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        midiread(tmp_path / "missing.mid")
+
+
+def test_a_text_file_object_is_refused():
+    with pytest.raises(ValueError, match="binary"):
+        midiread(io.StringIO("MThd"))
+
+
+# Empty, broken, or without a note: all the others must be read.
+NO_ROLL = ["empty-file", "7c-omni", "7e-mono", "f5", "silence", "7e-09"]
+# mido takes an alien chunk for an error, and notes for a system exclusive event.
+NOT_FOR_MIDO = ["non-midi-track", "running-status-sysex"]
+
+
+def has_any(words, path):
+    return any(word in path.name for word in words)
+
+
+ODD = sorted(DATA.glob("midi-odd/*.mid"))
+
+
+@needs_data
+@pytest.mark.parametrize(
+    "path", [p for p in ODD if has_any(NO_ROLL, p)], ids=lambda p: p.name
+)
+def test_odd_files_without_notes_are_refused_by_name(path):
+    with pytest.raises(MidiError, match=path.name):
+        midiread(path)
+
+
+@needs_data
+@pytest.mark.parametrize(
+    "path",
+    [p for p in ODD if not has_any(NO_ROLL + NOT_FOR_MIDO, p)],
+    ids=lambda p: p.name,
+)
+def test_odd_files_give_mido_s_roll(path):
+    expected = mido_roll(mido.MidiFile(path, clip=True), (0, 128), 0.1)
+    assert np.array_equal(midiread(path, (0, 128), 0.1).piano_roll, expected)
+
+
+SCALE = [60, 62, 64, 65, 67, 69, 71, 72]
+
+
+@needs_data
+@pytest.mark.parametrize("name", NOT_FOR_MIDO)
+def test_odd_files_that_mido_cannot_read_give_their_whole_scale(name):
+    result = midiread(DATA / "midi-odd" / f"test-{name}.mid")
+    assert result.notes["pitch"].tolist() == SCALE
+
+
+@needs_data
+@pytest.mark.parametrize("dt", [0.2, 0.3, 0.07])
+def test_the_original_s_own_file_gives_mido_s_roll(dt):
+    path = DATA / "original" / "fixedtrial_303182xEnError.mid"
+    expected = mido_roll(mido.MidiFile(path), (21, 109), dt)
+    assert np.array_equal(midiread(path, dt=dt).piano_roll, expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_files_give_mido_s_roll(seed):
+    # Three tracks, tempos in each, overlapping notes of few pitches, odd divisions.
+    rng = np.random.default_rng(seed)
+    file = mido.MidiFile(ticks_per_beat=int(rng.choice([96, 100, 480, 960])))
+    for channel in range(3):
+        track = mido.MidiTrack()
+        file.tracks.append(track)
+        for _ in range(300):
+            time = int(rng.integers(0, 60))
+            if rng.random() < 0.05:
+                tempo = int(rng.integers(200_000, 900_000))
+                track.append(mido.MetaMessage("set_tempo", tempo=tempo, time=time))
+            pitch, kind = int(rng.integers(50, 60)), rng.choice(["note_on", "note_off"])
+            velocity = int(rng.choice([0, 64]))
+            track.append(
+                mido.Message(
+                    kind, channel=channel, note=pitch, velocity=velocity, time=time
+                )
+            )
+    buffer = io.BytesIO()
+    file.save(file=buffer)
+    for dt in (0.05, 0.2, 0.3):
+        expected = mido_roll(file, (52, 58), dt)
+        assert np.array_equal(
+            read(buffer.getvalue(), (52, 58), dt).piano_roll, expected
+        )
