@@ -1,0 +1,16 @@
+"""Music with a three-layer peephole LSTM whose backward pass is written by hand."""
+
+from lstmmusic.batches import markSilence, unmarkSilence
+from lstmmusic.parameterfile import ParameterFileError
+from lstmmusic.precision import default_to_float32
+from lstmmusic.rnn4music import RNN4Music, TrainingError
+
+__all__ = [
+    "ParameterFileError",
+    "RNN4Music",
+    "TrainingError",
+    "markSilence",
+    "unmarkSilence",
+]
+default_to_float32()
+__version__ = "0.1.0"

@@ -1,0 +1,75 @@
+"""Tunes of unequal length to minibatches: NumPy only.
+
+A tune is a piano-roll (steps, N); a dataset is a sequence of tunes.
+"""
+
+import numpy as np
+
+from lstmmusic import checks
+
+
+def check_dataset(dataset, io_length, dtype):
+    """Return the tunes of a dataset as arrays (steps, io_length) of ``dtype``.
+
+    Raises
+    ------
+    ValueError
+        If there is no tune; if one has no steps, another width, NaN, or values outside
+        [0, 1].  The message says which tune.
+    """
+    if len(dataset) == 0:
+        raise ValueError("the dataset is empty; at least one tune is needed")
+    return [
+        # What midiread returns will do, too: its roll is taken.
+        checks.roll(f"tune {n}", getattr(tune, "piano_roll", tune), io_length, dtype)
+        for n, tune in enumerate(dataset)
+    ]
+
+
+def draw_minibatch(rng, tunes, size, length):
+    """Draw ``size`` tunes without replacement, each brought to ``length`` steps.
+
+    A shorter tune is repeated, a longer one truncated.
+
+    Returns
+    -------
+    x, k : ndarray of shape (length − 1, size, N)
+        Time-major: inputs, and as targets the rows one step later, to the last (D7).
+    """
+    drawn = rng.choice(len(tunes), size=size, replace=False)
+    steps = np.arange(length)
+    rolls = np.stack([tunes[n][steps % len(tunes[n])] for n in drawn], axis=1)
+    return rolls[:-1], rolls[1:]
+
+
+def markSilence(dataset):
+    """Return copies in which every silent row sounds the lowest note.
+
+    So does the original's main() before training: no row is then without a note, and
+    the network can tell a rest from the padding of a tune that has ended.
+
+    Parameters
+    ----------
+    dataset : sequence of ndarray (steps, N)
+
+    Returns
+    -------
+    list of ndarray, same shapes and dtypes
+    """
+    marked = []
+    for tune in dataset:
+        tune = np.array(getattr(tune, "piano_roll", tune))
+        tune[~tune.any(axis=1), 0] = 1
+        marked.append(tune)
+    return marked
+
+
+def unmarkSilence(tune):
+    """Return a copy of a tune (steps, N) with rows of only the lowest note silent.
+
+    Undoes `markSilence` in generated tunes (and silences a real lowest note played
+    alone, which the marked tunes cannot tell from a rest).
+    """
+    tune = np.array(tune)
+    tune[~tune[:, 1:].any(axis=1), 0] = 0
+    return tune

@@ -1,0 +1,68 @@
+"""One peephole LSTM layer: A. Graves 2013 (arXiv:1308.0850), eqs. 7-11, and, under
+each equation's function, its derivative written out by hand.
+
+Shapes: T steps, B tunes, H cells.  The four pre-activations (and so the weights that
+lead to them) stand side by side in the order i, f, g, o, as one array (…, 4H): input
+gate, forget gate, cell input (Graves' tanh term of eq. 9) and output gate.
+``dX`` is ∂cost/∂X and has X's shape; ``_prev`` and ``_next`` are neighbours in time.
+"""
+
+from typing import NamedTuple
+
+import pytensor.tensor as pt
+
+
+class Layer(NamedTuple):
+    """The weights of one layer; ``W_j`` is None in layer 1, which has none below."""
+
+    W_x: pt.TensorVariable  # (N, 4H)       from the roll
+    W_j: pt.TensorVariable | None  # (H_below, 4H) from the layer below
+    W_h: pt.TensorVariable  # (H, 4H)       from this layer's output one step before
+    w_c: pt.TensorVariable  # (3, H)        peepholes of the gates i, f, o
+    b: pt.TensorVariable  # (4H,)
+
+
+def split(a):
+    """Take the blocks i, f, g, o of an array (…, 4H)."""
+    H = a.shape[-1] // 4
+    return a[..., :H], a[..., H : 2 * H], a[..., 2 * H : 3 * H], a[..., 3 * H :]
+
+
+def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False):
+    """Go one step forward; a_in (B, 4H) holds b + W_x x + W_j h_below.
+
+    Returns h (B, H), c (B, H) and the gates i, f, g, o side by side (B, 4H).
+    """
+    a_i, a_f, a_g, a_o = split(a_in + h_prev @ W_h)
+    i = pt.sigmoid(a_i + w_c[0] * c_prev)  # (7)
+    f = pt.sigmoid(a_f + w_c[1] * c_prev)  # (8)
+    g = pt.tanh(a_g)
+    c = f * c_prev + i * g  # (9)
+    seen = a_g if original_forward else c  # D3: the original's layer 1 looks at a_g
+    o = pt.sigmoid(a_o + w_c[2] * seen)  # (10)
+    h = o * pt.tanh(c)  # (11)
+    return h, c, pt.concatenate([i, f, g, o], axis=-1)
+
+
+def backward_step(
+    dh, gates, c, c_prev, da_next, dc_next, W_h, w_c, original_forward=False
+):
+    """Go one step backward through `forward_step`, whose lines this reverses.
+
+    ``dh`` (B, H) comes from the output and the layer above, ``da_next`` (B, 4H) and
+    ``dc_next`` (B, H) from step t+1.  Returns da (B, 4H) and the dc (B, H) for t−1.
+    """
+    i, f, g, o = split(gates)
+    tanh_c = pt.tanh(c)
+    dh = dh + da_next @ W_h.T
+    da_o = dh * tanh_c * o * (1 - o)  # (11), (10)
+    dc = dc_next + dh * o * (1 - tanh_c**2)  # (11)
+    if not original_forward:
+        dc = dc + da_o * w_c[2]  # (10), at the SAME step (D2)
+    da_g = dc * i * (1 - g**2)  # (9)
+    if original_forward:
+        da_g = da_g + da_o * w_c[2]  # D3: the peephole looked at a_g
+    da_f = dc * c_prev * f * (1 - f)  # (9), (8)
+    da_i = dc * g * i * (1 - i)  # (9), (7)
+    dc_prev = dc * f + da_i * w_c[0] + da_f * w_c[1]  # (9), (7), (8)
+    return pt.concatenate([da_i, da_f, da_g, da_o], axis=-1), dc_prev

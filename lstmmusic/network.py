@@ -1,0 +1,201 @@
+"""The stack of three layers and its output, forward and backward over a minibatch.
+
+Everything here is symbolic and time-major.  Shapes: T steps, B tunes, N notes; layer
+n has H_n cells.  A layer runs over the whole minibatch before the next one starts: its
+input products for all steps are one matrix product, only the product with h_prev stays
+inside the scan, and each weight gradient is one contraction over steps and tunes.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import pytensor.tensor as pt
+from pytensor.scan import scan
+
+from lstmmusic.lstm import Layer, backward_step, forward_step, split
+
+
+class Network(NamedTuple):
+    """The weights, or equally their derivatives: same fields, same shapes."""
+
+    layers: tuple[Layer, ...]
+    W_y: tuple  # one (H_n, N) for each layer
+    b_y: pt.TensorVariable  # (N,)
+
+
+def fields(network):
+    """Yield (place, name, weight) in a fixed order; place 0, 1, 2 a layer, 3 output."""
+    for n, layer in enumerate(network.layers):
+        for name, weight in layer._asdict().items():
+            if weight is not None:
+                yield n, name, weight
+    for n, W in enumerate(network.W_y, start=1):
+        yield 3, f"W_y{n}", W
+    yield 3, "b_y", network.b_y
+
+
+def each(function, *networks):
+    """Apply a function to every weight, in the order of `fields`; return a Network."""
+    layers = []
+    for of_layer in zip(*(network.layers for network in networks), strict=True):
+        weights = zip(*of_layer, strict=True)
+        layers.append(Layer(*(None if w[0] is None else function(*w) for w in weights)))
+    return Network(
+        layers=tuple(layers),
+        W_y=tuple(map(function, *(network.W_y for network in networks))),
+        b_y=function(*(network.b_y for network in networks)),
+    )
+
+
+class State(NamedTuple):
+    """What each layer remembers of the step before: one (B, H_n) for each layer."""
+
+    h: tuple
+    c: tuple
+
+
+class Trace(NamedTuple):
+    """What the backward pass needs of the forward pass, one entry for each layer."""
+
+    h: tuple  # (T, B, H_n)
+    c: tuple  # (T, B, H_n)
+    gates: tuple  # (T, B, 4 H_n): i, f, g, o
+
+
+def layer_input(x, h_below, layer):
+    """Return b + W_x x + W_j h_below, the part of a_i, a_f, a_g, a_o known before."""
+    a_in = pt.dot(x, layer.W_x) + layer.b
+    return a_in if h_below is None else a_in + pt.dot(h_below, layer.W_j)
+
+
+def step_forward(x, state, network, original_forward=False):
+    """Run one step x (B, N) through the network; return Y (B, N) and the next State."""
+    h, c = [], []
+    for n, layer in enumerate(network.layers):
+        h_n, c_n, _ = forward_step(
+            layer_input(x, h[-1] if n else None, layer),
+            state.h[n],
+            state.c[n],
+            layer.W_h,
+            layer.w_c,
+            original_forward=original_forward and n == 0,
+        )
+        h.append(h_n)
+        c.append(c_n)
+    return output(h, network), State(tuple(h), tuple(c))
+
+
+def output(h, network):
+    """Return Y = W_hy1 h1 + W_hy2 h2 + W_hy3 h3 + b_y."""
+    return sum(map(pt.dot, h, network.W_y), start=network.b_y)
+
+
+def forward_pass(x, state, network, original_forward=False):
+    """Run tunes through the network: Graves 2013, eqs. 1-4 with 7-11.
+
+    Parameters
+    ----------
+    x : (T, B, N)
+    state : State
+        At step −1.
+    network : Network
+    original_forward : bool
+        Layer 1's output gate looks at a_g (D3).
+
+    Returns
+    -------
+    Y : (T, B, N)
+        The output before σ.
+    trace : Trace
+    """
+    h, c, gates = [], [], []
+    for n, layer in enumerate(network.layers):
+        h_n, c_n, gates_n = scan(
+            partial(forward_step, original_forward=original_forward and n == 0),
+            sequences=[layer_input(x, h[-1] if n else None, layer)],
+            outputs_info=[state.h[n], state.c[n], None],
+            non_sequences=[layer.W_h, layer.w_c],
+            n_steps=x.shape[0],
+            strict=True,
+            return_updates=False,
+            name=f"forward{n + 1}",
+        )
+        h.append(h_n)
+        c.append(c_n)
+        gates.append(gates_n)
+    return output(h, network), Trace(tuple(h), tuple(c), tuple(gates))
+
+
+def backward_pass(x, dY, state, trace, network, original_forward=False):
+    """Carry dY (T, B, N) back through `forward_pass`, from the top layer to the first.
+
+    Other arguments as there.  Returns a Network that holds ∂cost/∂weight in place of
+    each weight.
+    """
+    gradients = []
+    da_above = None
+    for n, layer in reversed(list(enumerate(network.layers))):
+        dh = pt.dot(dY, network.W_y[n].T)
+        if da_above is not None:
+            dh = dh + pt.dot(da_above, network.layers[n + 1].W_j.T)
+        d3 = original_forward and n == 0
+        da = backward_layer(dh, state.c[n], trace, n, layer, d3)
+        gradients.append(layer_gradient(x, state, trace, n, da, layer, d3))
+        da_above = da
+    return Network(
+        layers=tuple(reversed(gradients)),
+        W_y=tuple(over_steps_and_tunes(h, dY) for h in trace.h),
+        b_y=dY.sum(axis=(0, 1)),
+    )
+
+
+def backward_layer(dh, c_before, trace, n, layer, original_forward):
+    """Return da (T, B, 4H) of layer n, given dh (T, B, H) from Y and the layer above.
+
+    ``c_before`` (B, H) is the layer's memory at step −1.
+    """
+    c = trace.c[n]
+    nothing = pt.zeros_like(c_before)  # reaches the last step from the one after it
+    da, _ = scan(
+        partial(backward_step, original_forward=original_forward),
+        sequences=[dh, trace.gates[n], c, after(c_before, c)],
+        outputs_info=[pt.tile(nothing, (1, 4)), nothing],
+        non_sequences=[layer.W_h, layer.w_c],
+        n_steps=dh.shape[0],
+        strict=True,
+        go_backwards=True,
+        return_updates=False,
+        name=f"backward{n + 1}",
+    )
+    return da[::-1]  # D1: the scan ran from T−1 to 0, its outputs stand in that order
+
+
+def layer_gradient(x, state, trace, n, da, layer, original_forward):
+    """Contract da (T, B, 4H) with what each weight of layer n multiplied."""
+    c = trace.c[n]
+    c_prev, h_prev = after(state.c[n], c), after(state.h[n], trace.h[n])
+    h_below = trace.h[n - 1] if n else None
+    seen = c
+    if original_forward:  # D3
+        _, _, seen, _ = split(
+            layer_input(x, h_below, layer) + pt.dot(h_prev, layer.W_h)
+        )
+    da_i, da_f, _, da_o = split(da)
+    peepholes = [da_i * c_prev, da_f * c_prev, da_o * seen]
+    return Layer(
+        W_x=over_steps_and_tunes(x, da),
+        W_j=None if h_below is None else over_steps_and_tunes(h_below, da),
+        W_h=over_steps_and_tunes(h_prev, da),
+        w_c=pt.stack([p.sum(axis=(0, 1)) for p in peepholes]),
+        b=da.sum(axis=(0, 1)),
+    )
+
+
+def after(first, values):
+    """Shift values (T, B, H) one step later, behind the state (B, H) at step −1."""
+    return pt.concatenate([first[None], values[:-1]])
+
+
+def over_steps_and_tunes(a, b):
+    """Contract (T, B, P) with (T, B, Q) to Σ over T and B of a b': (P, Q)."""
+    return pt.tensordot(a, b, axes=[(0, 1), (0, 1)])

@@ -1,0 +1,224 @@
+"""The original's parameter file, an .npz, read and written.
+
+The layout is the original's (EQUATIONS: one array for each of its names), with what it
+lacked added under new names, so that a training can go on where it stopped.  Nothing is
+ever unpickled, and no array is read before its header has been compared with the shape
+it must have.
+"""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+
+from lstmmusic import checks
+from lstmmusic.costs import COSTS
+from lstmmusic.parameters import state_shapes, weight_shapes
+
+FORMAT_VERSION = 1
+H_LENGTHS = ("h1_length", "h2_length", "h3_length")
+LONGEST = 2**16  # cells or notes; larger sizes in a file are taken for damage
+LONGEST_TEXT = 2**16  # characters
+LONGEST_HISTORY = 2**27  # updates
+
+
+class ParameterFileError(ValueError):
+    """A file is not one of `saveParameters`, or is damaged."""
+
+
+class Saved(NamedTuple):
+    """What a parameter file holds; None where the original's files lack it."""
+
+    h_lengths: tuple
+    io_length: int
+    weights: dict  # {original name: array}
+    state: dict | None  # {original name: array}
+    means: dict | None  # {original name of the weight: array}
+    settings: dict  # arguments of RNN4Music
+    loss: float
+    history: list
+    rng_state: dict | None
+
+
+def with_suffix(fileName):
+    """Append .npz when missing, as numpy.savez does."""
+    path = os.fspath(fileName)
+    return Path(path if path.endswith(".npz") else path + ".npz")
+
+
+def mean_name(name):
+    """Return the original's name for what RMSprop keeps of a weight: Wxi_1 → DWxi1p."""
+    return f"D{name.replace('_', '')}p"
+
+
+def write(fileName, saved):
+    """Write a `Saved`; a failed or killed write leaves the old file whole.
+
+    Returns the path written, ``fileName`` with .npz appended when missing.
+    """
+    path = with_suffix(fileName)
+    arrays = {
+        **saved.weights,
+        **saved.state,
+        **{mean_name(name): mean for name, mean in saved.means.items()},
+        **dict(zip(H_LENGTHS, saved.h_lengths, strict=True)),
+        **saved.settings,
+        "io_length": saved.io_length,
+        "loss": saved.loss,
+        "instantaneousCost": np.array(saved.history, dtype=np.float64),
+        "rngState": json.dumps(saved.rng_state),
+        "formatVersion": FORMAT_VERSION,
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read(fileName):
+    """Read a `Saved`, from a file of ours or of the original program.
+
+    The original's RMSprop state is not a running mean of squares (D4), its training
+    ignored the state at step −1 (D9), and it looked at a_g (D3): for its files
+    ``means`` and ``state`` are None and ``settings["originalForward"]`` is True.
+
+    Raises
+    ------
+    FileNotFoundError
+    ParameterFileError
+        If the file is no .npz, is cut off, lacks an array, or holds one of the wrong
+        shape, of objects, or with values that are not finite.
+    """
+    path = Path(fileName)
+    if not path.is_file():
+        path = with_suffix(fileName)
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return _read(_Arrays(archive))
+        except ParameterFileError as error:
+            raise ParameterFileError(f"{path}: {error}") from None
+        except Exception as error:  # zip, zlib and npy each have their own
+            raise ParameterFileError(
+                f"{path} is not a parameter file, or is damaged: {error}"
+            ) from error
+
+
+def _read(arrays):
+    ours = "formatVersion" in arrays
+    if ours and (version := int(arrays.numbers("formatVersion"))) > FORMAT_VERSION:
+        raise ParameterFileError(
+            f"formatVersion is {version}; this version of lstmmusic reads up to "
+            f"{FORMAT_VERSION}"
+        )
+    if "h3_length" in arrays:
+        h_lengths = tuple(arrays.length(name) for name in H_LENGTHS)
+    else:  # the original's early files
+        h_lengths = (*map(arrays.length, H_LENGTHS[:2]), arrays.rows("Whi_3"))
+    io_length = arrays.length("io_length")
+    shapes = weight_shapes(h_lengths, io_length)
+    extra = {"state": None, "means": None, "rng_state": None}
+    if ours:
+        extra = {
+            "state": {
+                name: arrays.numbers(name, shape)
+                for name, shape in state_shapes(h_lengths).items()
+            },
+            "means": {
+                name: arrays.numbers(mean_name(name), shape)
+                for name, shape in shapes.items()
+            },
+            "rng_state": json.loads(arrays.text("rngState")),
+        }
+    return Saved(
+        h_lengths=h_lengths,
+        io_length=io_length,
+        weights={name: arrays.numbers(name, shape) for name, shape in shapes.items()},
+        settings=_settings(arrays, ours),
+        loss=float(arrays.numbers("loss", finite=False)),
+        history=arrays.history("instantaneousCost"),
+        **extra,
+    )
+
+
+def _settings(arrays, ours):
+    names = ["R1", "R2", "R3", "gradClip"]
+    if ours:
+        names += ["Rout", "epsilon", "sigRand", "muRand", "genProbThreshold"]
+    settings = {name: float(arrays.numbers(name)) for name in names}
+    settings["originalForward"] = True
+    if ours:
+        settings["originalForward"] = bool(arrays.numbers("originalForward"))
+        settings["cost"] = checks.one_of("cost", arrays.text("cost"), COSTS)
+    return settings
+
+
+class _Arrays:
+    """The members of an .npz, each checked against what it must be before reading."""
+
+    def __init__(self, archive):
+        self.archive = archive
+        self.names = set(archive.namelist())
+
+    def __contains__(self, name):
+        return f"{name}.npy" in self.names
+
+    def header(self, name):
+        if name not in self:
+            raise ParameterFileError(f"there is no array {name!r} in it")
+        with self.archive.open(f"{name}.npy") as member:
+            version = npy.read_magic(member)
+            read_header = {
+                (1, 0): npy.read_array_header_1_0,
+                (2, 0): npy.read_array_header_2_0,
+            }[version]
+            shape, _, dtype = read_header(member)
+        return shape, dtype
+
+    def read(self, name):
+        with self.archive.open(f"{name}.npy") as member:
+            return npy.read_array(member, allow_pickle=False)
+
+    def numbers(self, name, shape=(), finite=True):
+        found, dtype = self.header(name)
+        if found != shape:
+            raise ParameterFileError(f"{name} has shape {found}; it must be {shape}")
+        if dtype.kind not in "fiub":
+            raise ParameterFileError(f"{name} holds {dtype}; it must hold numbers")
+        array = self.read(name)
+        if finite and not np.isfinite(array).all():
+            raise ParameterFileError(f"{name} holds values that are not finite")
+        return array
+
+    def rows(self, name):
+        shape, _ = self.header(name)
+        return checks.whole(f"the number of rows of {name}", (*shape, 0)[0])
+
+    def length(self, name):
+        value = self.numbers(name).item()
+        if checks.whole(name, value) > LONGEST:
+            raise ParameterFileError(f"{name} is {value}; allowed are 1 to {LONGEST}")
+        return value
+
+    def text(self, name):
+        shape, dtype = self.header(name)
+        if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * LONGEST_TEXT:
+            raise ParameterFileError(f"{name} must be a text, not {dtype} {shape}")
+        return str(self.read(name))
+
+    def history(self, name):
+        shape, _ = self.header(name)
+        if len(shape) != 1 or shape[0] > LONGEST_HISTORY:
+            raise ParameterFileError(f"{name} must be a list, not of shape {shape}")
+        return self.numbers(name, shape, finite=False).tolist()
