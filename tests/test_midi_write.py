@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_midi_read import mido_roll
+from test_midi_oracle import mido_roll
 
 import midi
 import midi.utils
@@ -92,6 +92,17 @@ def test_the_longest_rolls_survive(steps):
     assert np.array_equal(
         read(written(roll, (0, 2), 0.01), (0, 2), 0.01).piano_roll, roll
     )
+
+
+def test_rolls_with_over_a_million_ones_are_drawn_alike():
+    # Such rolls are drawn run by run: long runs and short, in every column.
+    rng = np.random.default_rng(0)
+    roll = np.repeat(rng.integers(0, 2, (15_000, 88), np.uint8), 2, axis=0)
+    roll[:, ::2] = 1
+    roll[5000:5010] = 0
+    assert roll.sum() > 2**20
+    back = read(written(roll, dt=0.1), dt=0.1, steps=len(roll))
+    assert np.array_equal(back.piano_roll, roll)
 
 
 def test_consecutive_ones_are_one_held_note():
