@@ -186,6 +186,8 @@ PEDAL = {
     "half down": ("00 b04040 60 903c40 60 803c40 60 b0403f", [(60, 96, 288)]),
     # pressed after the note has ended
     "late": ("60 903c40 60 803c40 60 b0407f 60 b04000", [(60, 96, 192)]),
+    # pressed on the tick where the note ends
+    "same tick": ("60 903c40 60 803c40 00 b0407f 60 b04000", [(60, 96, 288)]),
     # the pedal of another channel
     "other channel": ("00 b1407f 60 903c40 60 803c40 60 b14000", [(60, 96, 192)]),
     # never released: until the file ends, at tick 288
