@@ -6,6 +6,7 @@ and `probabilities`, tunes run in chunks of fixed length with the state carried 
 """
 
 import importlib.util
+from contextlib import nullcontext
 from functools import cache
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytensor.tensor as pt
 
 from lstmmusic.costs import COSTS
 from lstmmusic.generation import generate
-from lstmmusic.network import State, backward_pass, fields, forward_pass
+from lstmmusic.network import State, backward_pass, fields, forward_pass, total
 from lstmmusic.updates import only_if_finite, rmsprop
 
 MODES = ("JAX", "NUMBA")
@@ -58,10 +59,10 @@ class Functions:
         self.mode = mode
         self.N = store.weights.b_y.type.shape[0]
         # In the instance, so that the compiled functions go when it goes.
-        self._update = compiled(self._compile_update)
-        self._gradients = compiled(self._compile_gradients)
-        self._probabilities = compiled(self._compile_probabilities)
-        self._generate = compiled(self._compile_generate)
+        self._update = self._kept(self._compile_update)
+        self._gradients = self._kept(self._compile_gradients)
+        self._probabilities = self._kept(self._compile_probabilities)
+        self._generate = self._kept(self._compile_generate)
 
     def update(self, x, k, settings):
         """Make one update; return the cost before it, or NaN if nothing was changed.
@@ -148,7 +149,8 @@ class Functions:
         cost, dY = self.cost(Y, k)
         tunes = pt.cast(tunes, x.dtype)
         gradients = backward_pass(x, dY / tunes, state, trace, network, original)
-        return x, k, cost.sum() / tunes, gradients
+        per_tune = total(cost, axis=(0, 2))
+        return x, k, total(per_tune) / tunes, gradients
 
     def _compile_probabilities(self, T, B):
         (x,), state = self._rolls(T, B, "x"), self._states(B)
@@ -183,17 +185,36 @@ class Functions:
         )
 
     def _compile(self, inputs, outputs, updates=None):
-        if self.mode == "JAX":
-            enable_float64()
         return pytensor.function(inputs, outputs, updates=updates, mode=self.mode)
 
+    def _kept(self, build):
+        """Return ``build`` with what it returns kept, one compiled function a shape.
 
-def compiled(build):
-    """Keep what ``build`` returns for each shape.
+        Where each variable was made is not recorded: that takes longer than the rest.
+        """
+        setting = {"floatX": self.store.dtype.name, "traceback__limit": 0}
 
-    Where each variable was made is not recorded: that takes longer than the rest.
-    """
-    return cache(pytensor.config.change_flags(traceback__limit=0)(build))
+        @cache
+        def get(*shape):
+            with pytensor.config.change_flags(**setting), self._precision():
+                return self._in_precision(build(*shape))
+
+        return get
+
+    def _in_precision(self, function):
+        def call(*args):
+            with self._precision():
+                return function(*args)
+
+        return call
+
+    def _precision(self):
+        """JAX computes in float64 only where told so, for the whole of a function."""
+        if self.mode != "JAX":
+            return nullcontext()
+        import jax
+
+        return jax.enable_x64(self.store.dtype == np.float64)
 
 
 def part(array, start, length):
@@ -204,11 +225,3 @@ def part(array, start, length):
     whole = np.zeros((length, *array.shape[1:]), array.dtype)
     whole[: len(piece)] = piece
     return whole
-
-
-def enable_float64():
-    """Let JAX compute in float64 where the graph says so (PyTensor's sums do)."""
-    import jax
-    import pytensor.link.jax.dispatch  # noqa: F401  sets the flag by floatX, once
-
-    jax.config.update("jax_enable_x64", True)

@@ -145,7 +145,7 @@ def backward_pass(x, dY, state, trace, network, original_forward=False):
     return Network(
         layers=tuple(reversed(gradients)),
         W_y=tuple(over_steps_and_tunes(h, dY) for h in trace.h),
-        b_y=dY.sum(axis=(0, 1)),
+        b_y=total(dY, axis=(0, 1)),
     )
 
 
@@ -186,8 +186,8 @@ def layer_gradient(x, state, trace, n, da, layer, original_forward):
         W_x=over_steps_and_tunes(x, da),
         W_j=None if h_below is None else over_steps_and_tunes(h_below, da),
         W_h=over_steps_and_tunes(h_prev, da),
-        w_c=pt.stack([p.sum(axis=(0, 1)) for p in peepholes]),
-        b=da.sum(axis=(0, 1)),
+        w_c=pt.stack([total(p, axis=(0, 1)) for p in peepholes]),
+        b=total(da, axis=(0, 1)),
     )
 
 
@@ -199,3 +199,8 @@ def after(first, values):
 def over_steps_and_tunes(a, b):
     """Contract (T, B, P) with (T, B, Q) to Σ over T and B of a b': (P, Q)."""
     return pt.tensordot(a, b, axes=[(0, 1), (0, 1)])
+
+
+def total(a, axis=None):
+    """Sum in a's own precision: JAX has no float64 unless all of it is float64."""
+    return a.sum(axis=axis, dtype=a.dtype, acc_dtype=a.dtype)

@@ -2,7 +2,7 @@
 
 import pytensor.tensor as pt
 
-from lstmmusic.network import fields
+from lstmmusic.network import fields, total
 
 DECAY = 0.9
 
@@ -45,7 +45,6 @@ def only_if_finite(updates, cost):
 
     Returns the guarded updates, and the cost, NaN where they were kept.
     """
-    total = cost + sum(new.sum() for new in updates.values())
-    finite = pt.isfinite(total)
+    finite = pt.isfinite(cost + sum(map(total, updates.values())))
     guarded = {old: pt.switch(finite, new, old) for old, new in updates.items()}
     return guarded, pt.switch(finite, cost, pt.constant(float("nan"), dtype=cost.dtype))
