@@ -1,0 +1,99 @@
+"""Bach's chorales, from the corpus that comes with music21, as a folder of MIDI files.
+
+Written once, into the user's cache folder; nothing is downloaded.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tqdm import tqdm
+
+COUNT = 120
+FIRST, LAST = 253, 438  # BWV: the collected chorales in four parts
+BEATS_PER_MINUTE = 100  # an eighth note is a step of 0.3 s
+
+
+def cache_folder():
+    """Return the user's cache folder: XDG_CACHE_HOME, or the platform's own."""
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"])
+    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
+        return Path(os.environ["LOCALAPPDATA"])
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path.home() / ".cache"
+
+
+def chorales_folder(folder=None, count=COUNT, progress=True):
+    """Return the folder of chorales as MIDI files; write it if it is not there whole.
+
+    The files are written to a folder of another name, which gets its own name when all
+    are there: a run that is stopped halfway leaves nothing that looks complete.
+
+    Parameters
+    ----------
+    folder : path, optional
+        By default ``lstmmusic/chorales`` in the cache folder.
+    count : int
+        How many chorales.
+    progress : bool
+        Show a progress bar, if attached to a terminal.
+    """
+    folder = Path(folder or cache_folder() / "lstmmusic" / "chorales")
+    if is_whole(folder, count):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".chorales-") as partial:
+        complete = Path(partial, "complete")
+        complete.mkdir()
+        for file in tqdm(
+            corpus_files(count),
+            desc="chorales to MIDI, once",
+            disable=None if progress else True,
+        ):
+            write_chorale(file, complete / f"{file.stem}.mid")
+        if not is_whole(folder, count):  # another run may have been quicker
+            shutil.rmtree(folder, ignore_errors=True)
+            complete.rename(folder)
+    return folder
+
+
+def is_whole(folder, count):
+    """Tell whether a folder holds all of its chorales."""
+    return len(list(folder.glob("*.mid"))) == count
+
+
+def corpus_files(count):
+    """Return the corpus files of the first ``count`` of the collected chorales."""
+    from music21 import corpus
+
+    files = {
+        int(file.stem.removeprefix("bwv")): file
+        for file in corpus.getComposer("bach", fileExtensions=["mxl"])
+        if file.stem.removeprefix("bwv").isdigit()
+    }
+    return [files[n] for n in sorted(files) if FIRST <= n <= LAST][:count]
+
+
+def write_chorale(source, target):
+    """Write a chorale as MIDI, in C major or A minor, at BEATS_PER_MINUTE.
+
+    One key lets a network hear in minutes what it would otherwise have to learn in
+    each of twelve.  The tempo puts every eighth note on a step of 0.3 s.
+    """
+    from music21 import converter, tempo
+
+    score = converter.parse(source, forceSource=True, storePickle=False)
+    key = score.analyze("key")
+    semitones = (0 if key.mode == "major" else 9) - key.tonic.pitchClass
+    semitones = (semitones + 5) % 12 - 5  # the shorter way round
+    for mark in list(score.recurse().getElementsByClass(tempo.TempoIndication)):
+        mark.activeSite.remove(mark)
+    score.insert(0, tempo.MetronomeMark(number=BEATS_PER_MINUTE))
+    for note in score.recurse().notes:
+        for pitch in note.pitches:
+            pitch.midi += semitones
+    score.write("midi", target)
