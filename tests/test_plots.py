@@ -1,0 +1,141 @@
+"""lstmmusic.plots: what is in the pictures, and what they leave alone."""
+
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from lstmmusic import plots
+
+R, DT = (40, 71), 0.25
+
+
+@pytest.fixture
+def roll():
+    """Return a roll of 13 steps; pitches 48 (C3) to 60 (C4) sound."""
+    roll = np.zeros((13, R[1] - R[0]))
+    roll[np.arange(13), np.arange(13) + 48 - R[0]] = 1
+    return roll
+
+
+def pitch_names(ax):
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    return dict(zip(labels, ax.get_yticks(), strict=True))
+
+
+def test_import_leaves_matplotlib_alone():
+    code = (
+        "import sys, lstmmusic, lstmmusic.plots\nsys.exit('matplotlib' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_note_names():
+    assert [plots.noteName(p) for p in (21, 60, 61, 69, 108)] == [
+        "A0", "C4", "C♯4", "A4", "C8",
+    ]  # fmt: skip
+
+
+def test_roll_has_seconds_note_names_and_no_empty_rows(roll):
+    """Fails if the picture is upside down, shifted by a step, or not cropped."""
+    ax = plots.plotRoll(roll, R, DT, start=4)
+    (image,) = ax.images
+    assert np.array_equal(image.get_array(), roll.T)
+    assert image.origin == "lower"
+    assert image.get_cmap().name == "gray_r"
+    assert image.get_extent() == [1.0, 4.25, 39.5, 70.5]
+    assert ax.get_xlim() == (1.0, 4.25)
+    assert ax.get_ylim() == (45.5, 62.5)
+    assert ax.get_xlabel() == "time (s)"
+    assert ax.get_ylabel() == "note"
+    names = pitch_names(ax)
+    assert names["C3"] == 48
+    assert names["C4"] == 60
+
+
+def test_crop_stays_within_the_range(roll):
+    roll[0, 0] = roll[0, -1] = 1
+    assert plots.plotRoll(roll, R, DT).get_ylim() == (39.5, 70.5)
+
+
+def test_silent_roll_shows_the_whole_range(roll):
+    assert plots.plotRoll(0 * roll, R, DT).get_ylim() == (39.5, 70.5)
+
+
+@pytest.mark.parametrize(("low", "high"), [(60, 61), (61, 62), (0, 128), (21, 109)])
+def test_every_range_has_names_that_do_not_crowd(low, high):
+    ax = plots.plotRoll(np.ones((3, high - low)), (low, high), DT)
+    assert 1 <= len(ax.get_yticks()) <= 16
+
+
+def test_probabilities_have_their_colours_and_a_bar(roll):
+    ax = plots.plotProbabilities(roll / 3, R, DT)
+    (image,) = ax.images
+    assert image.get_cmap().name == "gist_stern_r"
+    assert image.get_clim() == (0, 1)
+    assert ax.figure.axes[1].get_ylabel() == "probability"
+
+
+def test_tune_shows_the_primer_before_what_was_generated(roll):
+    generated = np.roll(roll, 1, axis=1)
+    above, below = plots.plotTune(roll, generated, R, DT, primer=5)
+    assert np.array_equal(above.images[0].get_array(), roll.T)
+    expected = np.concatenate([roll[:5], generated]).T
+    assert np.array_equal(below.images[0].get_array(), expected)
+    assert above.get_xlim() == below.get_xlim() == (0, 18 * DT)
+    assert above.get_ylim() == below.get_ylim() == (45.5, 63.5)
+    for ax in (above, below):
+        ends = [line for line in ax.lines if line.get_label() == "end of the primer"]
+        assert [line.get_xdata()[0] for line in ends] == [5 * DT]
+
+
+def test_cost_shows_each_update_and_the_running_median():
+    """Fails if costs are not per step, or if the median sits beside its window."""
+    cost = np.arange(40, 0, -1.0)
+    ax = plots.plotCost(cost, steps=2, window=5)
+    each, median = ax.lines
+    assert np.array_equal(each.get_xdata(), np.arange(1, 41))
+    assert np.array_equal(each.get_ydata(), cost / 2)
+    assert np.array_equal(median.get_xdata(), np.arange(3, 39))
+    assert np.array_equal(median.get_ydata(), cost[2:-2] / 2)
+    assert ax.get_ylabel() == "cost per step"
+
+
+def test_short_history():
+    ax = plots.plotCost([3.0])
+    assert len(ax.lines) == 1
+    assert ax.get_ylabel() == "cost"
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda roll, ax: plots.plotRoll(roll, R, DT, ax),
+        lambda roll, ax: plots.plotProbabilities(roll, R, DT, ax),
+        lambda roll, ax: plots.plotCost([3.0, 2.0], ax),
+        lambda roll, ax: plots.plotTune(roll, roll, R, DT, [ax, ax])[0],
+    ],
+)
+def test_draws_into_the_axes_given_and_leaves_matplotlibs_state(roll, draw, tmp_path):
+    settings = dict(mpl.rcParams)
+    ax = Figure().add_subplot()
+    assert draw(roll, ax) is ax
+    ax.figure.savefig(tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+    assert dict(mpl.rcParams) == settings
+    if "matplotlib.pyplot" in sys.modules:
+        assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+@pytest.mark.parametrize("shape", [(0, 31), (5, 30), (5,)])
+def test_wrong_shape_is_named(shape):
+    with pytest.raises(ValueError, match=r"allowed for r = \(40, 71\) are \(steps, 31"):
+        plots.plotRoll(np.zeros(shape), R, DT)
+
+
+def test_empty_history_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        plots.plotCost([])
