@@ -1,0 +1,122 @@
+"""Graves' eqs. 7-11 as a loop, one tune, one step and one gate at a time.
+
+Written from the equations, on the original's 57 matrices, without a line of the
+library: what the library computes is compared with this.  The same lines run on NumPy
+arrays and on PyTensor variables, whose gradient is then PyTensor's own.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Maths(NamedTuple):
+    """Where the functions come from: NumPy or PyTensor."""
+
+    exp: object
+    tanh: object
+
+
+NUMPY = Maths(np.exp, np.tanh)
+
+
+def sigma(a, maths=NUMPY):
+    return 1 / (1 + maths.exp(-a))
+
+
+def first_state(w):
+    """The state at step −1, as {layer: h}, {layer: c}."""
+    return {n: w[f"htd1_{n}"] for n in (1, 2, 3)}, {
+        n: w[f"ctd1_{n}"] for n in (1, 2, 3)
+    }
+
+
+def step(w, x, h, c, original=False, maths=NUMPY):
+    """One step x (N,); returns Y (N,) and the new h and c, {layer: (H,)}.
+
+    ``original``: layer 1's output gate looks at a_g in place of c (D3).
+    """
+    h, c = dict(h), dict(c)
+    for n in (1, 2, 3):
+        a_i = w[f"Wxi_{n}"] @ x + w[f"Whi_{n}"] @ h[n] + w[f"bi_{n}"]
+        a_f = w[f"Wxf_{n}"] @ x + w[f"Whf_{n}"] @ h[n] + w[f"bf_{n}"]
+        a_g = w[f"Wxc_{n}"] @ x + w[f"Whc_{n}"] @ h[n] + w[f"bc_{n}"]
+        a_o = w[f"Wxo_{n}"] @ x + w[f"Who_{n}"] @ h[n] + w[f"bo_{n}"]
+        if n > 1:  # the layer below has gone to this step already
+            a_i = a_i + w[f"Wxj_{n}"] @ h[n - 1]
+            a_f = a_f + w[f"Wfj_{n}"] @ h[n - 1]
+            a_g = a_g + w[f"Wcj_{n}"] @ h[n - 1]
+            a_o = a_o + w[f"Woj_{n}"] @ h[n - 1]
+        i = sigma(a_i + w[f"Wci_{n}"] * c[n], maths)  # (7)
+        f = sigma(a_f + w[f"Wcf_{n}"] * c[n], maths)  # (8)
+        c[n] = f * c[n] + i * maths.tanh(a_g)  # (9)
+        seen = a_g if original and n == 1 else c[n]
+        o = sigma(a_o + w[f"Wco_{n}"] * seen, maths)  # (10)
+        h[n] = o * maths.tanh(c[n])  # (11)
+    Y = sum(w[f"Why_{n}"] @ h[n] for n in (1, 2, 3)) + w["by"]
+    return Y, h, c
+
+
+def outputs(w, tune, original=False, maths=NUMPY):
+    """The list of Y (N,) over a tune (T, N), from the state at step −1."""
+    h, c = first_state(w)
+    result = []
+    for x in tune:
+        Y, h, c = step(w, x, h, c, original, maths)
+        result.append(Y)
+    return result
+
+
+def probabilities(w, tune, original=False):
+    """y (T, N): row t is the probability of each note at step t+1."""
+    return sigma(np.array(outputs(w, tune, original)))
+
+
+def cost(name, w, inputs, targets, original=False, log=np.log, maths=NUMPY):
+    """The mean over tunes (B, T, N) of the cost summed over steps and notes."""
+    total = 0.0
+    for tune, target in zip(inputs, targets, strict=True):
+        for Y, k in zip(outputs(w, tune, original, maths), target, strict=True):
+            y = sigma(Y, maths)
+            if name == "cross-entropy":
+                total = total + (-k * log(y) - (1 - k) * log(1 - y)).sum()
+            else:
+                total = total + (0.5 * (y - k) ** 2).sum()
+    return total / len(inputs)
+
+
+def generate(w, primer, uniform, threshold, original=False):
+    """Feed a primer (P, N), then the network's own samples; uniform is (T, N).
+
+    Returns samples and probabilities, each (T, N).
+    """
+    h, c = first_state(w)
+    for x in primer:
+        Y, h, c = step(w, x, h, c, original)
+    samples, ys = [], []
+    for u in uniform:
+        y = sigma(Y)
+        y = np.where(y < threshold, 0.0, y)
+        x = (u < y).astype(float)
+        samples.append(x)
+        ys.append(y)
+        Y, h, c = step(w, x, h, c, original)
+    return np.array(samples), np.array(ys)
+
+
+def rmsprop(w, gradients, means, rates, epsilon, clip, lam):
+    """One update of {name: array}; returns the new weights and the new means.
+
+    ``rates`` is R1, R2, R3, Rout; what belongs to a layer has its number at the end.
+    """
+    new_w, new_means = {}, {}
+    for name, g in gradients.items():
+        g = np.minimum(np.maximum(g, -clip), clip)
+        if not name.startswith("b"):
+            g = g + lam * np.sign(w[name])
+        is_output = name == "by" or name.startswith("Why")
+        rate = rates[3] if is_output else rates[int(name[-1]) - 1]
+        v = 0.9 * means[name] + 0.1 * g**2
+        new_means[name] = v
+        new_w[name] = w[name] - rate * g / np.sqrt(np.maximum(v, epsilon))
+    return new_w, new_means
