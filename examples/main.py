@@ -3,20 +3,14 @@
 With no arguments: Bach's chorales, in under three minutes on two cores.
 """
 
-import argparse
-import math
-from pathlib import Path
-
 import numpy as np
 from chorales import chorales_folder
+from options import MINIBATCH, RATES, SIZES, make_parser
 
 from lstmmusic import RNN4Music, TrainingError, markSilence, unmarkSilence
 from lstmmusic.plots import plotCost, plotProbabilities, plotTune
 from midi.utils import midiwrite, readFolder
 
-SIZES = (120, 120, 120)
-RATES = (0.002, 0.002, 0.002, 0.002)
-MINIBATCH = 10
 SHOWN = 150  # steps in the pictures: more are too fine to see
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 
@@ -46,78 +40,6 @@ def main(arguments=None):
     draw(model, original, generated, probabilities, options)
     print(describe(model.instantaneousCost[before:], original, generated, options))
     print(f"written to {options.out.resolve()}")
-
-
-# Options
-
-
-class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong."""
-
-    def error(self, message):
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
-
-
-def number(kind, low, high=math.inf):
-    """Return a function from text to a number of a kind (int, float) in a range."""
-    wanted = f"{'whole' if kind is int else 'finite'} numbers from {low:g}"
-    if high < math.inf:
-        wanted += f" to {high:g}"
-
-    def convert(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and low <= value <= high):
-            raise argparse.ArgumentTypeError(f"{text!r}; allowed are {wanted}")
-        return value
-
-    return convert
-
-
-def make_parser():
-    """Describe each option; None stands for a default that depends on others."""
-    parser = Parser(
-        prog="main.py",
-        description="Train an LSTM on MIDI files, generate music, draw pictures.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    count, pitch, rate = number(int, 1), number(int, 0, 128), number(float, 1e-12)
-    add = parser.add_argument
-    add("--midi", type=Path, metavar="FOLDER",
-        help="read the .mid and .midi files below it; otherwise Bach's chorales, from "
-        "music21, each in C major or A minor, an eighth note to a step of 0.3 s")
-    add("--range", type=pitch, nargs=2, default=[21, 109], metavar=("LOW", "HIGH"),
-        help="MIDI pitches from LOW up to, but without, HIGH")
-    add("--dt", type=number(float, 1e-4), default=0.3, help="seconds per step")
-    add("--sizes", type=count, nargs=3, metavar=("H1", "H2", "H3"),
-        help=f"cells in each layer ({' '.join(map(str, SIZES))}, or the file's)")
-    add("--rates", type=rate, nargs=4, metavar=("R1", "R2", "R3", "ROUT"),
-        help="training rates of the layers and the output; the last fifth of the "
-        f"epochs has a quarter of them ({' '.join(map(str, RATES))}, or the file's)")
-    add("--cost", choices=("cross-entropy", "squared-error"),
-        help="what training makes small (cross-entropy, or the file's)")
-    add("--epochs", type=number(int, 0), default=800,
-        help="minibatches drawn; 0, with --load, only generates")
-    add("--updates", type=count, default=1, help="updates on each minibatch")
-    add("--minibatch", type=count,
-        help=f"pieces in a minibatch ({MINIBATCH}, or all if there are fewer)")
-    add("--length", type=number(int, 2), default=65, help="steps of a piece")
-    add("--primer", type=count, default=20, help="steps that generation begins from")
-    add("--steps", type=number(int, 1, 100_000), default=300, help="steps to generate")
-    add("--threshold", type=number(float, 0, 1), default=0.05,
-        help="in generation, smaller probabilities count as zero")
-    add("--load", metavar="FILE", help="go on from parameters saved earlier")
-    add("--save", type=Path, metavar="FILE",
-        help="where to save the parameters (parameters.npz in the output folder)")
-    add("--seed", type=number(int, 0), default=1,
-        help="the same seed gives the same music; with --load it draws the primer and "
-        "the samples, while training goes on with the file's random numbers")
-    add("--out", type=Path, default=Path("output"), help="output folder")
-    add("--mode", choices=("JAX", "NUMBA"),
-        help="PyTensor's backend (JAX where installed, otherwise Numba)")
-    return parser  # fmt: skip
 
 
 def make_model(options):
@@ -153,9 +75,6 @@ def make_model(options):
         model.setNewRates(*options.rates)
     model.genProbThreshold = options.threshold
     return model
-
-
-# The journey
 
 
 def read_tunes(options):

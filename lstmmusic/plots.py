@@ -179,7 +179,7 @@ def _sounding(rolls, r, margin=2):
 def _name_notes(ax, low, high):
     """Name notes on the y axis, fewer in a wider range, and rule a line at each C."""
     wanted = next(
-        (p for most, p in ((14, range(12)), (30, (0, 4, 7, 9)), (54, (0, 7)))
+        (p for most, p in ((14, range(12)), (48, (0, 4, 7)), (64, (0, 7)))
          if high - low <= most),
         (0,),
     )  # fmt: skip
