@@ -19,11 +19,13 @@ def default_to_float32():
 
 
 def assigned_by_importer():
-    """Tell whether a module that is importing us assigns to ``….floatX``."""
+    """Tell whether a module that is importing us has assigned to ``….floatX``."""
     frame = sys._getframe()
     while frame is not None:
         if frame.f_code.co_name == "<module>" and any(
-            step.opname == "STORE_ATTR" and step.argval == "floatX"
+            step.opname == "STORE_ATTR"
+            and step.argval == "floatX"
+            and step.offset < frame.f_lasti  # above the import, not below it
             for step in dis.get_instructions(frame.f_code)
         ):
             return True
