@@ -24,6 +24,13 @@ H_LENGTHS = ("h1_length", "h2_length", "h3_length")
 LONGEST = 2**16  # cells or notes; larger sizes in a file are taken for damage
 LONGEST_TEXT = 2**16  # characters
 LONGEST_HISTORY = 2**27  # updates
+# What RNN4Music takes: beside the original's settings, ours.
+LIMITS = {
+    **{name: {} for name in ("R1", "R2", "R3", "gradClip", "Rout", "epsilon")},
+    "sigRand": {"low_allowed": True},
+    "muRand": {"low_allowed": True},
+    "genProbThreshold": {"low_allowed": True, "high": 1.0},
+}
 
 
 class ParameterFileError(ValueError):
@@ -117,11 +124,13 @@ def read(fileName):
 
 def _read(arrays):
     ours = "formatVersion" in arrays
-    if ours and (version := int(arrays.numbers("formatVersion"))) > FORMAT_VERSION:
-        raise ParameterFileError(
-            f"formatVersion is {version}; this version of lstmmusic reads up to "
-            f"{FORMAT_VERSION}"
-        )
+    if ours:
+        version = arrays.numbers("formatVersion").item()
+        if checks.whole("formatVersion", version) > FORMAT_VERSION:
+            raise ParameterFileError(
+                f"formatVersion is {version}; this version of lstmmusic reads up to "
+                f"{FORMAT_VERSION}"
+            )
     if "h3_length" in arrays:
         h_lengths = tuple(arrays.length(name) for name in H_LENGTHS)
     else:  # the original's early files
@@ -136,10 +145,10 @@ def _read(arrays):
                 for name, shape in state_shapes(h_lengths).items()
             },
             "means": {
-                name: arrays.numbers(mean_name(name), shape)
+                name: arrays.mean_of_squares(mean_name(name), shape)
                 for name, shape in shapes.items()
             },
-            "rng_state": json.loads(arrays.text("rngState")),
+            "rng_state": arrays.rng_state("rngState"),
         }
     return Saved(
         h_lengths=h_lengths,
@@ -153,10 +162,11 @@ def _read(arrays):
 
 
 def _settings(arrays, ours):
-    names = ["R1", "R2", "R3", "gradClip"]
-    if ours:
-        names += ["Rout", "epsilon", "sigRand", "muRand", "genProbThreshold"]
-    settings = {name: float(arrays.numbers(name)) for name in names}
+    names = LIMITS if ours else ("R1", "R2", "R3", "gradClip")
+    settings = {
+        name: checks.real(name, arrays.numbers(name).item(), **LIMITS[name])
+        for name in names
+    }
     settings["originalForward"] = True
     if ours:
         settings["originalForward"] = bool(arrays.numbers("originalForward"))
@@ -210,6 +220,20 @@ class _Arrays:
         if checks.whole(name, value) > LONGEST:
             raise ParameterFileError(f"{name} is {value}; allowed are 1 to {LONGEST}")
         return value
+
+    def mean_of_squares(self, name, shape):
+        array = self.numbers(name, shape)
+        if (array < 0).any():
+            raise ParameterFileError(f"{name} holds negative means of squares")
+        return array
+
+    def rng_state(self, name):
+        state = json.loads(self.text(name))
+        try:
+            np.random.default_rng().bit_generator.state = state
+        except Exception as error:
+            raise ParameterFileError(f"{name} is no random state: {error}") from None
+        return state
 
     def text(self, name):
         shape, dtype = self.header(name)

@@ -453,6 +453,7 @@ class RNN4Music:
             name: np.zeros(shape)
             for name, shape in parameters.state_shapes(self.h_lengths).items()
         }
+        self._store.check(saved.means or {})  # before anything is set
         self._store.set(saved.weights | state)
         self._store.set_means(saved.means)
         for name, value in saved.settings.items():

@@ -62,7 +62,8 @@ class Store:
                 raise ValueError(
                     f"there is no parameter {name!r}; allowed are {', '.join(current)}"
                 )
-            value = np.asarray(value, dtype=self.dtype)
+            with np.errstate(over="ignore"):  # refused below, as not finite
+                value = np.asarray(value, dtype=self.dtype)
             if value.shape != current[name].shape:
                 raise ValueError(
                     f"{name} has shape {value.shape}; allowed is {current[name].shape}"
