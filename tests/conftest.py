@@ -6,6 +6,7 @@ new.  The sizes are those of ``../shared/data/original/weights.npz``: all differ
 in minibatches different from T and B too.
 """
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -129,3 +130,28 @@ def assert_same(first, second):
 @pytest.fixture
 def same():
     return assert_same
+
+
+@pytest.fixture
+def compilations(monkeypatch):
+    """A list that grows with every compilation, PyTensor's or JAX's own."""
+    seen = []
+    function = pytensor.function
+
+    def counted(*args, **kwargs):
+        seen.append("pytensor.function")
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(pytensor, "function", counted)
+    if importlib.util.find_spec("jax") is None:
+        yield seen
+        return
+    from jax import monitoring
+
+    def listen(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            seen.append(event)
+
+    monitoring.register_event_duration_secs_listener(listen)
+    yield seen
+    monitoring.unregister_event_duration_listener(listen)
