@@ -5,35 +5,19 @@ compiles once for each (T, B) met; where lengths vary from call to call, in gene
 and `probabilities`, tunes run in chunks of fixed length with the state carried over.
 """
 
-import importlib.util
-from contextlib import nullcontext
 from functools import cache
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
+from lstmmusic.backend import precision, prepare
 from lstmmusic.costs import COSTS
 from lstmmusic.generation import generate
 from lstmmusic.network import State, backward_pass, fields, forward_pass, total
 from lstmmusic.updates import only_if_finite, rmsprop
 
-MODES = ("JAX", "NUMBA")
 CHUNK = 64  # steps
-
-
-def choose_mode(mode=None):
-    """Return the PyTensor mode's name: the one asked for, or the fastest installed."""
-    if mode is None:
-        return "JAX" if importlib.util.find_spec("jax") else "NUMBA"
-    if mode not in MODES:
-        raise ValueError(f"mode is {mode!r}; allowed are None, {', '.join(MODES)}")
-    if importlib.util.find_spec(mode.lower()) is None:
-        raise ValueError(
-            f"mode is {mode!r}, but {mode.lower()} is not installed: "
-            f"pip install {mode.lower()}"
-        )
-    return mode
 
 
 class Functions:
@@ -192,29 +176,22 @@ class Functions:
 
         Where each variable was made is not recorded: that takes longer than the rest.
         """
-        setting = {"floatX": self.store.dtype.name, "traceback__limit": 0}
+        dtype = self.store.dtype.name
+        flags = {"floatX": dtype, "traceback__limit": 0}
 
         @cache
         def get(*shape):
-            with pytensor.config.change_flags(**setting), self._precision():
-                return self._in_precision(build(*shape))
+            prepare(self.mode)
+            with pytensor.config.change_flags(**flags), precision(self.mode, dtype):
+                function = build(*shape)
+
+            def call(*args):
+                with precision(self.mode, dtype):
+                    return function(*args)
+
+            return call
 
         return get
-
-    def _in_precision(self, function):
-        def call(*args):
-            with self._precision():
-                return function(*args)
-
-        return call
-
-    def _precision(self):
-        """JAX computes in float64 only where told so, for the whole of a function."""
-        if self.mode != "JAX":
-            return nullcontext()
-        import jax
-
-        return jax.enable_x64(self.store.dtype == np.float64)
 
 
 def part(array, start, length):

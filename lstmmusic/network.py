@@ -131,55 +131,59 @@ def backward_pass(x, dY, state, trace, network, original_forward=False):
 
     Other arguments as there.  Returns a Network that holds ∂cost/∂weight in place of
     each weight.
+
+    D1: every array over time is turned round here, once, and stays so: from here on
+    index 0 is step T−1, the errors of a step stand beside what the step was given, and
+    the scans run straight on.
     """
-    gradients = []
+    x, dY = x[::-1], dY[::-1]
+    h = [values[::-1] for values in trace.h]
+    c = [values[::-1] for values in trace.c]
+    gates = [values[::-1] for values in trace.gates]
+    layers = []
     da_above = None
     for n, layer in reversed(list(enumerate(network.layers))):
+        d3 = original_forward and n == 0
+        h_below = h[n - 1] if n else None
+        h_prev, c_prev = before(h[n], state.h[n]), before(c[n], state.c[n])
         dh = pt.dot(dY, network.W_y[n].T)
         if da_above is not None:
             dh = dh + pt.dot(da_above, network.layers[n + 1].W_j.T)
-        d3 = original_forward and n == 0
-        da = backward_layer(dh, state.c[n], trace, n, layer, d3)
-        gradients.append(layer_gradient(x, state, trace, n, da, layer, d3))
+        nothing = pt.zeros_like(state.c[n])
+        da = backward_layer(dh, gates[n], c[n], c_prev, nothing, layer, d3)
+        seen = pre_activation_g(x, h_below, h_prev, layer) if d3 else c[n]
+        layers.append(layer_gradient(x, h_below, h_prev, c_prev, seen, da))
         da_above = da
     return Network(
-        layers=tuple(reversed(gradients)),
-        W_y=tuple(over_steps_and_tunes(h, dY) for h in trace.h),
+        layers=tuple(reversed(layers)),
+        W_y=tuple(over_steps_and_tunes(h_n, dY) for h_n in h),
         b_y=total(dY, axis=(0, 1)),
     )
 
 
-def backward_layer(dh, c_before, trace, n, layer, original_forward):
-    """Return da (T, B, 4H) of layer n, given dh (T, B, H) from Y and the layer above.
+def backward_layer(dh, gates, c, c_prev, nothing, layer, original_forward):
+    """Return da (T, B, 4H) of a layer, given dh (T, B, H) from Y and the layer above.
 
-    ``c_before`` (B, H) is the layer's memory at step −1.
+    All run from step T−1 to 0; ``nothing`` (B, H), zeros, reaches T−1 from after it.
     """
-    c = trace.c[n]
-    nothing = pt.zeros_like(c_before)  # reaches the last step from the one after it
     da, _ = scan(
         partial(backward_step, original_forward=original_forward),
-        sequences=[dh, trace.gates[n], c, after(c_before, c)],
+        sequences=[dh, gates, c, c_prev],
         outputs_info=[pt.tile(nothing, (1, 4)), nothing],
         non_sequences=[layer.W_h, layer.w_c],
         n_steps=dh.shape[0],
         strict=True,
-        go_backwards=True,
         return_updates=False,
-        name=f"backward{n + 1}",
+        name="backward",
     )
-    return da[::-1]  # D1: the scan ran from T−1 to 0, its outputs stand in that order
+    return da
 
 
-def layer_gradient(x, state, trace, n, da, layer, original_forward):
-    """Contract da (T, B, 4H) with what each weight of layer n multiplied."""
-    c = trace.c[n]
-    c_prev, h_prev = after(state.c[n], c), after(state.h[n], trace.h[n])
-    h_below = trace.h[n - 1] if n else None
-    seen = c
-    if original_forward:  # D3
-        _, _, seen, _ = split(
-            layer_input(x, h_below, layer) + pt.dot(h_prev, layer.W_h)
-        )
+def layer_gradient(x, h_below, h_prev, c_prev, seen, da):
+    """Contract da (T, B, 4H) with what each weight multiplied, all in the same order.
+
+    ``seen`` (T, B, H) is what the output gate's peephole looked at.
+    """
     da_i, da_f, _, da_o = split(da)
     peepholes = [da_i * c_prev, da_f * c_prev, da_o * seen]
     return Layer(
@@ -191,9 +195,15 @@ def layer_gradient(x, state, trace, n, da, layer, original_forward):
     )
 
 
-def after(first, values):
-    """Shift values (T, B, H) one step later, behind the state (B, H) at step −1."""
-    return pt.concatenate([first[None], values[:-1]])
+def pre_activation_g(x, h_below, h_prev, layer):
+    """Return a_g, which the forward pass does not keep (D3 only)."""
+    a = layer_input(x, h_below, layer) + pt.dot(h_prev, layer.W_h)
+    return split(a)[2]
+
+
+def before(values, first):
+    """Give each of T−1 … 0 the value one step before; ``first`` (B, H) is step −1's."""
+    return pt.concatenate([values[1:], first[None]])
 
 
 def over_steps_and_tunes(a, b):

@@ -9,9 +9,10 @@ import pytensor
 from tqdm import tqdm
 
 from lstmmusic import checks, network, parameterfile, parameters
+from lstmmusic.backend import choose_mode
 from lstmmusic.batches import check_dataset, draw_minibatch
 from lstmmusic.costs import COSTS
-from lstmmusic.functions import Functions, choose_mode
+from lstmmusic.functions import Functions
 from lstmmusic.store import Store
 
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import H, N
 
 from lstmmusic import RNN4Music
-from lstmmusic.functions import choose_mode
+from lstmmusic.backend import choose_mode
 
 
 def rolls(steps, seed=41, width=N):
