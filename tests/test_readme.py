@@ -97,8 +97,9 @@ def test_every_departure_has_its_row_and_its_tag_in_the_code():
     )
     for tag, test in rows:
         assert re.search(rf"\b{tag}\b", code), f"{tag} stands nowhere in the code"
-        file = re.search(r"test_\w+\.py", test)[0]
-        assert (ROOT / "tests" / file).is_file(), f"{tag}: there is no tests/{file}"
+        file, name = re.fullmatch(r"`(test_\w+\.py)`: `(test_\w+)`", test).groups()
+        tests = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert f"def {name}(" in tests, f"{tag}: tests/{file} has no {name}"
 
 
 def test_picture_is_there_and_small():
