@@ -1,0 +1,150 @@
+"""Measure one thing in this process, and print it as one line of JSON.
+
+    python benchmarks/measure.py update THREADS T B H PEER [PEER ...]
+    python benchmarks/measure.py generate THREADS
+    python benchmarks/measure.py memory PEER T B H
+    python benchmarks/measure.py folder
+
+`run.py` calls it, each time in a fresh process.  Threads are pinned to as many cores.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+
+
+def pin(threads):
+    """Keep this process to the first cores; before any library counts them."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def alternate(functions, seconds=8.0, least=5, most=60):
+    """Call functions in turn, after two calls to warm up; return median seconds."""
+    for function in functions.values():
+        function()
+        function()
+    times = {name: [] for name in functions}
+    end = time.perf_counter() + seconds
+    while len(next(iter(times.values()))) < least or (
+        time.perf_counter() < end and len(next(iter(times.values()))) < most
+    ):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def minibatch(T, B, N=88, density=0.05):
+    """Make a random minibatch as sparse as a piano-roll: x, k (T, B, N)."""
+    import numpy as np
+
+    rolls = np.random.default_rng(0).random((T + 1, B, N)) < density
+    rolls = rolls.astype(np.float32)
+    return rolls[:-1].copy(), rolls[1:].copy()
+
+
+def update(threads, T, B, H, *names):
+    import peers
+
+    if any(name.startswith("torch") for name in names):
+        import torch
+
+        torch.set_num_threads(threads)
+    x, k = minibatch(T, B)
+    return alternate({name: getattr(peers, name)(x, k, H) for name in names})
+
+
+def generate(threads):
+    """300 steps after a primer of 50, one tune and 64 at once, 120-120-120."""
+    import peers
+    import torch
+
+    from lstmmusic import RNN4Music
+
+    torch.set_num_threads(threads)
+    primer = minibatch(50, 64)[0].swapaxes(0, 1)
+    model = RNN4Music(120, 120, 120, 88, seed=0)
+    return alternate(
+        {
+            "one": lambda: model.genMusic(primer[0], 300, seed=1),
+            "64": lambda: model.genMusic(primer, 300, seed=1),
+            "torch_cells": peers.torch_cells(primer[0], 300),
+        }
+    )
+
+
+def memory(name, T, B, H):
+    """Peak resident memory of five updates, in MB, without what importing takes."""
+    import resource
+
+    import peers
+
+    if name == "ours":
+        import pytensor.link.jax.dispatch  # noqa: F401
+    else:
+        import torch
+
+        torch.set_num_threads(2)
+    x, k = minibatch(T, B)
+
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    before = peak()
+    run = getattr(peers, name)(x, k, H)
+    for _ in range(5):
+        run()
+    return {"imports": before, "peak": peak()}
+
+
+def folder(files=40):
+    """A folder of MIDI files of 3000 notes each to rolls, dt 0.2 s, per file."""
+    import tempfile
+    import warnings
+    from pathlib import Path
+
+    warnings.simplefilter("ignore")  # pretty_midi's imports
+    import numpy as np
+    import pretty_midi
+
+    import midi
+
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as path:
+        for n in range(files):
+            song = pretty_midi.PrettyMIDI()
+            piano = pretty_midi.Instrument(0)
+            starts = np.sort(rng.uniform(0, 240, 3000))
+            for start, pitch in zip(starts, rng.integers(21, 109, 3000), strict=True):
+                piano.notes.append(pretty_midi.Note(64, int(pitch), start, start + 0.4))
+            song.instruments.append(piano)
+            song.write(str(Path(path, f"{n:02}.mid")))
+
+        def theirs():
+            for file in sorted(Path(path).iterdir()):
+                pretty_midi.PrettyMIDI(str(file)).get_piano_roll(fs=5)
+
+        found = alternate(
+            {
+                "ours": lambda: midi.readFolder(path, dt=0.2, progress=False),
+                "pretty_midi": theirs,
+            },
+            seconds=4,
+        )
+    return {name: seconds / files for name, seconds in found.items()}
+
+
+if __name__ == "__main__":
+    what, *arguments = sys.argv[1:]
+    arguments = [int(a) if a.isdigit() else a for a in arguments]
+    if what in ("update", "generate"):
+        pin(arguments[0])
+    elif what == "folder":
+        pin(1)
+    print(json.dumps(globals()[what](*arguments)))

@@ -1,0 +1,211 @@
+"""The same work elsewhere: one training update of a three-layer LSTM, N notes.
+
+Each function takes a minibatch x, k (T, B, N) and H, and returns a function without
+arguments that makes one update (forward, backward, clip, RMSprop) and returns the cost.
+"""
+
+import numpy as np
+
+RATE, EPSILON, CLIP = 1e-4, 1e-5, 30.0
+
+
+def ours(x, k, H, mode=None):
+    """RNN4Music's compiled update, cost fetched, as `train` calls it."""
+    from lstmmusic import RNN4Music
+
+    N = x.shape[2]
+    rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), RATE)
+    model = RNN4Music(H, H, H, N, **rates, seed=0, mode=mode)
+    settings = np.array([RATE] * 4 + [EPSILON, CLIP, 0.0], dtype=np.float32)
+    return lambda: model._functions.update(x, k, settings)
+
+
+def torch_update(torch, network, x, k):
+    """Make the update function of a torch module: BCE, value clip, RMSprop."""
+    x, k = torch.from_numpy(x), torch.from_numpy(k)
+    optimizer = torch.optim.RMSprop(network.parameters(), lr=RATE, alpha=0.9)
+    cost_of = torch.nn.functional.binary_cross_entropy_with_logits
+
+    def update():
+        optimizer.zero_grad()
+        cost = cost_of(network(x), k, reduction="sum") / x.shape[1]
+        cost.backward()
+        torch.nn.utils.clip_grad_value_(network.parameters(), CLIP)
+        optimizer.step()
+        return cost.item()
+
+    return update
+
+
+def torch_fused(x, k, H):
+    """PyTorch's nn.LSTM, three times, each fed [x, h below]; it has no peepholes."""
+    import torch
+
+    N = x.shape[2]
+
+    class Stack(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            sizes = [N, N + H, N + H]
+            self.layers = torch.nn.ModuleList(torch.nn.LSTM(s, H) for s in sizes)
+            self.output = torch.nn.Linear(3 * H, N)
+
+        def forward(self, x):
+            h = []
+            for layer in self.layers:
+                h.append(layer(torch.cat([x, h[-1]], -1) if h else x)[0])
+            return self.output(torch.cat(h, -1))
+
+    return torch_update(torch, Stack(), x, k)
+
+
+def torch_peephole(x, k, H):
+    """The peephole layer written out in PyTorch, step by step, as a user would."""
+    import torch
+
+    N = x.shape[2]
+
+    class Layer(torch.nn.Module):
+        def __init__(self, inputs):
+            super().__init__()
+            self.input = torch.nn.Linear(inputs, 4 * H)
+            self.recurrent = torch.nn.Linear(H, 4 * H, bias=False)
+            self.peephole = torch.nn.Parameter(0.1 * torch.randn(3, H))
+
+        def forward(self, x):
+            h = c = x.new_zeros(x.shape[1], H)
+            outputs = []
+            w_i, w_f, w_o = self.peephole
+            for a in self.input(x):
+                i, f, g, o = (a + self.recurrent(h)).chunk(4, -1)
+                i, f = torch.sigmoid(i + w_i * c), torch.sigmoid(f + w_f * c)
+                c = f * c + i * torch.tanh(g)
+                h = torch.sigmoid(o + w_o * c) * torch.tanh(c)
+                outputs.append(h)
+            return torch.stack(outputs)
+
+    class Stack(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.ModuleList(map(Layer, [N, N + H, N + H]))
+            self.output = torch.nn.Linear(3 * H, N)
+
+        def forward(self, x):
+            h = []
+            for layer in self.layers:
+                h.append(layer(torch.cat([x, h[-1]], -1) if h else x))
+            return self.output(torch.cat(h, -1))
+
+    return torch_update(torch, Stack(), x, k)
+
+
+def floor(x, k, H):
+    """The matrix products of one update alone, NumPy with OpenBLAS, no copies."""
+    T, B, N = x.shape
+    rng = np.random.default_rng(0)
+
+    def normal(*shape):
+        return rng.standard_normal(shape, dtype=np.float32)
+
+    W_x, W_h, W_y = normal(N, 4 * H), normal(H, 4 * H), normal(H, N)
+    rows, h, da, Y = x.reshape(T * B, N), normal(T * B, H), normal(T * B, 4 * H), k
+    Y = Y.reshape(T * B, N)
+    out_a, out_h, out_y = np.empty_like(da), np.empty_like(h), np.empty_like(Y)
+    step_h, step_a = h[:B], da[:B]
+    out_sa, out_sh = np.empty((B, 4 * H), np.float32), np.empty((B, H), np.float32)
+    out_Wx, out_Wh, out_Wy = map(np.empty_like, (W_x, W_h, W_y))
+
+    def update():
+        for n in range(3):
+            np.matmul(rows, W_x, out=out_a)
+            np.matmul(rows.T, da, out=out_Wx)
+            np.matmul(h.T, da, out=out_Wh)
+            np.matmul(h, W_y, out=out_y)
+            np.matmul(Y, W_y.T, out=out_h)
+            np.matmul(h.T, Y, out=out_Wy)
+            if n:
+                np.matmul(h, W_h, out=out_a)
+                np.matmul(da, W_h.T, out=out_h)
+                np.matmul(h.T, da, out=out_Wh)
+            for _ in range(T):
+                np.matmul(step_h, W_h, out=out_sa)
+                np.matmul(step_a, W_h.T, out=out_sh)
+        return 0.0
+
+    return update
+
+
+def equinox(x, k, H):
+    """Equinox's LSTMCell under jax.lax.scan, with jax.grad and optax's RMSprop."""
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    N = x.shape[2]
+    keys = jax.random.split(jax.random.key(0), 4)
+    network = (
+        [eqx.nn.LSTMCell(N + H if n else N, H, key=keys[n]) for n in range(3)],
+        eqx.nn.Linear(3 * H, N, key=keys[3]),
+    )
+
+    def outputs(network, x):
+        cells, output = network
+        h = []
+        for cell in cells:
+            rows = jnp.concatenate([x, h[-1]], -1) if h else x
+            start = (jnp.zeros(H), jnp.zeros(H))
+
+            def step(state, row, cell=cell):
+                state = cell(row, state)
+                return state, state[0]
+
+            h.append(jax.lax.scan(step, start, rows)[1])
+        return jax.vmap(output)(jnp.concatenate(h, -1))
+
+    def cost(network, x, k):
+        Y = jax.vmap(outputs, in_axes=(None, 1), out_axes=1)(network, x)
+        return optax.sigmoid_binary_cross_entropy(Y, k).sum() / x.shape[1]
+
+    optimizer = optax.chain(optax.clip(CLIP), optax.rmsprop(RATE, decay=0.9))
+    state = optimizer.init(eqx.filter(network, eqx.is_array))
+
+    @eqx.filter_jit
+    def step(network, state, x, k):
+        value, gradient = eqx.filter_value_and_grad(cost)(network, x, k)
+        change, state = optimizer.update(gradient, state)
+        return eqx.apply_updates(network, change), state, value
+
+    held = [network, state]
+
+    def update():
+        held[0], held[1], value = step(*held, x, k)
+        return float(value)
+
+    return update
+
+
+def torch_cells(primer, steps, H=120):
+    """Generation as a user of PyTorch writes it: a loop over nn.LSTMCell."""
+    import torch
+
+    N = primer.shape[1]
+    cells = [torch.nn.LSTMCell(N + H if n else N, H) for n in range(3)]
+    output = torch.nn.Linear(3 * H, N)
+    primer = torch.from_numpy(primer)
+
+    @torch.no_grad()
+    def generate():
+        states = [(torch.zeros(1, H), torch.zeros(1, H))] * 3
+        tune = []
+        for t in range(len(primer) + steps - 1):
+            x = primer[t : t + 1] if t < len(primer) else tune[-1]
+            h = []
+            for n, cell in enumerate(cells):
+                states[n] = cell(torch.cat([x, h[-1]], -1) if n else x, states[n])
+                h.append(states[n][0])
+            y = torch.sigmoid(output(torch.cat(h, -1)))
+            tune.append((torch.rand(1, N) < y).float())
+        return torch.cat(tune[-steps:]).numpy()
+
+    return generate

@@ -1,0 +1,219 @@
+"""Measure lstmmusic beside its peers; print Markdown tables (kept in RESULTS.md).
+
+    python benchmarks/run.py            all of it, about 15 minutes on 2 cores
+    python benchmarks/run.py startup    one table: update, startup, generate, linear,
+                                        memory or folder
+
+Needs the extra lstmmusic[benchmarks], and nothing else running.  Every figure of a row
+comes from one process in which the programs took turns; medians after warm-up.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SHAPES = [  # T, B, H
+    (98, 5, 120),
+    (98, 20, 120),
+    (98, 100, 120),
+    (98, 5, 176),
+    (98, 20, 600),
+    (1000, 20, 120),
+]
+
+
+def measure(*arguments):
+    """Run measure.py in a fresh process; return what it prints."""
+    command = [sys.executable, str(HERE / "measure.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(*rows):
+    """Print a Markdown table, the first row its head."""
+    print("|", " | ".join(rows[0]), "|")
+    print("|", " | ".join("---" for _ in rows[0]), "|", flush=True)
+    for row in rows[1:]:
+        print("|", " | ".join(row), "|", flush=True)
+    print()
+
+
+def machine():
+    """Print what the figures were measured on."""
+    cpu = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.split(":")[1].strip()
+            break
+    commit = subprocess.run(
+        ["git", "-C", str(HERE), "describe", "--always", "--dirty"],
+        capture_output=True, text=True, check=False,
+    ).stdout.strip()  # fmt: skip
+    packages = "pytensor jax numba torch equinox pretty_midi symusic numpy".split()
+    found = []
+    for name in packages:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"no {name}")
+    print(
+        f"Commit {commit}, {time.strftime('%Y-%m-%d')}; {cpu}, {os.cpu_count()} cores"
+    )
+    print(f"; Python {platform.python_version()}, {', '.join(found)}.\n")
+
+
+def updates():
+    print("## One training update, ms (medians)\n")
+    head = "threads T×B×H ours nn.LSTM peephole equinox floor".split()
+    rows = [[*head, "ours/nn.LSTM", "ours/peephole", "ours/floor"]]
+    names = ["ours", "torch_fused", "torch_peephole", "equinox", "floor"]
+    for threads in (1, 2):
+        for shape in SHAPES:
+            found = measure("update", threads, *shape, *names)
+            ms = [found[name] * 1e3 for name in names]
+            ours, fused, peephole, _, floor = ms
+            ratios = [ours / fused, ours / peephole, ours / floor]
+            rows.append(
+                [
+                    str(threads),
+                    "×".join(map(str, shape)),
+                    *(f"{value:.1f}" for value in ms),
+                    *(f"**{ratio:.2f}**" for ratio in ratios),
+                ]
+            )
+    table(*rows)
+
+
+STARTUP = """
+import time
+start = time.perf_counter()
+import numpy as np
+from lstmmusic import RNN4Music
+imported = time.perf_counter()
+model = RNN4Music(120, 120, 120, 88, seed=0)
+tunes = [np.eye(88)[np.arange(120) % 88]] * 5
+model.train(tunes, 1, 1, 5, 99, progress=False)
+print(imported - start, time.perf_counter() - start)
+"""
+IMPORTS = """
+import time
+start = time.perf_counter()
+import midi, sys
+print(time.perf_counter() - start)
+assert "pytensor" not in sys.modules
+"""
+
+
+def startup():
+    print("## Start-up, s\n")
+
+    def run(code, cache):
+        environment = os.environ | {
+            "PYTENSOR_FLAGS": f"base_compiledir={cache}/pytensor",
+            "XDG_CACHE_HOME": f"{cache}/xdg",
+            "NUMBA_CACHE_DIR": f"{cache}/numba",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True, text=True, check=True, env=environment,
+        )  # fmt: skip
+        return [float(word) for word in done.stdout.split()]
+
+    rows = [["", "empty caches", "warm caches"]]
+    with tempfile.TemporaryDirectory() as cache:
+        cold = run(STARTUP, cache)
+        warm = sorted(run(STARTUP, cache) for _ in range(3))[1]
+        rows.append(["import lstmmusic", f"{cold[0]:.2f}", f"{warm[0]:.2f}"])
+        rows.append(["import to first update", f"{cold[1]:.1f}", f"{warm[1]:.1f}"])
+        midi = [run(IMPORTS, cache)[0] for _ in range(4)]
+        rows.append(["import midi", f"{midi[0]:.2f}", f"{sorted(midi[1:])[1]:.2f}"])
+    table(*rows)
+
+
+def generation():
+    print("## genMusic, 300 steps after a primer of 50, 120-120-120, ms\n")
+    head = ["threads", "one tune", "64 at once", "nn.LSTMCell", "one/nn.LSTMCell"]
+    rows = [[*head, "tunes per second, 64 at once / one"]]
+    for threads in (1, 2):
+        found = measure("generate", threads)
+        one, many, cells = found["one"], found["64"], found["torch_cells"]
+        rows.append(
+            [
+                str(threads),
+                *(f"{value * 1e3:.1f}" for value in (one, many, cells)),
+                f"**{one / cells:.2f}**",
+                f"**{64 * one / many:.1f}**",
+            ]
+        )
+    table(*rows)
+
+
+def linear():
+    print("## Time against T and B, H = 120, 2 threads: ms = a + b × size\n")
+    import numpy as np
+
+    rows = [["", "sizes", "ms", "fit", "largest deviation"]]
+    for label, shapes in (
+        ("T (B = 20)", [(T, 20, 120) for T in (50, 100, 200, 400, 800)]),
+        ("B (T = 98)", [(98, B, 120) for B in (10, 20, 40, 80, 160)]),
+    ):
+        ms = [measure("update", 2, *shape, "ours")["ours"] * 1e3 for shape in shapes]
+        sizes = [shape[0] if label.startswith("T") else shape[1] for shape in shapes]
+        b, a = np.polyfit(sizes, ms, 1)
+        off = max(abs(a + b * s - m) / m for s, m in zip(sizes, ms, strict=True))
+        rows.append(
+            [
+                label,
+                ", ".join(map(str, sizes)),
+                ", ".join(f"{m:.1f}" for m in ms),
+                f"{a:.1f} + {b:.3f} × size",
+                f"{off:.0%}",
+            ]
+        )
+    table(*rows)
+
+
+def memory():
+    print("## Peak resident memory at T×B×H = 1000×20×120, MB\n")
+    rows = [["", "after the imports", "peak", "difference"]]
+    for label, name in (("ours", "ours"), ("nn.LSTM", "torch_fused")):
+        found = measure("memory", name, 1000, 20, 120)
+        values = found["imports"], found["peak"], found["peak"] - found["imports"]
+        rows.append([label, *(f"{value:.0f}" for value in values)])
+    table(*rows)
+
+
+def folder():
+    print("## A folder of MIDI files to rolls (40 files of 3000 notes), ms per file\n")
+    found = measure("folder")
+    ours, theirs = found["ours"] * 1e3, found["pretty_midi"] * 1e3
+    table(
+        ["readFolder", "pretty_midi get_piano_roll", "ratio"],
+        [f"{ours:.2f}", f"{theirs:.1f}", f"**{theirs / ours:.0f} ×**"],
+    )
+
+
+TABLES = {
+    "update": updates,
+    "startup": startup,
+    "generate": generation,
+    "linear": linear,
+    "memory": memory,
+    "folder": folder,
+}
+
+if __name__ == "__main__":
+    if unknown := set(sys.argv[1:]) - set(TABLES):
+        raise SystemExit(f"there is no table {unknown}; there are {', '.join(TABLES)}")
+    machine()
+    for name in sys.argv[1:] or TABLES:
+        TABLES[name]()
