@@ -17,7 +17,7 @@ from lstmmusic.generation import generate
 from lstmmusic.network import State, backward_pass, fields, forward_pass, total
 from lstmmusic.updates import only_if_finite, rmsprop
 
-CHUNK = 64  # steps
+CHUNK = 32  # steps
 
 
 class Functions:

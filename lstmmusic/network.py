@@ -136,6 +136,7 @@ def backward_pass(x, dY, state, trace, network, original_forward=False):
     index 0 is step T−1, the errors of a step stand beside what the step was given, and
     the scans run straight on.
     """
+    T = x.shape[0]
     x, dY = x[::-1], dY[::-1]
     h = [values[::-1] for values in trace.h]
     c = [values[::-1] for values in trace.c]
@@ -149,8 +150,17 @@ def backward_pass(x, dY, state, trace, network, original_forward=False):
         dh = pt.dot(dY, network.W_y[n].T)
         if da_above is not None:
             dh = dh + pt.dot(da_above, network.layers[n + 1].W_j.T)
-        nothing = pt.zeros_like(state.c[n])
-        da = backward_layer(dh, gates[n], c[n], c_prev, nothing, layer, d3)
+        nothing = pt.zeros_like(state.c[n])  # reaches step T−1 from beyond it
+        da, _ = scan(
+            partial(backward_step, original_forward=d3),
+            sequences=[dh, gates[n], c[n], c_prev],
+            outputs_info=[pt.tile(nothing, (1, 4)), nothing],
+            non_sequences=[layer.W_h, layer.w_c],
+            n_steps=T,
+            strict=True,
+            return_updates=False,
+            name=f"backward{n + 1}",
+        )
         seen = pre_activation_g(x, h_below, h_prev, layer) if d3 else c[n]
         layers.append(layer_gradient(x, h_below, h_prev, c_prev, seen, da))
         da_above = da
@@ -159,24 +169,6 @@ def backward_pass(x, dY, state, trace, network, original_forward=False):
         W_y=tuple(over_steps_and_tunes(h_n, dY) for h_n in h),
         b_y=total(dY, axis=(0, 1)),
     )
-
-
-def backward_layer(dh, gates, c, c_prev, nothing, layer, original_forward):
-    """Return da (T, B, 4H) of a layer, given dh (T, B, H) from Y and the layer above.
-
-    All run from step T−1 to 0; ``nothing`` (B, H), zeros, reaches T−1 from after it.
-    """
-    da, _ = scan(
-        partial(backward_step, original_forward=original_forward),
-        sequences=[dh, gates, c, c_prev],
-        outputs_info=[pt.tile(nothing, (1, 4)), nothing],
-        non_sequences=[layer.W_h, layer.w_c],
-        n_steps=dh.shape[0],
-        strict=True,
-        return_updates=False,
-        name="backward",
-    )
-    return da
 
 
 def layer_gradient(x, h_below, h_prev, c_prev, seen, da):
