@@ -1,13 +1,28 @@
 """Which of PyTensor's backends runs, and what it needs set before it starts."""
 
 import ctypes
+import gc
+import hashlib
 import importlib.util
+import platform
 import sys
 from contextlib import nullcontext
 from functools import cache
+from pathlib import Path
+
+import pytensor
+from pytensor.compile.mode import get_mode
 
 MODES = ("JAX", "NUMBA")
 KEEP_BYTES = 2**30
+# Rewrites that find nothing to gain in these graphs that XLA does not find itself.
+SLOW_REWRITES = (
+    "local_subtensor_merge_slice",
+    "dot_diag_to_elemwise",
+    "selection_dot_to_indexing",
+    "orthogonal_dot_transpose_to_eye",
+    "useless_Tanh_of_Arctanh",
+)
 
 # glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -39,6 +54,20 @@ def precision(mode, dtype):
     return jax.enable_x64(dtype == "float64")
 
 
+def function(inputs, outputs, updates, mode):
+    """Compile; the arguments are those of `pytensor.function`."""
+    prepare(mode)
+    if mode == "JAX":
+        mode = get_mode(mode).excluding(*SLOW_REWRITES)
+    collecting = gc.isenabled()
+    gc.disable()  # a fifth of the time: millions of objects, few of them garbage
+    try:
+        return pytensor.function(inputs, outputs, updates=updates, mode=mode)
+    finally:
+        if collecting:
+            gc.enable()
+
+
 @cache
 def prepare(mode):
     """Set, once, what makes a backend fast; has no effect where it runs already."""
@@ -49,6 +78,20 @@ def prepare(mode):
         # costs time, and puts its work space where `keep_freed_memory` cannot reach.
         jax.config.update("jax_cpu_enable_async_dispatch", False)
         keep_freed_memory()
+        if jax.config.jax_compilation_cache_dir is None:
+            jax.config.update("jax_compilation_cache_dir", str(xla_folder()))
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def xla_folder():
+    """Return where compiled programs are kept: PyTensor's folder, by kind of CPU."""
+    try:
+        cpu = Path("/proc/cpuinfo").read_text()
+        flags = next(line for line in cpu.splitlines() if line.startswith("flags"))
+    except (OSError, StopIteration):
+        flags = platform.processor()
+    kind = hashlib.sha256(flags.encode()).hexdigest()[:16]
+    return Path(pytensor.config.compiledir, "xla", kind)
 
 
 def keep_freed_memory():

@@ -11,7 +11,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from lstmmusic.backend import precision, prepare
+from lstmmusic.backend import function, precision
 from lstmmusic.costs import COSTS
 from lstmmusic.generation import generate
 from lstmmusic.network import State, backward_pass, fields, forward_pass, total
@@ -169,7 +169,7 @@ class Functions:
         )
 
     def _compile(self, inputs, outputs, updates=None):
-        return pytensor.function(inputs, outputs, updates=updates, mode=self.mode)
+        return function(inputs, outputs, updates, self.mode)
 
     def _kept(self, build):
         """Return ``build`` with what it returns kept, one compiled function a shape.
@@ -181,13 +181,12 @@ class Functions:
 
         @cache
         def get(*shape):
-            prepare(self.mode)
             with pytensor.config.change_flags(**flags), precision(self.mode, dtype):
-                function = build(*shape)
+                run = build(*shape)
 
             def call(*args):
                 with precision(self.mode, dtype):
-                    return function(*args)
+                    return run(*args)
 
             return call
 

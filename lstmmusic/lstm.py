@@ -24,7 +24,7 @@ class Layer(NamedTuple):
 
 def split(a):
     """Take the blocks i, f, g, o of an array (…, 4H)."""
-    H = a.shape[-1] // 4
+    H = (a.type.shape[-1] or a.shape[-1]) // 4  # known when compiling, as a rule
     return a[..., :H], a[..., H : 2 * H], a[..., 2 * H : 3 * H], a[..., 3 * H :]
 
 
