@@ -123,7 +123,7 @@ def read(fileName):
 
 
 def _read(arrays):
-    ours = "formatVersion" in arrays
+    ours = "formatVersion" in arrays or "Rout" in arrays  # neither in the original's
     if ours:
         version = arrays.numbers("formatVersion").item()
         if checks.whole("formatVersion", version) > FORMAT_VERSION:
@@ -131,7 +131,7 @@ def _read(arrays):
                 f"formatVersion is {version}; this version of lstmmusic reads up to "
                 f"{FORMAT_VERSION}"
             )
-    if "h3_length" in arrays:
+    if ours or "h3_length" in arrays:
         h_lengths = tuple(arrays.length(name) for name in H_LENGTHS)
     else:  # the original's early files
         h_lengths = (*map(arrays.length, H_LENGTHS[:2]), arrays.rows("Whi_3"))

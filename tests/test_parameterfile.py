@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import shutil
 import zipfile
 
 import numpy as np
@@ -207,14 +206,15 @@ def test_a_changed_byte_is_refused_or_without_effect(model, saved, everything, s
     # does is let through, or gives another error.
     whole = saved.read_bytes()
     wanted = everything(model)
+    other = RNN4Music(*SIZES, seed=2)
+    before = everything(other)
     rng = np.random.default_rng(51)
+    names = [whole.rindex(b"formatVersion"), whole.rindex(b"h3_length")]
     refusals = 0
-    for place in rng.choice(len(whole), size=100, replace=False):
+    for place in [*names, *rng.choice(len(whole), size=100, replace=False)]:
         damaged = bytearray(whole)
         damaged[place] ^= rng.integers(1, 256)
         saved.write_bytes(damaged)
-        other = RNN4Music(*SIZES, seed=2)
-        before = everything(other)
         try:
             other.loadParameters(saved)
         except ParameterFileError:
@@ -222,6 +222,7 @@ def test_a_changed_byte_is_refused_or_without_effect(model, saved, everything, s
             same(before, everything(other))
         else:
             same(wanted, everything(other))
+            other = RNN4Music(*SIZES, seed=2)
     assert refusals > 30
 
 
@@ -253,19 +254,20 @@ def test_a_zip_of_something_else_is_refused(tmp_path, refused):
 
 
 def test_every_missing_array_is_named(saved, refused):
-    with np.load(saved) as file:
-        names = file.files
-    assert len(names) == 57 + 57 + 6 + 4 + 2 + 11 + 2  # see the layout
-    keep = saved.with_name("whole.npz")
-    shutil.copy(saved, keep)
-    for name in names:
-        if name in ("formatVersion", "h3_length"):
-            continue  # then it is one of the original's, and lacks nothing
-        shutil.copy(keep, saved)
+    # No array of ours may be missing; without formatVersion or h3_length, the file is
+    # not taken for one of the original's.
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    assert len(members) == 57 + 57 + 6 + 4 + 2 + 11 + 2  # see the layout
+    for missing in members:
+        with zipfile.ZipFile(saved, "w") as archive:
+            for name, content in members.items():
+                if name != missing:
+                    archive.writestr(name, content)
+        name = missing.removesuffix(".npy")
         with pytest.raises(ParameterFileError, match=f"no array '{name}'"):
-            parameterfile.read(rewritten(saved, **{name: None}))
-    shutil.copy(keep, saved)
-    refused(rewritten(saved, Dbyp=None), "no array 'Dbyp'")
+            parameterfile.read(saved)
+    refused(saved, f"no array '{name}'")
 
 
 class Unpickled:
