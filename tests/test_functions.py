@@ -10,6 +10,7 @@ from conftest import H, N
 
 from lstmmusic import RNN4Music
 from lstmmusic.backend import choose_mode
+from lstmmusic.functions import CHUNK
 
 
 def rolls(steps, seed=41, width=N):
@@ -17,9 +18,9 @@ def rolls(steps, seed=41, width=N):
 
 
 @pytest.mark.parametrize("original", [False, True])
-@pytest.mark.parametrize("steps", [1, 64, 65, 150])
+@pytest.mark.parametrize("steps", [1, CHUNK, CHUNK + 1, 150])
 def test_probabilities_are_those_of_a_loop(network, steps, original):
-    # Fails if the state is lost or taken twice where one chunk of 64 steps meets the
+    # Fails if the state is lost or taken twice where one chunk of steps meets the
     # next, or if the zeros that fill up the last chunk come out.
     model = network(original=original)
     tune = rolls(steps)

@@ -31,7 +31,7 @@ def assert_generated(found, wanted):
 @pytest.mark.parametrize("steps", [1, 9], ids=["one row", "nine rows"])
 @pytest.mark.parametrize("original", [False, True])
 def test_samples_are_those_of_a_loop(network, steps, original):
-    # 70 steps: over the end of a chunk of 64. Fails if a row of the primer is left
+    # 70 steps: over the end of a chunk. Fails if a row of the primer is left
     # out, the samples are fed back a step late, or the state is lost between chunks.
     model = network(original=original)
     model.genProbThreshold = 0.3
