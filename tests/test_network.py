@@ -174,6 +174,20 @@ def test_passes_hold_for_one_step_and_one_tune(passes, steps, n_tunes):
         assert gradients[name][where] == pytest.approx(slope, rel=1e-6, abs=1e-8), name
 
 
+def test_D1_errors_meet_the_inputs_of_their_own_steps(passes):
+    # Only the first step counts, and the roll sounds only in the last one or only in
+    # the first. What comes after the cost has no part in it; were the scan's outputs
+    # left in backward order, the error of step 0 would meet the roll's last row.
+    run, _, _ = passes
+    dY = np.zeros((8, B, N))
+    dY[0] = 1
+    rolls = {"first": np.zeros((8, B, N)), "last": np.zeros((8, B, N))}
+    rolls["first"][0] = rolls["last"][-1] = 1
+    for name in (f"Wx{gate}_{n}" for gate in "ifco" for n in (1, 2, 3)):
+        assert np.abs(run(rolls["first"], dY)[1][name]).min() > 1e-6, name
+        assert not run(rolls["last"], dY)[1][name].any(), name
+
+
 def test_a_minibatch_is_the_mean_of_its_tunes(network, minibatch):
     # Fails if tunes see one another, or the cost is summed in place of averaged.
     model = network()
