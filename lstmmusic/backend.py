@@ -23,6 +23,8 @@ SLOW_REWRITES = (
     "orthogonal_dot_transpose_to_eye",
     "useless_Tanh_of_Arctanh",
 )
+# Makes sums over an axis of length 1 (one tune, one step) float64, which JAX lacks.
+WRONG_REWRITES = ("local_reduce_broadcastable",)
 
 # glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -58,7 +60,7 @@ def function(inputs, outputs, updates, mode):
     """Compile; the arguments are those of `pytensor.function`."""
     prepare(mode)
     if mode == "JAX":
-        mode = get_mode(mode).excluding(*SLOW_REWRITES)
+        mode = get_mode(mode).excluding(*SLOW_REWRITES, *WRONG_REWRITES)
     collecting = gc.isenabled()
     gc.disable()  # a fifth of the time: millions of objects, few of them garbage
     try:
