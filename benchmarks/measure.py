@@ -23,20 +23,27 @@ def pin(threads):
         os.environ[name] = str(threads)
 
 
-def alternate(functions, seconds=8.0, least=5, most=60):
-    """Call functions in turn, after two calls to warm up; return median seconds."""
+def alternate(functions, seconds=8.0, least=5, most=40):
+    """Call functions in turn, after two calls to warm up; return median seconds.
+
+    Before each turn come a rest, in which threads that another library keeps spinning
+    after its work (OpenMP: 0.2 s) fall asleep, and a call that is not timed.
+    """
     for function in functions.values():
         function()
         function()
     times = {name: [] for name in functions}
     end = time.perf_counter() + seconds
-    while len(next(iter(times.values()))) < least or (
-        time.perf_counter() < end and len(next(iter(times.values()))) < most
-    ):
+    rounds = 0
+    while rounds < least or (time.perf_counter() < end and rounds < most):
+        rounds += 1
         for name, function in functions.items():
-            start = time.perf_counter()
+            time.sleep(0.3)
             function()
-            times[name].append(time.perf_counter() - start)
+            for _ in range(3):
+                start = time.perf_counter()
+                function()
+                times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in times.items()}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from lstmmusic.backend import function, precision
+from lstmmusic.backend import function, on_device, precision, prepare
 from lstmmusic.costs import COSTS
 from lstmmusic.generation import generate
 from lstmmusic.network import State, backward_pass, fields, forward_pass, total
@@ -53,7 +53,8 @@ class Functions:
 
         ``x``, ``k`` (T, B, N); ``settings`` R1, R2, R3, Rout, epsilon, gradClip, lam.
         """
-        return float(self._update(*self._shape(*x.shape[:2]))(x, k, *settings))
+        run = self._update(*self._shape(*x.shape[:2]))
+        return float(run(x, k, *settings))
 
     def gradients(self, x, k):
         """Return the cost, and its gradient as arrays in the order of `fields`."""
@@ -181,12 +182,13 @@ class Functions:
 
         @cache
         def get(*shape):
+            prepare(self.mode)
             with pytensor.config.change_flags(**flags), precision(self.mode, dtype):
                 run = build(*shape)
 
             def call(*args):
                 with precision(self.mode, dtype):
-                    return run(*args)
+                    return run(*on_device(self.mode, args))
 
             return call
 

@@ -132,15 +132,14 @@ def backward_pass(x, dY, state, trace, network, original_forward=False):
     Other arguments as there.  Returns a Network that holds ∂cost/∂weight in place of
     each weight.
 
-    D1: every array over time is turned round here, once, and stays so: from here on
-    index 0 is step T−1, the errors of a step stand beside what the step was given, and
-    the scans run straight on.
+    D1: what is contracted over time is turned round here, once, and stays so, from step
+    T−1 to 0: the order in which the scans return the errors da.  The errors of a step
+    then stand beside what the step was given.
     """
     T = x.shape[0]
     x, dY = x[::-1], dY[::-1]
     h = [values[::-1] for values in trace.h]
     c = [values[::-1] for values in trace.c]
-    gates = [values[::-1] for values in trace.gates]
     layers = []
     da_above = None
     for n, layer in reversed(list(enumerate(network.layers))):
@@ -151,11 +150,12 @@ def backward_pass(x, dY, state, trace, network, original_forward=False):
         if da_above is not None:
             dh = dh + pt.dot(da_above, network.layers[n + 1].W_j.T)
         nothing = pt.zeros_like(state.c[n])  # reaches step T−1 from beyond it
+        c_from_start = pt.concatenate([state.c[n][None], trace.c[n]])
         da, _ = scan(
-            partial(backward_step, original_forward=d3),
-            sequences=[dh, gates[n], c[n], c_prev],
+            partial(backward_at, original_forward=d3),
+            sequences=[pt.arange(T)[::-1], dh],
             outputs_info=[pt.tile(nothing, (1, 4)), nothing],
-            non_sequences=[layer.W_h, layer.w_c],
+            non_sequences=[trace.gates[n], c_from_start, layer.W_h, layer.w_c],
             n_steps=T,
             strict=True,
             return_updates=False,
@@ -168,6 +168,17 @@ def backward_pass(x, dY, state, trace, network, original_forward=False):
         layers=tuple(reversed(layers)),
         W_y=tuple(over_steps_and_tunes(h_n, dY) for h_n in h),
         b_y=total(dY, axis=(0, 1)),
+    )
+
+
+def backward_at(t, dh, da_next, dc_next, gates, c, W_h, w_c, original_forward):
+    """Do `backward_step` at step t; c (T+1, B, H) begins with the memory at step −1.
+
+    A step takes its part of gates (T, B, 4H) and c by number: as sequences of the scan
+    they would first be copied in backward order, at a twelfth of an update's time.
+    """
+    return backward_step(
+        dh, gates[t], c[t + 1], c[t], da_next, dc_next, W_h, w_c, original_forward
     )
 
 
