@@ -32,6 +32,13 @@ def real(name, value, low=0.0, high=math.inf, low_allowed=False):
     return number
 
 
+def truth(name, value):
+    """Return a bool; nothing else is taken for one."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} is {value!r}; allowed are True and False")
+    return bool(value)
+
+
 def one_of(name, value, allowed):
     """Return ``value`` if it is among the strings ``allowed``."""
     if not isinstance(value, str) or value not in allowed:

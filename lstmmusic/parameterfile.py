@@ -24,11 +24,11 @@ H_LENGTHS = ("h1_length", "h2_length", "h3_length")
 LONGEST = 2**16  # cells or notes; larger sizes in a file are taken for damage
 LONGEST_TEXT = 2**16  # characters
 LONGEST_HISTORY = 2**27  # updates
+LARGEST = 1e30  # a first value; well within float32
 # What RNN4Music takes: beside the original's settings, ours.
 LIMITS = {
     **{name: {} for name in ("R1", "R2", "R3", "gradClip", "Rout", "epsilon")},
-    "sigRand": {"low_allowed": True},
-    "muRand": {"low_allowed": True},
+    **{name: {"low_allowed": True, "high": LARGEST} for name in ("sigRand", "muRand")},
     "genProbThreshold": {"low_allowed": True, "high": 1.0},
 }
 
@@ -169,7 +169,9 @@ def _settings(arrays, ours):
     }
     settings["originalForward"] = True
     if ours:
-        settings["originalForward"] = bool(arrays.numbers("originalForward"))
+        settings["originalForward"] = checks.truth(
+            "originalForward", arrays.numbers("originalForward").item()
+        )
         settings["cost"] = checks.one_of("cost", arrays.text("cost"), COSTS)
     return settings
 

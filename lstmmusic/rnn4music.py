@@ -115,10 +115,11 @@ class RNN4Music:
         self.R1, self.R2, self.R3, self.Rout = R1, R2, R3, Rout
         self.epsilon, self.gradClip = epsilon, gradClip
         self.genProbThreshold = genProbThreshold
-        self.sigRand = checks.real("sigRand", sigRand, low_allowed=True)
-        self.muRand = checks.real("muRand", muRand, low_allowed=True)
+        limits = parameterfile.LIMITS
+        self.sigRand = checks.real("sigRand", sigRand, **limits["sigRand"])
+        self.muRand = checks.real("muRand", muRand, **limits["muRand"])
         self.cost = checks.one_of("cost", cost, COSTS)
-        self.originalForward = bool(originalForward)
+        self.originalForward = checks.truth("originalForward", originalForward)
         self.mode = choose_mode(mode)
         if seed is not None:
             checks.whole("seed", seed, low=0)
@@ -207,7 +208,8 @@ class RNN4Music:
                 f"allowed are 1 to {len(tunes)}"
             )
         settings = [self.R1, self.R2, self.R3, self.Rout, self.epsilon, self.gradClip]
-        settings = np.array([*settings, lam], dtype=self.dtype)
+        with np.errstate(over="ignore"):  # an update then says that it is not finite
+            settings = np.array([*settings, lam], dtype=self.dtype)
         with progress_bar(noOfEpoch * noOfEpochPerMB, progress) as bar:
             for _ in range(noOfEpoch):
                 x, k = draw_minibatch(self.rng, tunes, size, length)
