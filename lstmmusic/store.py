@@ -32,9 +32,12 @@ class Store:
         state = parameters.pack_state(values)
         self.state = State(*(tuple(map(self._shared, s)) for s in state))
 
+    def _array(self, value):
+        # In C order: Numba compiles anew for another.
+        return np.array(value, dtype=self.dtype, order="C")
+
     def _shared(self, value):
-        value = np.asarray(value, dtype=self.dtype)
-        return pytensor.shared(value, shape=value.shape)
+        return pytensor.shared(self._array(value), shape=np.shape(value))
 
     def get(self):
         """Return {original name: array} of the weights and the state."""
@@ -79,7 +82,7 @@ class Store:
         self._assign(self.weights, parameters.pack(values))
         for shared, new in zip(self.state, parameters.pack_state(values), strict=True):
             for variable, value in zip(shared, new, strict=True):
-                variable.set_value(value.astype(self.dtype))
+                variable.set_value(self._array(value))
 
     def set_means(self, values=None):
         """Set all running means from {original name: array}; without it, to zero."""
@@ -88,7 +91,7 @@ class Store:
         self._assign(self.means, parameters.pack(values))
 
     def _assign(self, network, values):
-        each(lambda w, value: w.set_value(value.astype(self.dtype)), network, values)
+        each(lambda w, value: w.set_value(self._array(value)), network, values)
 
 
 def _value(shared):
