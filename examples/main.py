@@ -27,16 +27,18 @@ def main(arguments=None):
     except (ValueError, OSError) as error:
         parser.error(str(error))
     print(f"{len(tunes)} tunes, cut into {len(pieces)} pieces\n{model}", flush=True)
+    path = options.save or options.out / "parameters.npz"
     before = len(model.instantaneousCost)
     try:
         train(model, pieces, options)
-    except TrainingError as error:
-        parser.exit(1, f"{parser.prog}: {error}\n")
-    model.saveParameters(options.save or options.out / "parameters.npz")
+    except (TrainingError, KeyboardInterrupt) as error:
+        model.saveParameters(path)
+        reason = str(error) or "stopped"
+        parser.exit(1, f"{parser.prog}: {reason} (weights so far: {path})\n")
+    model.saveParameters(path)
     generated, probabilities = generate(model, original, tunes, options)
     if generated.any():
-        path = options.out / "generated.mid"
-        midiwrite(path, generated, options.range, options.dt)
+        midiwrite(options.out / "generated.mid", generated, options.range, options.dt)
     draw(model, original, generated, probabilities, options)
     print(describe(model.instantaneousCost[before:], original, generated, options))
     print(f"written to {options.out.resolve()}")
@@ -144,8 +146,9 @@ def generate(model, original, tunes, options):
 def draw(model, original, generated, probabilities, options):
     """Save the pictures."""
     r, dt, primer = options.range, options.dt, min(options.primer, len(original))
+    shown = max(SHOWN, primer + SHOWN // 3)
     axes = plotTune(
-        original[:SHOWN], generated[: SHOWN - primer], r, dt, primer=primer
+        original[:shown], generated[: shown - primer], r, dt, primer=primer
     )  # fmt: skip
     axes[0].figure.savefig(options.out / "rolls.png", dpi=120)
     ax = plotProbabilities(probabilities[:SHOWN], r, dt, start=primer)

@@ -51,56 +51,135 @@ def make_parser():
 def add_music_options(group):
     """Add what is read, and how."""
     add, pitch = group.add_argument, number(int, 0, 128)
-    add("--midi", type=Path, metavar="FOLDER",
+    add(
+        "--midi",
+        type=Path,
+        metavar="FOLDER",
         help="read the .mid and .midi files below it (Bach's chorales, from music21, "
-        "each in C major or A minor, an eighth note to 0.3 s)")
-    add("--range", type=pitch, nargs=2, default=[21, 109], metavar=("LOW", "HIGH"),
-        help="MIDI pitches from LOW up to, but without, HIGH (21 109)")
-    add("--dt", type=number(float, 1e-4), default=0.3, metavar="S",
-        help="seconds per step (%(default)s)")
+        "each in C major or A minor, an eighth note to 0.3 s)",
+    )
+    add(
+        "--range",
+        type=pitch,
+        nargs=2,
+        default=[21, 109],
+        metavar=("LOW", "HIGH"),
+        help="MIDI pitches from LOW up to, but without, HIGH (21 109)",
+    )
+    add(
+        "--dt",
+        type=number(float, 1e-4),
+        default=0.3,
+        metavar="S",
+        help="seconds per step (%(default)s)",
+    )
 
 
 def add_training_options(group):
     """Add the network's sizes and the numbers of its training."""
     add, count, rate = group.add_argument, number(int, 1), number(float, 1e-12)
-    add("--sizes", type=count, nargs=3, metavar=("H1", "H2", "H3"),
-        help=f"cells in each layer ({' '.join(map(str, SIZES))}, or the file's)")
-    add("--rates", type=rate, nargs=4, metavar=("R1", "R2", "R3", "ROUT"),
+    add(
+        "--sizes",
+        type=count,
+        nargs=3,
+        metavar=("H1", "H2", "H3"),
+        help=f"cells in each layer ({' '.join(map(str, SIZES))}, or the file's)",
+    )
+    add(
+        "--rates",
+        type=rate,
+        nargs=4,
+        metavar=("R1", "R2", "R3", "ROUT"),
         help="training rates of the layers and the output; the last fifth of the "
-        f"epochs has a quarter of them ({' '.join(map(str, RATES))}, or the file's)")
-    add("--cost", choices=("cross-entropy", "squared-error"),
-        help="what training makes small (cross-entropy, or the file's)")
-    add("--epochs", type=number(int, 0), default=800, metavar="N",
-        help="minibatches drawn (%(default)s); 0, with --load, only generates")
-    add("--updates", type=count, default=1, metavar="N",
-        help="updates on each minibatch (%(default)s)")
-    add("--minibatch", type=count, metavar="N",
-        help=f"pieces in a minibatch ({MINIBATCH}, or all if there are fewer)")
-    add("--length", type=number(int, 2), default=65, metavar="N",
-        help="steps of a piece (%(default)s)")
+        f"epochs has a quarter of them ({' '.join(map(str, RATES))}, or the file's)",
+    )
+    add(
+        "--cost",
+        choices=("cross-entropy", "squared-error"),
+        help="what training makes small (cross-entropy, or the file's)",
+    )
+    add(
+        "--epochs",
+        type=number(int, 0),
+        default=800,
+        metavar="N",
+        help="minibatches drawn (%(default)s); 0, with --load, only generates",
+    )
+    add(
+        "--updates",
+        type=count,
+        default=1,
+        metavar="N",
+        help="updates on each minibatch (%(default)s)",
+    )
+    add(
+        "--minibatch",
+        type=count,
+        metavar="N",
+        help=f"pieces in a minibatch ({MINIBATCH}, or all if there are fewer)",
+    )
+    add(
+        "--length",
+        type=number(int, 2),
+        default=65,
+        metavar="N",
+        help="steps of a piece (%(default)s)",
+    )
 
 
 def add_generation_options(group):
     """Add how music is made after training."""
     add = group.add_argument
-    add("--primer", type=number(int, 1), default=20, metavar="N",
-        help="steps that generation begins from (%(default)s)")
-    add("--steps", type=number(int, 1, 100_000), default=300, metavar="N",
-        help="steps to generate (%(default)s)")
-    add("--threshold", type=number(float, 0, 1), default=0.05, metavar="P",
-        help="in generation, smaller probabilities count as zero (%(default)s)")
+    add(
+        "--primer",
+        type=number(int, 1),
+        default=20,
+        metavar="N",
+        help="steps that generation begins from (%(default)s)",
+    )
+    add(
+        "--steps",
+        type=number(int, 1, 100_000),
+        default=300,
+        metavar="N",
+        help="steps to generate (%(default)s)",
+    )
+    add(
+        "--threshold",
+        type=number(float, 0, 1),
+        default=0.05,
+        metavar="P",
+        help="in generation, smaller probabilities count as zero (%(default)s)",
+    )
 
 
 def add_file_options(group):
     """Add where things come from and go to, and how they are computed."""
     add = group.add_argument
     add("--load", metavar="FILE", help="go on from parameters saved earlier")
-    add("--save", type=Path, metavar="FILE",
-        help="where to save the parameters (parameters.npz in the output folder)")
-    add("--seed", type=number(int, 0), default=1, metavar="N",
+    add(
+        "--save",
+        type=Path,
+        metavar="FILE",
+        help="where to save the parameters (parameters.npz in the output folder)",
+    )
+    add(
+        "--seed",
+        type=number(int, 0),
+        default=1,
+        metavar="N",
         help="the same seed gives the same music (%(default)s); with --load it draws "
-        "the primer and the samples; training goes on with the file's random numbers")
-    add("--out", type=Path, default=Path("output"), metavar="FOLDER",
-        help="output folder (%(default)s)")
-    add("--mode", choices=("JAX", "NUMBA"),
-        help="PyTensor's backend (JAX where installed, otherwise Numba)")
+        "the primer and the samples; training goes on with the file's random numbers",
+    )
+    add(
+        "--out",
+        type=Path,
+        default=Path("output"),
+        metavar="FOLDER",
+        help="output folder (%(default)s)",
+    )
+    add(
+        "--mode",
+        choices=("JAX", "NUMBA"),
+        help="PyTensor's backend (JAX where installed, otherwise Numba)",
+    )

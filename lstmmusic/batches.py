@@ -17,12 +17,16 @@ def check_dataset(dataset, io_length, dtype):
         If there is no tune; if one has no steps, another width, NaN, or values outside
         [0, 1].  The message says which tune.
     """
-    if len(dataset) == 0:
+    try:
+        tunes = list(dataset)
+    except TypeError:
+        raise ValueError(
+            f"the dataset is {dataset!r:.60}; allowed is a sequence of tunes"
+        ) from None
+    if not tunes:
         raise ValueError("the dataset is empty; at least one tune is needed")
     return [
-        # What midiread returns will do, too: its roll is taken.
-        checks.roll(f"tune {n}", getattr(tune, "piano_roll", tune), io_length, dtype)
-        for n, tune in enumerate(dataset)
+        checks.roll(f"tune {n}", tune, io_length, dtype) for n, tune in enumerate(tunes)
     ]
 
 
@@ -57,8 +61,12 @@ def markSilence(dataset):
     list of ndarray, same shapes and dtypes
     """
     marked = []
-    for tune in dataset:
+    for n, tune in enumerate(dataset):
         tune = np.array(getattr(tune, "piano_roll", tune))
+        if tune.ndim != 2 or tune.shape[1] == 0:
+            raise ValueError(
+                f"tune {n} has shape {tune.shape}; allowed are (steps, notes)"
+            )
         tune[~tune.any(axis=1), 0] = 1
         marked.append(tune)
     return marked

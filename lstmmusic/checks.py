@@ -5,15 +5,19 @@ import numbers
 
 import numpy as np
 
+LONGEST = 2**16  # cells in a layer, or notes
 
-def whole(name, value, low=1):
-    """Return an int of at least ``low``; a ValueError names what was given."""
+
+def whole(name, value, low=1, high=None):
+    """Return an int from ``low`` to ``high``; a ValueError names what was given."""
     if (
         isinstance(value, bool | np.bool_)
         or not isinstance(value, numbers.Integral)
         or value < low
+        or (high is not None and value > high)
     ):
-        raise ValueError(f"{name} is {value!r}; allowed are whole numbers from {low}")
+        wanted = f"from {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(f"{name} is {value!r}; allowed are whole numbers {wanted}")
     return int(value)
 
 
@@ -62,18 +66,56 @@ class Checked:
         instance.__dict__[self.name] = self.check(self.name, value, **self.limits)
 
 
-def roll(name, value, width, dtype, low=1):
-    """Return a piano-roll as an array (steps, width) of finite values in [0, 1]."""
+class Fixed:
+    """An attribute that is set once, by the constructor."""
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else instance.__dict__[self.name]
+
+    def __set__(self, instance, value):
+        if self.name in instance.__dict__:
+            raise AttributeError(f"{self.name} is fixed when the object is made")
+        instance.__dict__[self.name] = value
+
+
+def array(name, value, dtype):
+    """Return a new array in C order; a ValueError names what is not made of numbers."""
     try:
-        array = np.asarray(value, dtype=dtype)
+        found = np.asarray(value)
+        if found.dtype.kind not in "biuf":
+            raise TypeError
+        with np.errstate(over="ignore"):  # whoever needs finite values looks for them
+            return np.array(found, dtype=dtype, order="C")
     except (TypeError, ValueError):
         raise ValueError(f"{name} is not an array of numbers: {value!r:.60}") from None
-    if array.ndim != 2 or array.shape[1] != width or len(array) < low:
+
+
+def roll(name, value, width, dtype):
+    """Return a piano-roll as an array (steps, width) of finite values in [0, 1].
+
+    What `midi.midiread` returns will do, too: its roll is taken.
+    """
+    found = array(name, getattr(value, "piano_roll", value), dtype)
+    if found.ndim != 2 or found.shape[1] != width or len(found) == 0:
         raise ValueError(
-            f"{name} has shape {array.shape}; "
-            f"allowed are (steps, {width}) with at least {low} steps"
+            f"{name} has shape {found.shape}; "
+            f"allowed are (steps, {width}) with at least 1 step"
         )
-    return unit_values(name, array)
+    return unit_values(name, found)
+
+
+def minibatch(name, value, width, dtype):
+    """Check rolls (tunes, steps, width) and return them as (steps, tunes, width)."""
+    found = array(name, value, dtype)
+    if found.ndim != 3 or 0 in found.shape or found.shape[2] != width:
+        raise ValueError(
+            f"{name} has shape {found.shape}; "
+            f"allowed are (tunes, steps, {width}), at least one of each"
+        )
+    return np.ascontiguousarray(unit_values(name, found).swapaxes(0, 1))
 
 
 def unit_values(name, array):

@@ -31,6 +31,16 @@ def split(a):
 def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False):
     """Go one step forward; a_in (B, 4H) holds b + W_x x + W_j h_below.
 
+    ::
+
+        a = a_in + W_h h_prev            its blocks: a_i, a_f, a_g, a_o
+        i = σ(a_i + w_ci ∘ c_prev)                      (7)
+        f = σ(a_f + w_cf ∘ c_prev)                      (8)
+        g = tanh(a_g)
+        c = f ∘ c_prev + i ∘ g                          (9)
+        o = σ(a_o + w_co ∘ c)                           (10)
+        h = o ∘ tanh(c)                                 (11)
+
     Returns h (B, H), c (B, H) and the gates i, f, g, o side by side (B, 4H).
     """
     a_i, a_f, a_g, a_o = split(a_in + h_prev @ W_h)
@@ -48,6 +58,16 @@ def backward_step(
     dh, gates, c, c_prev, da_next, dc_next, W_h, w_c, original_forward=False
 ):
     """Go one step backward through `forward_step`, whose lines this reverses.
+
+    ::
+
+        dh   = dh + W_h' da_next
+        da_o = dh ∘ tanh(c) ∘ o ∘ (1 − o)               (11), (10)
+        dc   = dc_next + dh ∘ o ∘ (1 − tanh(c)²) + da_o ∘ w_co
+        da_g = dc ∘ i ∘ (1 − g²)                        (9)
+        da_f = dc ∘ c_prev ∘ f ∘ (1 − f)                (9), (8)
+        da_i = dc ∘ g ∘ i ∘ (1 − i)                     (9), (7)
+        dc_prev = dc ∘ f + da_i ∘ w_ci + da_f ∘ w_cf    (9), (7), (8)
 
     ``dh`` (B, H) comes from the output and the layer above, ``da_next`` (B, 4H) and
     ``dc_next`` (B, H) from step t+1.  Returns da (B, 4H) and the dc (B, H) for t−1.

@@ -48,7 +48,10 @@ def each(function, *networks):
 
 
 class State(NamedTuple):
-    """What each layer remembers of the step before: one (B, H_n) for each layer."""
+    """What each layer remembers of the step before: one entry for each layer.
+
+    (B, H_n); as it is kept between calls, the same for all tunes: (H_n,).
+    """
 
     h: tuple
     c: tuple
@@ -93,6 +96,13 @@ def output(h, network):
 def forward_pass(x, state, network, original_forward=False):
     """Run tunes through the network: Graves 2013, eqs. 1-4 with 7-11.
 
+    Layer n = 1, 2, 3 reads the roll and, but for the first, the layer below; every
+    layer's output reaches Y.  At each step, with a = (a_i, a_f, a_g, a_o)::
+
+        a_in = W_x x + W_j h_below + b
+        h, c = forward_step(a_in, h_prev, c_prev)       (7) to (11): see `lstm`
+        Y    = W_y1 h1 + W_y2 h2 + W_y3 h3 + b_y
+
     Parameters
     ----------
     x : (T, B, N)
@@ -129,31 +139,40 @@ def forward_pass(x, state, network, original_forward=False):
 def backward_pass(x, dY, state, trace, network, original_forward=False):
     """Carry dY (T, B, N) back through `forward_pass`, from the top layer to the first.
 
+    At each step, from the last to the first, and for each layer::
+
+        dh = W_y' dY + W_j' da        da of the layer above, with its W_j
+        da = backward_step(dh, …)     (7) to (11) reversed: see `lstm`
+
+    and then, summed over steps and tunes::
+
+        dW_x = Σ da x'    dW_j = Σ da h_below'    dW_h = Σ da h_prev'    db = Σ da
+        dw_ci = Σ da_i ∘ c_prev    dw_cf = Σ da_f ∘ c_prev    dw_co = Σ da_o ∘ c
+        dW_y = Σ dY h'    db_y = Σ dY
+
     Other arguments as there.  Returns a Network that holds ∂cost/∂weight in place of
     each weight.
 
-    D1: what is contracted over time is turned round here, once, and stays so, from step
-    T−1 to 0: the order in which the scans return the errors da.  The errors of a step
-    then stand beside what the step was given.
+    D1: what is contracted over time is turned round here, once, to the order of the
+    scans' errors da, from step T−1 to 0; such arrays end in ``_back``.  The errors of a
+    step then stand beside what the step was given.
     """
     T = x.shape[0]
-    x, dY = x[::-1], dY[::-1]
-    h = [values[::-1] for values in trace.h]
-    c = [values[::-1] for values in trace.c]
+    x_back, dY_back = x[::-1], dY[::-1]
+    h_back = [values[::-1] for values in trace.h]
+    c_back = [values[::-1] for values in trace.c]
     layers = []
-    da_above = None
+    da_above_back = None
     for n, layer in reversed(list(enumerate(network.layers))):
         d3 = original_forward and n == 0
-        h_below = h[n - 1] if n else None
-        h_prev, c_prev = before(h[n], state.h[n]), before(c[n], state.c[n])
-        dh = pt.dot(dY, network.W_y[n].T)
-        if da_above is not None:
-            dh = dh + pt.dot(da_above, network.layers[n + 1].W_j.T)
+        dh_back = pt.dot(dY_back, network.W_y[n].T)
+        if da_above_back is not None:
+            dh_back = dh_back + pt.dot(da_above_back, network.layers[n + 1].W_j.T)
         nothing = pt.zeros_like(state.c[n])  # reaches step T−1 from beyond it
         c_from_start = pt.concatenate([state.c[n][None], trace.c[n]])
-        da, _ = scan(
+        da_back, _ = scan(
             partial(backward_at, original_forward=d3),
-            sequences=[pt.arange(T)[::-1], dh],
+            sequences=[pt.arange(T)[::-1], dh_back],
             outputs_info=[pt.tile(nothing, (1, 4)), nothing],
             non_sequences=[trace.gates[n], c_from_start, layer.W_h, layer.w_c],
             n_steps=T,
@@ -161,12 +180,21 @@ def backward_pass(x, dY, state, trace, network, original_forward=False):
             return_updates=False,
             name=f"backward{n + 1}",
         )
-        seen = pre_activation_g(x, h_below, h_prev, layer) if d3 else c[n]
-        layers.append(layer_gradient(x, h_below, h_prev, c_prev, seen, da))
-        da_above = da
+        h_below_back = h_back[n - 1] if n else None
+        h_prev_back = before(h_back[n], state.h[n])
+        c_prev_back = before(c_back[n], state.c[n])
+        seen_back = c_back[n]
+        if d3:
+            seen_back = pre_activation_g(x_back, h_below_back, h_prev_back, layer)
+        layers.append(
+            layer_gradient(
+                x_back, h_below_back, h_prev_back, c_prev_back, seen_back, da_back
+            )
+        )
+        da_above_back = da_back
     return Network(
         layers=tuple(reversed(layers)),
-        W_y=tuple(over_steps_and_tunes(h_n, dY) for h_n in h),
+        W_y=tuple(over_steps_and_tunes(h_n, dY_back) for h_n in h_back),
         b_y=total(dY, axis=(0, 1)),
     )
 

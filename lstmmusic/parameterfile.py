@@ -21,7 +21,6 @@ from lstmmusic.parameters import state_shapes, weight_shapes
 
 FORMAT_VERSION = 1
 H_LENGTHS = ("h1_length", "h2_length", "h3_length")
-LONGEST = 2**16  # cells or notes; larger sizes in a file are taken for damage
 LONGEST_TEXT = 2**16  # characters
 LONGEST_HISTORY = 2**27  # updates
 LARGEST = 1e30  # a first value; well within float32
@@ -67,7 +66,7 @@ def write(fileName, saved):
 
     Returns the path written, ``fileName`` with .npz appended when missing.
     """
-    path = with_suffix(fileName)
+    path = Path(os.path.realpath(with_suffix(fileName)))
     arrays = {
         **saved.weights,
         **saved.state,
@@ -75,7 +74,7 @@ def write(fileName, saved):
         **dict(zip(H_LENGTHS, saved.h_lengths, strict=True)),
         **saved.settings,
         "io_length": saved.io_length,
-        "loss": saved.loss,
+        "loss": float(saved.loss),
         "instantaneousCost": np.array(saved.history, dtype=np.float64),
         "rngState": json.dumps(saved.rng_state),
         "formatVersion": FORMAT_VERSION,
@@ -107,9 +106,9 @@ def read(fileName):
         If the file is no .npz, is cut off, lacks an array, or holds one of the wrong
         shape, of objects, or with values that are not finite.
     """
-    path = Path(fileName)
-    if not path.is_file():
-        path = with_suffix(fileName)
+    path = with_suffix(fileName)
+    if not path.is_file() and Path(fileName).is_file():
+        path = Path(fileName)
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
@@ -218,10 +217,7 @@ class _Arrays:
         return checks.whole(f"the number of rows of {name}", (*shape, 0)[0])
 
     def length(self, name):
-        value = self.numbers(name).item()
-        if checks.whole(name, value) > LONGEST:
-            raise ParameterFileError(f"{name} is {value}; allowed are 1 to {LONGEST}")
-        return value
+        return checks.whole(name, self.numbers(name).item(), high=checks.LONGEST)
 
     def mean_of_squares(self, name, shape):
         array = self.numbers(name, shape)

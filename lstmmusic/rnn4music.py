@@ -83,7 +83,15 @@ class RNN4Music:
     gradClip = checks.Checked(checks.real)
     genProbThreshold = checks.Checked(checks.real, high=1.0, low_allowed=True)
 
-    #: The symbolic passes, equation by equation; what every function here compiles.
+    sigRand = checks.Checked(checks.real, **parameterfile.LIMITS["sigRand"])
+    muRand = checks.Checked(checks.real, **parameterfile.LIMITS["muRand"])
+    h1_length, h2_length, h3_length = checks.Fixed(), checks.Fixed(), checks.Fixed()
+    io_length, cost, originalForward = checks.Fixed(), checks.Fixed(), checks.Fixed()
+    mode, dtype = checks.Fixed(), checks.Fixed()
+
+    #: The symbolic passes, equation by equation: what every function here compiles.
+    #: Their weights are a `network.Network` of symbolic variables, or of arrays made by
+    #: `parameters.pack(model.parameters())`.
     forwardPass = staticmethod(network.forward_pass)
     backwardPass = staticmethod(network.backward_pass)
 
@@ -108,16 +116,15 @@ class RNN4Music:
         originalForward=False,
         mode=None,
     ):
-        self.h1_length = checks.whole("h1_length", h1_length)
-        self.h2_length = checks.whole("h2_length", h2_length)
-        self.h3_length = checks.whole("h3_length", h3_length)
-        self.io_length = checks.whole("io_length", io_length)
+        most = checks.LONGEST
+        self.h1_length = checks.whole("h1_length", h1_length, high=most)
+        self.h2_length = checks.whole("h2_length", h2_length, high=most)
+        self.h3_length = checks.whole("h3_length", h3_length, high=most)
+        self.io_length = checks.whole("io_length", io_length, high=most)
         self.R1, self.R2, self.R3, self.Rout = R1, R2, R3, Rout
         self.epsilon, self.gradClip = epsilon, gradClip
         self.genProbThreshold = genProbThreshold
-        limits = parameterfile.LIMITS
-        self.sigRand = checks.real("sigRand", sigRand, **limits["sigRand"])
-        self.muRand = checks.real("muRand", muRand, **limits["muRand"])
+        self.sigRand, self.muRand = sigRand, muRand
         self.cost = checks.one_of("cost", cost, COSTS)
         self.originalForward = checks.truth("originalForward", originalForward)
         self.mode = choose_mode(mode)
@@ -210,6 +217,12 @@ class RNN4Music:
         settings = [self.R1, self.R2, self.R3, self.Rout, self.epsilon, self.gradClip]
         with np.errstate(over="ignore"):  # an update then says that it is not finite
             settings = np.array([*settings, lam], dtype=self.dtype)
+        if not settings[:-1].all():
+            values = ", ".join(f"{value:g}" for value in settings[:-1])
+            raise ValueError(
+                f"R1, R2, R3, Rout, epsilon, gradClip are {values} in {self.dtype}; "
+                "allowed are numbers that it does not round to 0"
+            )
         with progress_bar(noOfEpoch * noOfEpochPerMB, progress) as bar:
             for _ in range(noOfEpoch):
                 x, k = draw_minibatch(self.rng, tunes, size, length)
@@ -280,7 +293,7 @@ class RNN4Music:
             from the state at step −1.
         """
         x, k = (
-            self._minibatch(name, rolls)
+            checks.minibatch(name, rolls, self.io_length, self.dtype)
             for name, rolls in (("inputs", inputs), ("targets", targets))
         )
         if x.shape != k.shape:
@@ -292,16 +305,6 @@ class RNN4Music:
         packed = iter(packed)
         gradients = network.each(lambda _: next(packed), self._store.weights)
         return cost, parameters.unpack(gradients)
-
-    def _minibatch(self, name, rolls):
-        """Check (B, T, N) and turn it into (T, B, N)."""
-        array = np.asarray(rolls, dtype=self.dtype)
-        if array.ndim != 3 or 0 in array.shape or array.shape[2] != self.io_length:
-            raise ValueError(
-                f"{name} has shape {array.shape}; allowed are "
-                f"(tunes, steps, {self.io_length}), at least one of each"
-            )
-        return np.ascontiguousarray(checks.unit_values(name, array).swapaxes(0, 1))
 
     def parameters(self):
         """Return {original name: array} of all weights, and of the state at step −1."""
@@ -350,12 +353,16 @@ class RNN4Music:
             it was below ``genProbThreshold``.  With a leading axis for many tunes.
         """
         noOfSamps = checks.whole("noOfSamps", noOfSamps)
-        if np.ndim(startVectors) == 3:
-            primer = self._minibatch("startVectors", startVectors)
+        primer = getattr(startVectors, "piano_roll", startVectors)
+        primer = checks.array("startVectors", primer, self.dtype)
+        many = primer.ndim == 3
+        if many:
+            primer = checks.minibatch(
+                "startVectors", primer, self.io_length, self.dtype
+            )
         else:
-            primer = checks.roll(
-                "startVectors", startVectors, self.io_length, self.dtype
-            )[:, None]
+            primer = checks.roll("startVectors", primer, self.io_length, self.dtype)
+            primer = primer[:, None]
         if seed is not None:
             checks.whole("seed", seed, low=0)
         rng = self.rng if seed is None else np.random.default_rng(seed)
@@ -365,7 +372,7 @@ class RNN4Music:
             roll.swapaxes(0, 1)
             for roll in self._functions.generate(primer, uniform, threshold)
         )
-        return (tune, y) if np.ndim(startVectors) == 3 else (tune[0], y[0])
+        return (tune, y) if many else (tune[0], y[0])
 
     # Keeping
 
@@ -375,25 +382,25 @@ class RNN4Music:
         ``.npz`` is appended when missing.  A failed or killed save leaves an older file
         of that name whole.
         """
+        parameterfile.write(fileName, self._saved())
+
+    def _saved(self):
         names = (
             "R1 R2 R3 Rout epsilon gradClip genProbThreshold "
             "sigRand muRand cost originalForward"
         )
         weights = parameters.weight_shapes(self.h_lengths, self.io_length)
         values = self.parameters()
-        parameterfile.write(
-            fileName,
-            parameterfile.Saved(
-                h_lengths=self.h_lengths,
-                io_length=self.io_length,
-                weights={name: values.pop(name) for name in weights},
-                state=values,
-                means=self._store.get_means(),
-                settings={name: getattr(self, name) for name in names.split()},
-                loss=self.loss,
-                history=self.instantaneousCost,
-                rng_state=self.rng.bit_generator.state,
-            ),
+        return parameterfile.Saved(
+            h_lengths=self.h_lengths,
+            io_length=self.io_length,
+            weights={name: values.pop(name) for name in weights},
+            state=values,
+            means=self._store.get_means(),
+            settings={name: getattr(self, name) for name in names.split()},
+            loss=self.loss,
+            history=list(self.instantaneousCost),
+            rng_state=self.rng.bit_generator.state,
         )
 
     def loadParameters(self, fileName):
@@ -401,9 +408,11 @@ class RNN4Music:
 
         Weights, state at step −1, RMSprop's means, random state, rates and other
         settings, and the history; not the cost and the form of the forward pass, which
-        stay the object's own.  ``.npz`` is appended when missing.  The original's
-        RMSprop state is no running mean of squares (D4) and is set aside with a
-        warning; the state at step −1, which its training ignored (D9), becomes zero.
+        stay the object's own, with a warning.  ``.npz`` is appended when missing.
+
+        Of the original's files the RMSprop state, no running mean of squares (D4), is
+        set aside with a warning; the state at step −1, which training ignored (D9),
+        becomes zero; Rout, which they lack, stays the object's own.
 
         Raises
         ------
@@ -434,9 +443,18 @@ class RNN4Music:
         the form that its weights were trained in.
         """
         saved = parameterfile.read(fileName)
-        model = cls(*saved.h_lengths, saved.io_length, mode=mode, **saved.settings)
-        model._take(saved, fileName)
+        return cls._of(saved, fileName, mode, pytensor.config.floatX)
+
+    @classmethod
+    def _of(cls, saved, source, mode, dtype):
+        with pytensor.config.change_flags(floatX=dtype):
+            model = cls(*saved.h_lengths, saved.io_length, mode=mode, **saved.settings)
+        model._take(saved, source)
         return model
+
+    def __reduce__(self):
+        """Copy and pickle what a file would hold; functions are compiled anew."""
+        return self._of, (self._saved(), repr(self), self.mode, self.dtype.name)
 
     def _take(self, saved, fileName):
         if saved.means is None:
@@ -445,13 +463,14 @@ class RNN4Music:
                 "aside (D4), and the state at step −1 is zero (D9)",
                 stacklevel=3,
             )
-        if saved.settings["originalForward"] != self.originalForward:
-            warnings.warn(
-                f"{fileName} was trained with "
-                f"originalForward={saved.settings['originalForward']}, this object has "
-                f"{self.originalForward}: the same weights give other numbers (D3)",
-                stacklevel=3,
-            )
+        for name in ("cost", "originalForward"):
+            theirs = saved.settings.get(name, getattr(self, name))
+            if theirs != getattr(self, name):
+                warnings.warn(
+                    f"{fileName} was trained with {name}={theirs!r}; this object has "
+                    f"and keeps {getattr(self, name)!r}, so that its numbers differ",
+                    stacklevel=3,
+                )
         state = saved.state or {
             name: np.zeros(shape)
             for name, shape in parameters.state_shapes(self.h_lengths).items()
@@ -470,7 +489,8 @@ class RNN4Music:
 
 def progress_bar(total, wanted):
     """Make a progress bar that shows itself on a terminal or in a notebook only."""
-    seen = sys.stderr.isatty() or "ipykernel" in sys.modules
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()
+    seen = on_terminal or "ipykernel" in sys.modules
     return tqdm(total=total, unit="update", disable=not (wanted and seen))
 
 

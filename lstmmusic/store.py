@@ -3,7 +3,7 @@
 import numpy as np
 import pytensor
 
-from lstmmusic import parameters
+from lstmmusic import checks, parameters
 from lstmmusic.network import State, each
 
 
@@ -65,8 +65,7 @@ class Store:
                 raise ValueError(
                     f"there is no parameter {name!r}; allowed are {', '.join(current)}"
                 )
-            with np.errstate(over="ignore"):  # refused below, as not finite
-                value = np.asarray(value, dtype=self.dtype)
+            value = checks.array(name, value, self.dtype)
             if value.shape != current[name].shape:
                 raise ValueError(
                     f"{name} has shape {value.shape}; allowed is {current[name].shape}"

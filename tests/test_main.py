@@ -226,6 +226,21 @@ def test_training_that_leaves_the_finite_numbers_gives_one_line(
     text = capsys.readouterr().err
     assert text.count("\n") == 1
     assert "update 7" in text
+    assert str(tmp_path / "parameters.npz") in text
+    assert RNN4Music.fromFile(tmp_path / "parameters.npz").h1_length == 5
+
+
+def test_primers_longer_than_the_picture_are_drawn_whole(main, tmp_path):
+    # Fails if what was generated is cut away, or to a negative length.
+    options = main.make_parser().parse_args(["--primer", "180"])
+    options.out, options.range = tmp_path, [50, 62]
+    roll = np.eye(12)[np.arange(200) % 12]
+
+    class Untrained:
+        instantaneousCost = ()
+
+    main.draw(Untrained, roll, roll[:30], roll[:30], options)
+    assert (tmp_path / "rolls.png").stat().st_size > 1000
 
 
 def test_pieces_cover_every_step_and_leave_the_primers_tune_out(main):

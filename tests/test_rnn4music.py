@@ -1,7 +1,9 @@
 """The object: training, seeds, going on from a file, and what it refuses."""
 
+import copy
 import io
 import math
+import pickle
 import sys
 
 import numpy as np
@@ -146,6 +148,27 @@ def test_attributes_take_effect_at_the_next_call_without_compiling(
     model.setNewRates(1e-3, 1e-3, 1e-3, 1e-3)
     train(model, tunes, lam=0.5)
     assert compilations == []
+
+
+# Copies
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))],
+    ids=["copy", "deepcopy", "pickle"],
+)
+def test_a_copy_goes_on_alone(network, tunes, everything, same, copied):
+    # Fails if the copy trains the original's weights, or starts from others.
+    model = network()
+    train(model, tunes)
+    other = copied(model)
+    assert other.dtype == model.dtype
+    before = everything(model)
+    same(everything(other), before)
+    history = train(other, tunes, epochs=2)
+    same(everything(model), before)
+    assert train(model, tunes, epochs=2) == history
 
 
 # Training that leaves the finite numbers
@@ -495,3 +518,68 @@ def test_defaults_are_those_of_the_original():
     assert (model.epsilon, model.gradClip, model.genProbThreshold) == (1e-5, 30.0, 0.1)
     assert (model.sigRand, model.muRand) == (0.1, 0.01)
     assert (model.cost, model.originalForward) == ("cross-entropy", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("cost", "squared-error"), ("h2_length", 7), ("mode", "NUMBA"), ("io_length", 3)],
+)
+def test_what_compiled_functions_hold_is_fixed(name, value):
+    model = RNN4Music(*SIZES)
+    before = getattr(model, name)
+    with pytest.raises(AttributeError, match=f"{name} is fixed"):
+        setattr(model, name, value)
+    assert getattr(model, name) == before
+
+
+def test_bad_first_values_are_refused_later_too():
+    model = RNN4Music(*SIZES)
+    with pytest.raises(ValueError, match=r"muRand is -3; allowed are .* from 0"):
+        model.muRand = -3
+    assert model.muRand == 0.01
+
+
+def test_bad_sizes_are_refused_before_memory_is_asked_for():
+    with pytest.raises(ValueError, match=r"h1_length is 1000000000; .* 1 to 65536"):
+        RNN4Music(10**9, 3, 2, 5)
+
+
+@pytest.mark.parametrize("name", ["epsilon", "R2", "gradClip"])
+def test_bad_numbers_that_the_precision_rounds_to_0(name):
+    # In float32 0/0 would follow, or a training that changes nothing.
+    model = RNN4Music(*SIZES)
+    setattr(model, name, 1e-60)
+    with pytest.raises(ValueError, match=r"in float32; allowed are .* not round to 0"):
+        model.train(rolls(9), 1, 1, 1, 5)
+
+
+@pytest.mark.parametrize("dataset", [5, None], ids=repr)
+def test_bad_dataset_that_is_no_sequence(dataset):
+    with pytest.raises(ValueError, match=f"dataset is {dataset}; allowed is a seq"):
+        RNN4Music(*SIZES).train(dataset, 1, 1, 1, 5)
+
+
+@pytest.mark.parametrize(
+    "value", [[[1, 0], [1]], [["a"] * NOTES], [[{}] * NOTES], [[1j] * NOTES]], ids=repr
+)
+def test_bad_arrays_are_named(value):
+    model = RNN4Music(*SIZES)
+    with pytest.raises(ValueError, match="startVectors is not an array of numbers"):
+        model.genMusic(value, 3)
+    with pytest.raises(ValueError, match="by is not an array of numbers"):
+        model.setParameters({"by": value})
+    with pytest.raises(ValueError, match="tune 0 is not an array of numbers"):
+        model.train([value], 1, 1, 1, 5)
+
+
+def test_what_midiread_returns_is_a_tune_and_a_primer(network, tunes):
+    class Roll:
+        piano_roll = tunes[0].astype(np.uint8)
+
+    model = network()
+    found, _ = model.genMusic(Roll, 3, seed=1)
+    wanted, _ = model.genMusic(tunes[0], 3, seed=1)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(
+        model.probabilities(Roll), model.probabilities(tunes[0])
+    )
