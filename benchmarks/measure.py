@@ -23,7 +23,7 @@ def pin(threads):
         os.environ[name] = str(threads)
 
 
-def alternate(functions, seconds=8.0, least=5, most=40):
+def alternate(functions, seconds=6.0, least=3, most=40):
     """Call functions in turn, after two calls to warm up; return median seconds.
 
     Before each turn come a rest, in which threads that another library keeps spinning
@@ -40,10 +40,13 @@ def alternate(functions, seconds=8.0, least=5, most=40):
         for name, function in functions.items():
             time.sleep(0.3)
             function()
+            turn = time.perf_counter()
             for _ in range(3):
                 start = time.perf_counter()
                 function()
                 times[name].append(time.perf_counter() - start)
+                if time.perf_counter() - turn > 1:
+                    break
     return {name: statistics.median(values) for name, values in times.items()}
 
 
