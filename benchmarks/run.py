@@ -38,11 +38,11 @@ def measure(*arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def table(*rows):
-    """Print a Markdown table, the first row its head."""
-    print("|", " | ".join(rows[0]), "|")
-    print("|", " | ".join("---" for _ in rows[0]), "|", flush=True)
-    for row in rows[1:]:
+def table(head, rows):
+    """Print a Markdown table, each row as soon as it is measured."""
+    print("|", " | ".join(head), "|")
+    print("|", " | ".join("---" for _ in head), "|", flush=True)
+    for row in rows:
         print("|", " | ".join(row), "|", flush=True)
     print()
 
@@ -66,15 +66,18 @@ def machine():
         except PackageNotFoundError:
             found.append(f"no {name}")
     print(
-        f"Commit {commit}, {time.strftime('%Y-%m-%d')}; {cpu}, {os.cpu_count()} cores"
+        f"Commit {commit}, {time.strftime('%Y-%m-%d')}; {cpu}, {os.cpu_count()} cores;"
     )
-    print(f"; Python {platform.python_version()}, {', '.join(found)}.\n")
+    print(f"Python {platform.python_version()}, {', '.join(found)}.\n")
 
 
 def updates():
     print("## One training update, ms (medians)\n")
     head = "threads T×B×H ours nn.LSTM peephole equinox floor".split()
-    rows = [[*head, "ours/nn.LSTM", "ours/peephole", "ours/floor"]]
+    table([*head, "ours/nn.LSTM", "ours/peephole", "ours/floor"], update_rows())
+
+
+def update_rows():
     names = ["ours", "torch_fused", "torch_peephole", "equinox", "floor"]
     for threads in (1, 2):
         for shape in SHAPES:
@@ -82,15 +85,12 @@ def updates():
             ms = [found[name] * 1e3 for name in names]
             ours, fused, peephole, _, floor = ms
             ratios = [ours / fused, ours / peephole, ours / floor]
-            rows.append(
-                [
-                    str(threads),
-                    "×".join(map(str, shape)),
-                    *(f"{value:.1f}" for value in ms),
-                    *(f"**{ratio:.2f}**" for ratio in ratios),
-                ]
-            )
-    table(*rows)
+            yield [
+                str(threads),
+                "×".join(map(str, shape)),
+                *(f"{value:.1f}" for value in ms),
+                *(f"**{ratio:.2f}**" for ratio in ratios),
+            ]
 
 
 STARTUP = """
@@ -136,7 +136,7 @@ def startup():
         rows.append(["import to first update", f"{cold[1]:.1f}", f"{warm[1]:.1f}"])
         midi = [run(IMPORTS, cache)[0] for _ in range(4)]
         rows.append(["import midi", f"{midi[0]:.2f}", f"{sorted(midi[1:])[1]:.2f}"])
-    table(*rows)
+    table(rows[0], rows[1:])
 
 
 def generation():
@@ -154,7 +154,7 @@ def generation():
                 f"**{64 * one / many:.1f}**",
             ]
         )
-    table(*rows)
+    table(rows[0], rows[1:])
 
 
 def linear():
@@ -179,7 +179,7 @@ def linear():
                 f"{off:.0%}",
             ]
         )
-    table(*rows)
+    table(rows[0], rows[1:])
 
 
 def memory():
@@ -189,7 +189,7 @@ def memory():
         found = measure("memory", name, 1000, 20, 120)
         values = found["imports"], found["peak"], found["peak"] - found["imports"]
         rows.append([label, *(f"{value:.0f}" for value in values)])
-    table(*rows)
+    table(rows[0], rows[1:])
 
 
 def folder():
@@ -198,7 +198,7 @@ def folder():
     ours, theirs = found["ours"] * 1e3, found["pretty_midi"] * 1e3
     table(
         ["readFolder", "pretty_midi get_piano_roll", "ratio"],
-        [f"{ours:.2f}", f"{theirs:.1f}", f"**{theirs / ours:.0f} ×**"],
+        [[f"{ours:.2f}", f"{theirs:.1f}", f"**{theirs / ours:.0f} ×**"]],
     )
 
 
