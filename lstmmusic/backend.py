@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytensor
 from pytensor.compile.mode import get_mode
 
@@ -63,7 +64,7 @@ def on_device(mode, arrays):
     time and puts its work space where `keep_freed_memory` does not reach.
     """
     if mode != "JAX":
-        return arrays
+        return [np.asarray(array) for array in arrays]  # scalars among them
     import jax
 
     return jax.block_until_ready(jax.device_put(list(arrays)))

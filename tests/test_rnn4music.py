@@ -583,3 +583,15 @@ def test_what_midiread_returns_is_a_tune_and_a_primer(network, tunes):
     np.testing.assert_array_equal(
         model.probabilities(Roll), model.probabilities(tunes[0])
     )
+
+
+@pytest.mark.slow
+def test_numba_trains_as_jax_does():
+    # Fails if an update's settings do not reach Numba as arrays.
+    pytest.importorskip("jax")
+    tunes = rolls(20, 20, 20, width=6)
+    history = {}
+    for mode in ("JAX", "NUMBA"):
+        model = RNN4Music(5, 4, 3, 6, seed=0, mode=mode)
+        history[mode] = model.train(tunes, 2, 2, 2, 8, progress=False)
+    assert history["NUMBA"] == pytest.approx(history["JAX"], rel=1e-5)
