@@ -12,14 +12,16 @@ RATE, EPSILON, CLIP = 1e-4, 1e-5, 30.0
 def ours(x, k, H, mode=None):
     """RNN4Music's compiled update, cost fetched, as `train` calls it."""
     from lstmmusic import RNN4Music
+    from lstmmusic.batches import mean_over_tunes
 
     N = x.shape[2]
     rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), RATE)
     model = RNN4Music(H, H, H, N, **rates, seed=0, mode=mode)
     settings = np.array([RATE] * 4 + [EPSILON, CLIP, 0.0], dtype=np.float32)
     # Before another peer starts JAX in its own way: see `lstmmusic.backend.prepare`.
-    model._functions.update(x, k, settings)
-    return lambda: model._functions.update(x, k, settings)
+    minibatch = mean_over_tunes(x, k)
+    model._functions.update(minibatch, settings)
+    return lambda: model._functions.update(minibatch, settings)
 
 
 def torch_update(torch, network, x, k):

@@ -4,8 +4,10 @@ import ctypes
 import gc
 import hashlib
 import importlib.util
+import os
 import platform
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
@@ -28,7 +30,7 @@ SLOW_REWRITES = (
 WRONG_REWRITES = ("local_reduce_broadcastable",)
 
 # glibc's malloc.h
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 
 def choose_mode(mode=None):
@@ -60,8 +62,7 @@ def precision(mode, dtype):
 def on_device(mode, arrays):
     """Give arrays to the backend, and wait until it has them.
 
-    XLA would hand an update that still waits for them to another thread, which takes
-    time and puts its work space where `keep_freed_memory` does not reach.
+    XLA would hand a function that still waits for them to another thread.
     """
     if mode != "JAX":
         return [np.asarray(array) for array in arrays]  # scalars among them
@@ -86,6 +87,39 @@ def function(inputs, outputs, updates, mode):
     finally:
         if collecting:
             gc.enable()
+
+
+def callable_by_threads(run, mode):
+    """Return a function without updates in a form that threads may call at once."""
+    if mode != "JAX":
+        return run
+    # PyTensor's own call keeps arguments and results in the function object.
+    jitted = run.vm.jit_fn
+    cells = [container.storage for container in run.input_storage]
+    return lambda *args: jitted(*args, *(cell[0] for cell in cells[len(args) :]))
+
+
+def threads(mode):
+    """Return how many threads may work at once: the CPUs that this process may use.
+
+    Numba's functions hold Python's lock.
+    """
+    if mode != "JAX":
+        return 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_threads(work, workers):
+    """Return [work(0), …, work(workers − 1)], the first done by this thread."""
+    others = [_pool().submit(work, worker) for worker in range(1, workers)]
+    return [work(0), *(other.result() for other in others)]
+
+
+@cache
+def _pool():
+    return ThreadPoolExecutor(max(1, threads("JAX") - 1), "lstmmusic")
 
 
 @cache
@@ -124,4 +158,5 @@ def keep_freed_memory():
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):
             libc.mallopt(M_MMAP_MAX, 0)
+            libc.mallopt(M_ARENA_MAX, 1)  # the other settings hold for the first alone
             libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)

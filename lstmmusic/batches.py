@@ -3,9 +3,14 @@
 A tune is a piano-roll (steps, N); a dataset is a sequence of tunes.
 """
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 
 from lstmmusic import checks
+
+LONGEST_BLOCK = 128  # steps
 
 
 def check_dataset(dataset, io_length, dtype):
@@ -30,20 +35,53 @@ def check_dataset(dataset, io_length, dtype):
     ]
 
 
+class Minibatch(NamedTuple):
+    """What an update is made from; T steps, B tunes, N notes.
+
+    Its cost is the sum of what each step of each tune costs, times its ``share``: 1/B
+    gives the mean over tunes, 0 is padding.
+    """
+
+    x: np.ndarray  # (T, B, N): the rolls
+    k: np.ndarray  # (T, B, N): what is to follow
+    share: np.ndarray  # (T, B)
+    block: int  # steps that are gone through at once
+
+
 def draw_minibatch(rng, tunes, size, length):
     """Draw ``size`` tunes without replacement, each brought to ``length`` steps.
 
-    A shorter tune is repeated, a longer one truncated.
-
-    Returns
-    -------
-    x, k : ndarray of shape (length − 1, size, N)
-        Time-major: inputs, and as targets the rows one step later, to the last (D7).
+    A shorter tune is repeated, a longer one truncated.  Returns a Minibatch of
+    ``length`` − 1 steps: every step but the last is input, every one but the first is
+    target (D7).
     """
     drawn = rng.choice(len(tunes), size=size, replace=False)
     steps = np.arange(length)
     rolls = np.stack([tunes[n][steps % len(tunes[n])] for n in drawn], axis=1)
-    return rolls[:-1], rolls[1:]
+    return mean_over_tunes(rolls[:-1], rolls[1:])
+
+
+def mean_over_tunes(x, k):
+    """Make the Minibatch of rolls (T, B, N) whose cost is the mean over the tunes."""
+    T, B, _ = x.shape
+    blocks = math.ceil(T / LONGEST_BLOCK)
+    share = np.full((T, B), 1 / B, x.dtype)
+    return Minibatch(x, k, share, math.ceil(T / blocks))
+
+
+def piece(array, start, length, axis=0):
+    """Return ``length`` entries from ``start`` on, filled up with zeros to that length.
+
+    In C order.
+    """
+    there = (
+        array[start : start + length] if axis == 0 else array[:, start : start + length]
+    )
+    if there.shape[axis] == length:
+        return np.ascontiguousarray(there)
+    missing = [(0, 0)] * array.ndim
+    missing[axis] = (0, length - there.shape[axis])
+    return np.pad(there, missing)
 
 
 def markSilence(dataset):

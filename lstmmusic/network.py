@@ -34,6 +34,11 @@ def fields(network):
     yield 3, "b_y", network.b_y
 
 
+def values(network):
+    """Return the weights as a list, in the order of `fields`."""
+    return [weight for _, _, weight in fields(network)]
+
+
 def each(function, *networks):
     """Apply a function to every weight, in the order of `fields`; return a Network."""
     layers = []
@@ -55,6 +60,13 @@ class State(NamedTuple):
 
     h: tuple
     c: tuple
+
+
+class Later(NamedTuple):
+    """What reaches a step of each layer from the step after it, backwards in time."""
+
+    da: tuple  # (B, 4 H_n)
+    dc: tuple  # (B, H_n)
 
 
 class Trace(NamedTuple):
@@ -93,7 +105,16 @@ def output(h, network):
     return sum(map(pt.dot, h, network.W_y), start=network.b_y)
 
 
-def forward_pass(x, state, network, original_forward=False):
+def dropped(values, masks):
+    """Multiply each layer's values by its mask, if there are masks (dropout)."""
+    return (
+        values
+        if masks is None
+        else [value * mask for value, mask in zip(values, masks, strict=True)]
+    )
+
+
+def forward_pass(x, state, network, original_forward=False, masks=None):
     """Run tunes through the network: Graves 2013, eqs. 1-4 with 7-11.
 
     Layer n = 1, 2, 3 reads the roll and, but for the first, the layer below; every
@@ -103,6 +124,9 @@ def forward_pass(x, state, network, original_forward=False):
         h, c = forward_step(a_in, h_prev, c_prev)       (7) to (11): see `lstm`
         Y    = W_y1 h1 + W_y2 h2 + W_y3 h3 + b_y
 
+    With dropout, what leaves a layer upwards, to the next layer and to Y, is h ∘ mask;
+    what it remembers itself is h.
+
     Parameters
     ----------
     x : (T, B, N)
@@ -111,6 +135,8 @@ def forward_pass(x, state, network, original_forward=False):
     network : Network
     original_forward : bool
         Layer 1's output gate looks at a_g (D3).
+    masks : sequence of (T, B, H_n), or of (1, B, H_n), or None
+        0 or 1 / (1 − dropout); N. Srivastava et al. 2014.
 
     Returns
     -------
@@ -118,11 +144,11 @@ def forward_pass(x, state, network, original_forward=False):
         The output before σ.
     trace : Trace
     """
-    h, c, gates = [], [], []
+    h, c, gates, h_up = [], [], [], None
     for n, layer in enumerate(network.layers):
         h_n, c_n, gates_n = scan(
             partial(forward_step, original_forward=original_forward and n == 0),
-            sequences=[layer_input(x, h[-1] if n else None, layer)],
+            sequences=[layer_input(x, h_up, layer)],
             outputs_info=[state.h[n], state.c[n], None],
             non_sequences=[layer.W_h, layer.w_c],
             n_steps=x.shape[0],
@@ -133,25 +159,37 @@ def forward_pass(x, state, network, original_forward=False):
         h.append(h_n)
         c.append(c_n)
         gates.append(gates_n)
-    return output(h, network), Trace(tuple(h), tuple(c), tuple(gates))
+        h_up = h_n if masks is None else h_n * masks[n]
+    Y = output(dropped(h, masks), network)
+    return Y, Trace(tuple(h), tuple(c), tuple(gates))
 
 
-def backward_pass(x, dY, state, trace, network, original_forward=False):
+def backward_pass(
+    x, dY, state, trace, network, original_forward=False, masks=None, later=None
+):
     """Carry dY (T, B, N) back through `forward_pass`, from the top layer to the first.
 
     At each step, from the last to the first, and for each layer::
 
-        dh = W_y' dY + W_j' da        da of the layer above, with its W_j
+        dh = (W_y' dY + W_j' da) ∘ mask       da of the layer above, with its W_j
         da = backward_step(dh, …)     (7) to (11) reversed: see `lstm`
 
     and then, summed over steps and tunes::
 
         dW_x = Σ da x'    dW_j = Σ da h_below'    dW_h = Σ da h_prev'    db = Σ da
         dw_ci = Σ da_i ∘ c_prev    dw_cf = Σ da_f ∘ c_prev    dw_co = Σ da_o ∘ c
-        dW_y = Σ dY h'    db_y = Σ dY
+        dW_y = Σ dY h'    db_y = Σ dY         h and h_below with their masks
 
-    Other arguments as there.  Returns a Network that holds ∂cost/∂weight in place of
-    each weight.
+    Other arguments as there; ``later`` is what reaches step T−1 from step T, nothing
+    if these are the tunes' last steps.  So a long tune can be gone through in blocks,
+    the last one first.
+
+    Returns
+    -------
+    gradients : Network
+        ∂cost/∂weight in place of each weight.
+    later : Later
+        What reaches step −1 from step 0.
 
     D1: what is contracted over time is turned round here, once, to the order of the
     scans' errors da, from step T−1 to 0; such arrays end in ``_back``.  The errors of a
@@ -161,26 +199,31 @@ def backward_pass(x, dY, state, trace, network, original_forward=False):
     x_back, dY_back = x[::-1], dY[::-1]
     h_back = [values[::-1] for values in trace.h]
     c_back = [values[::-1] for values in trace.c]
-    layers = []
+    masks_back = None if masks is None else [mask[::-1] for mask in masks]
+    h_up_back = dropped(h_back, masks_back)
+    if later is None:
+        later = nothing_later(state)
+    layers, da_first, dc_first = [], [], []
     da_above_back = None
     for n, layer in reversed(list(enumerate(network.layers))):
         d3 = original_forward and n == 0
         dh_back = pt.dot(dY_back, network.W_y[n].T)
         if da_above_back is not None:
             dh_back = dh_back + pt.dot(da_above_back, network.layers[n + 1].W_j.T)
-        nothing = pt.zeros_like(state.c[n])  # reaches step T−1 from beyond it
+        if masks is not None:
+            dh_back = dh_back * masks_back[n]
         c_from_start = pt.concatenate([state.c[n][None], trace.c[n]])
-        da_back, _ = scan(
+        da_back, dc_back = scan(
             partial(backward_at, original_forward=d3),
             sequences=[pt.arange(T)[::-1], dh_back],
-            outputs_info=[pt.tile(nothing, (1, 4)), nothing],
+            outputs_info=[later.da[n], later.dc[n]],
             non_sequences=[trace.gates[n], c_from_start, layer.W_h, layer.w_c],
             n_steps=T,
             strict=True,
             return_updates=False,
             name=f"backward{n + 1}",
         )
-        h_below_back = h_back[n - 1] if n else None
+        h_below_back = h_up_back[n - 1] if n else None
         h_prev_back = before(h_back[n], state.h[n])
         c_prev_back = before(c_back[n], state.c[n])
         seen_back = c_back[n]
@@ -191,12 +234,21 @@ def backward_pass(x, dY, state, trace, network, original_forward=False):
                 x_back, h_below_back, h_prev_back, c_prev_back, seen_back, da_back
             )
         )
+        da_first.append(da_back[-1])
+        dc_first.append(dc_back[-1])
         da_above_back = da_back
-    return Network(
+    gradients = Network(
         layers=tuple(reversed(layers)),
-        W_y=tuple(over_steps_and_tunes(h_n, dY_back) for h_n in h_back),
+        W_y=tuple(over_steps_and_tunes(h_n, dY_back) for h_n in h_up_back),
         b_y=total(dY, axis=(0, 1)),
     )
+    return gradients, Later(tuple(reversed(da_first)), tuple(reversed(dc_first)))
+
+
+def nothing_later(state):
+    """Return the `Later` of tunes that end: zeros."""
+    dc = tuple(map(pt.zeros_like, state.c))
+    return Later(tuple(pt.tile(zeros, (1, 4)) for zeros in dc), dc)
 
 
 def backward_at(t, dh, da_next, dc_next, gates, c, W_h, w_c, original_forward):

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from lstmmusic import checks, network, parameterfile, parameters
 from lstmmusic.backend import choose_mode
-from lstmmusic.batches import check_dataset, draw_minibatch
+from lstmmusic.batches import check_dataset, draw_minibatch, mean_over_tunes
 from lstmmusic.costs import COSTS
 from lstmmusic.functions import Functions
 from lstmmusic.store import Store
@@ -225,9 +225,9 @@ class RNN4Music:
             )
         with progress_bar(noOfEpoch * noOfEpochPerMB, progress) as bar:
             for _ in range(noOfEpoch):
-                x, k = draw_minibatch(self.rng, tunes, size, length)
+                minibatch = draw_minibatch(self.rng, tunes, size, length)
                 for _ in range(noOfEpochPerMB):
-                    self._record(self._functions.update(x, k, settings))
+                    self._record(self._functions.update(minibatch, settings))
                     bar.set_postfix_str(f"cost {self.loss:.4g}", refresh=False)
                     bar.update()
         return list(self.instantaneousCost)
@@ -301,7 +301,7 @@ class RNN4Music:
                 f"inputs and targets have shapes {np.shape(inputs)} and "
                 f"{np.shape(targets)}; they must be the same"
             )
-        cost, packed = self._functions.gradients(x, k)
+        cost, packed = self._functions.gradients(mean_over_tunes(x, k))
         packed = iter(packed)
         gradients = network.each(lambda _: next(packed), self._store.weights)
         return cost, parameters.unpack(gradients)

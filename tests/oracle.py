@@ -31,38 +31,44 @@ def first_state(w):
     }
 
 
-def step(w, x, h, c, original=False, maths=NUMPY):
+def step(w, x, h, c, original=False, maths=NUMPY, mask=None):
     """One step x (N,); returns Y (N,) and the new h and c, {layer: (H,)}.
 
-    ``original``: layer 1's output gate looks at a_g in place of c (D3).
+    ``original``: layer 1's output gate looks at a_g in place of c (D3).  ``mask``:
+    {layer: (H,)}, dropout's factors of what leaves a layer upwards.
     """
-    h, c = dict(h), dict(c)
+    h, c, up = dict(h), dict(c), {}
     for n in (1, 2, 3):
         a_i = w[f"Wxi_{n}"] @ x + w[f"Whi_{n}"] @ h[n] + w[f"bi_{n}"]
         a_f = w[f"Wxf_{n}"] @ x + w[f"Whf_{n}"] @ h[n] + w[f"bf_{n}"]
         a_g = w[f"Wxc_{n}"] @ x + w[f"Whc_{n}"] @ h[n] + w[f"bc_{n}"]
         a_o = w[f"Wxo_{n}"] @ x + w[f"Who_{n}"] @ h[n] + w[f"bo_{n}"]
         if n > 1:  # the layer below has gone to this step already
-            a_i = a_i + w[f"Wxj_{n}"] @ h[n - 1]
-            a_f = a_f + w[f"Wfj_{n}"] @ h[n - 1]
-            a_g = a_g + w[f"Wcj_{n}"] @ h[n - 1]
-            a_o = a_o + w[f"Woj_{n}"] @ h[n - 1]
+            a_i = a_i + w[f"Wxj_{n}"] @ up[n - 1]
+            a_f = a_f + w[f"Wfj_{n}"] @ up[n - 1]
+            a_g = a_g + w[f"Wcj_{n}"] @ up[n - 1]
+            a_o = a_o + w[f"Woj_{n}"] @ up[n - 1]
         i = sigma(a_i + w[f"Wci_{n}"] * c[n], maths)  # (7)
         f = sigma(a_f + w[f"Wcf_{n}"] * c[n], maths)  # (8)
         c[n] = f * c[n] + i * maths.tanh(a_g)  # (9)
         seen = a_g if original and n == 1 else c[n]
         o = sigma(a_o + w[f"Wco_{n}"] * seen, maths)  # (10)
         h[n] = o * maths.tanh(c[n])  # (11)
-    Y = sum(w[f"Why_{n}"] @ h[n] for n in (1, 2, 3)) + w["by"]
+        up[n] = h[n] if mask is None else h[n] * mask[n]
+    Y = sum(w[f"Why_{n}"] @ up[n] for n in (1, 2, 3)) + w["by"]
     return Y, h, c
 
 
-def outputs(w, tune, original=False, maths=NUMPY):
-    """The list of Y (N,) over a tune (T, N), from the state at step −1."""
+def outputs(w, tune, original=False, maths=NUMPY, masks=None):
+    """The list of Y (N,) over a tune (T, N), from the state at step −1.
+
+    ``masks``: a mask, as in `step`, for each step.
+    """
     h, c = first_state(w)
     result = []
-    for x in tune:
-        Y, h, c = step(w, x, h, c, original, maths)
+    for t, x in enumerate(tune):
+        mask = None if masks is None else masks[t]
+        Y, h, c = step(w, x, h, c, original, maths, mask)
         result.append(Y)
     return result
 

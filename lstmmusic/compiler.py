@@ -1,0 +1,96 @@
+"""Compiles symbolic functions of one network, each at its first use, and keeps them.
+
+Numba takes arrays of any shape with one compilation.  JAX wants static shapes, and so
+one compilation for each.
+"""
+
+from functools import cache
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+
+from lstmmusic.backend import (
+    callable_by_threads,
+    function,
+    on_device,
+    precision,
+    prepare,
+)
+from lstmmusic.network import State
+
+
+class Compiler:
+    """Makes inputs of a network's sizes, and functions of them.
+
+    Parameters
+    ----------
+    store : Store
+    mode : str
+        "JAX" or "NUMBA".
+    """
+
+    def __init__(self, store, mode):
+        self.store = store
+        self.mode = mode
+        self.dtype = store.dtype.name
+        self.N = store.weights.b_y.type.shape[0]
+        self.H = [vector.type.shape[0] for vector in store.state.h]
+
+    def shape(self, *lengths):
+        """Return the key of a compiled function: the lengths where JAX needs them."""
+        return lengths if self.mode == "JAX" else (None,) * len(lengths)
+
+    def rolls(self, T, B, *names):
+        """Return a symbolic roll (T, B, N) for each name."""
+        return [pt.tensor(name, shape=(T, B, self.N)) for name in names]
+
+    def each_layer(self, *lengths, times=1, dtype=None):
+        """Return a symbolic array (*lengths, times H) for each layer."""
+        return tuple(
+            pt.tensor(shape=(*lengths, times * H), dtype=dtype) for H in self.H
+        )
+
+    def state(self, B):
+        """Return a symbolic `State`."""
+        return State(self.each_layer(B), self.each_layer(B))
+
+    def state_at_start(self, B):
+        """Give each of B tunes the state at step −1: arrays (B, H), all h, then c."""
+        vectors = [v.get_value(borrow=True) for s in self.store.state for v in s]
+        return [np.tile(vector, (B, 1)) for vector in vectors]
+
+    def nothing_later(self, B):
+        """Return what reaches the last step of B tunes: zeros (B, 4H), then (B, H)."""
+        widths = [*(4 * H for H in self.H), *self.H]
+        return [np.zeros((B, width), self.dtype) for width in widths]
+
+    def kept(self, build):
+        """Return what compiles the inputs, outputs and updates that ``build`` returns.
+
+        Called with the arguments of ``build``, it gives a function that it compiled
+        once; threads may call that at once if it makes no updates, but compiling is
+        for one thread alone.  Where each variable was made is not recorded: that takes
+        longer than the rest.
+        """
+        flags = {"floatX": self.dtype, "traceback__limit": 0}
+
+        @cache
+        def get(*key):
+            prepare(self.mode)
+            with (
+                pytensor.config.change_flags(**flags),
+                precision(self.mode, self.dtype),
+            ):
+                inputs, outputs, updates = build(*key)
+                run = function(inputs, outputs, updates, self.mode)
+            if not updates:
+                run = callable_by_threads(run, self.mode)
+
+            def call(*args):
+                with precision(self.mode, self.dtype):
+                    return run(*on_device(self.mode, args))
+
+            return call
+
+        return get

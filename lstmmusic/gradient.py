@@ -1,0 +1,155 @@
+"""The gradient of a minibatch, compiled: tunes to threads, steps in blocks.
+
+A block is a fixed number of steps of a thread's tunes.  The forward pass goes through
+the blocks from the first, the backward pass from the last, and what a block hands on
+(`State`, `Later`) is exact: blocks change no number beyond rounding.  They bound the
+memory that is touched at once, and give tunes of all lengths one compilation.
+"""
+
+import math
+
+import numpy as np
+import pytensor.tensor as pt
+
+from lstmmusic.backend import in_threads, threads
+from lstmmusic.batches import piece
+from lstmmusic.costs import COSTS
+from lstmmusic.network import (
+    Later,
+    Trace,
+    backward_pass,
+    dropped,
+    each,
+    forward_pass,
+    output,
+    total,
+    values,
+)
+
+# With more cells, the product of one step is large enough to be shared out to the
+# threads by itself, and the weights too large to be read by each of them.
+MOST_CELLS = 256
+
+
+class Gradient:
+    """Compiles the two passes at their first use; call `sums`.
+
+    Parameters
+    ----------
+    compiler : Compiler
+    cost : str
+        A key of `COSTS`.
+    original_forward : bool
+    """
+
+    def __init__(self, compiler, cost, original_forward):
+        self.compiler = compiler
+        self.cost = COSTS[cost]
+        self.original_forward = original_forward
+        self._forward = compiler.kept(self._build_forward)
+        self._backward = compiler.kept(self._build_backward)
+        store = compiler.store
+        shapes = [(), *(weight.type.shape for weight in values(store.weights))]
+        self._nothing = [np.zeros(shape, store.dtype) for shape in shapes]
+
+    def sums(self, minibatch, masks=()):
+        """Return the cost and its gradient in parts that are to be added up.
+
+        Parameters
+        ----------
+        minibatch : Minibatch
+        masks : sequence of 3 arrays (T, B, H_n) or (1, B, H_n), or nothing
+            See `network.forward_pass`.
+
+        Returns
+        -------
+        list of list of arrays
+            For each thread the cost, and the gradient in the order of `fields`.
+        """
+        arrays = [*minibatch[:3], *masks]
+        B = minibatch.x.shape[1]
+        workers, tunes = self._plan(B)
+        mask_steps = min(len(masks[0]), minibatch.block) if masks else 0
+        key = *self.compiler.shape(minibatch.block, tunes), mask_steps
+        passes = self._forward(*key), self._backward(*key)
+
+        def work(worker):
+            sums = self._nothing
+            for first in range(0, B, tunes)[worker::workers]:
+                part = [piece(array, first, tunes, axis=1) for array in arrays]
+                sums = self._through_blocks(*passes, part, minibatch.block, sums)
+            return sums
+
+        return in_threads(work, workers)
+
+    def _plan(self, B):
+        """Return the number of threads, and of tunes that one takes at once."""
+        large = max(self.compiler.H) > MOST_CELLS
+        workers = 1 if large else min(B, threads(self.compiler.mode))
+        return workers, math.ceil(B / workers)
+
+    def _through_blocks(self, forward, backward, part, steps, sums):
+        """Add a part's cost and gradient to ``sums``; return the new sums."""
+        share = part[2]
+        used = np.flatnonzero(share.any(axis=1)).max(initial=0) + 1  # beyond is padding
+        B = share.shape[1]
+        state = self.compiler.state_at_start(B)
+        held = []
+        for start in range(0, used, steps):
+            x, k, share, *masks = (
+                array if len(array) == 1 else piece(array, start, steps)
+                for array in part
+            )
+            after = forward(x, *masks[:-1], *state)  # the top one's is for Y alone
+            trace, after = after[:9], after[9:]
+            held.append((x, k, share, *masks, *state, *trace))
+            state = after
+        later = self.compiler.nothing_later(B)
+        while held:
+            found = backward(*held.pop(), *later, *sums)
+            later, sums = found[:6], found[6:]
+        return sums
+
+    def _inputs(self, T, B, mask_steps, *names):
+        rolls = self.compiler.rolls(T, B, *names)
+        masks = self.compiler.each_layer(mask_steps, B) if mask_steps else None
+        return rolls, masks, self.compiler.state(B)
+
+    def _build_forward(self, T, B, mask_steps):
+        (x,), masks, state = self._inputs(T, B, mask_steps, "x")
+        network = self.compiler.store.weights
+        _, trace = forward_pass(x, state, network, self.original_forward, masks)
+        after = [values[-1] for values in (*trace.h, *trace.c)]
+        inputs = [x, *(masks or ())[:-1], *state.h, *state.c]
+        return inputs, [*trace.h, *trace.c, *trace.gates, *after], None
+
+    def _build_backward(self, T, B, mask_steps):
+        (x, k), masks, state = self._inputs(T, B, mask_steps, "x", "k")
+        share = pt.tensor("share", shape=(T, B))
+        layers = self.compiler.each_layer
+        trace = Trace(layers(T, B), layers(T, B), layers(T, B, times=4))
+        later = Later(layers(B, times=4), layers(B))
+        network = self.compiler.store.weights
+        cost_so_far, so_far = like_sums(network)
+
+        Y = output(dropped(trace.h, masks), network)
+        cost, dY = self.cost(Y, k)
+        gradients, before = backward_pass(
+            x, dY * share[:, :, None], state, trace, network,
+            self.original_forward, masks, later,
+        )  # fmt: skip
+        cost = cost_so_far + total(share * total(cost, axis=2))
+        gradients = each(pt.add, so_far, gradients)
+        inputs = [x, k, share, *(masks or ())]
+        for tuples in (state, trace, later):
+            inputs += [variable for of_layers in tuples for variable in of_layers]
+        return (
+            [*inputs, cost_so_far, *values(so_far)],
+            [*before.da, *before.dc, cost, *values(gradients)],
+            None,
+        )
+
+
+def like_sums(network):
+    """Return a symbolic cost and a symbolic Network like the given one."""
+    return pt.scalar("cost"), each(lambda weight: weight.type(), network)
