@@ -87,8 +87,14 @@ def test_dropout_and_shares_have_the_gradient_of_pytensor_grad(
     assert_close(found, wanted, 1e-12)
 
 
-@pytest.mark.parametrize("mode", ["JAX", "NUMBA"])
-@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    ("masked", "mode"),
+    [
+        (False, "JAX"),
+        (True, "JAX"),
+        pytest.param(True, "NUMBA", marks=pytest.mark.slow),
+    ],
+)
 def test_blocks_of_time_change_nothing(network, minibatch, masked, mode):
     # T is no multiple of 3: the last block has a step of padding. Fails if state or
     # errors are lost, or taken twice, where one block meets the next.
