@@ -157,7 +157,7 @@ def midiwrite(filename, piano_roll, r=(21, 109), dt=0.2, patch=0):
     dt = checks.checked_dt(dt, at_least_s=checks.MIN_WRITE_DT_S)
     patch = checks.checked_patch(patch)
     roll = checks.checked_roll(piano_roll, r, dt)
-    _write_bytes(filename, _encode(roll, r[0], dt, patch))
+    write_bytes(filename, _encode(roll, r[0], dt, patch))
 
 
 def _encode(roll, low, dt, patch):
@@ -184,7 +184,7 @@ def _encode(roll, low, dt, patch):
     return header + b"MTrk" + len(track).to_bytes(4, "big") + track
 
 
-def _write_bytes(filename, data):
+def write_bytes(filename, data):
     """Write `data` to a binary file object, or to a path, whole or not at all."""
     if hasattr(filename, "write"):
         if isinstance(filename, io.TextIOBase):
