@@ -4,12 +4,14 @@ from lstmmusic.batches import markSilence, unmarkSilence
 from lstmmusic.parameterfile import ParameterFileError
 from lstmmusic.precision import default_to_float32
 from lstmmusic.rnn4music import RNN4Music, TrainingError
+from lstmmusic.statistics import musicStatistics
 
 __all__ = [
     "ParameterFileError",
     "RNN4Music",
     "TrainingError",
     "markSilence",
+    "musicStatistics",
     "unmarkSilence",
 ]
 default_to_float32()

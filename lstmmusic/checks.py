@@ -127,3 +127,22 @@ def unit_values(name, array):
             f"{name} holds {array[where]} at {where}; allowed are values from 0 to 1"
         )
     return array
+
+
+def pitch_range(r):
+    """Return r as ints (low, high) with 0 <= low < high <= 128."""
+    try:
+        low, high = r
+    except (TypeError, ValueError):
+        raise ValueError(f"r is {r!r}; allowed are two pitches, (low, high)") from None
+    low = whole("the first of r", low, low=0, high=127)
+    return low, whole("the second of r", high, low=low + 1, high=128)
+
+
+def sounding(name, value, r):
+    """Return a piano-roll of zeros and ones as truth values, (steps, r[1] − r[0])."""
+    found = roll(name, value, r[1] - r[0], np.float32)
+    odd = found[(found != 0) & (found != 1)]
+    if odd.size:
+        raise ValueError(f"{name} holds {odd[0]:g}; allowed are zeros and ones")
+    return found.astype(bool)

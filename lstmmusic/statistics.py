@@ -1,0 +1,269 @@
+"""What a tune is like, in numbers: NumPy only.
+
+A piano-roll has T steps and N notes; column n is pitch r[0] + n.  A note is a run of
+consecutive steps in which a column sounds, as `midi.midiwrite` writes it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lstmmusic import checks
+
+NAMES = "C C♯ D D♯ E F F♯ G G♯ A A♯ B".split()
+
+
+class MusicStatistics(NamedTuple):
+    """What `musicStatistics` returns; printed, it is a few lines to read.
+
+    Attributes
+    ----------
+    steps : int
+    notesPerStep : float
+        Mean number of notes that sound at a step.
+    silentShare : float
+        Share of the steps at which nothing sounds, 0 to 1.
+    pitchClasses : ndarray of shape (12,)
+        Share of C, C♯, … B in all that sounds, step by step: a note held for two steps
+        counts twice.  Sums to 1; all zero where nothing sounds.
+    distinctNotes : int
+        How many pitches sound at all.
+    longestHeld : int
+        Steps of the note held longest; 0 where nothing sounds.
+    longestHeldPitch : int or None
+        Its MIDI pitch; the lowest, if several are held as long.
+    distance : float or None
+        To the data set, if one is given: the mean of `distanceParts`, 0 to ln 2.
+    distanceParts : dict of str to float, or None
+        Jensen-Shannon divergences in nats, each 0 to ln 2: of ``pitchClasses``, of
+        ``notesAtOnce`` (how often a step has 0, 1, 2, … notes) and of ``noteLengths``
+        (how many notes are held for 1, 2, 3, … steps).
+    dataset : MusicStatistics or None
+        Those of the data set, all its tunes taken together.
+    """
+
+    steps: int
+    notesPerStep: float
+    silentShare: float
+    pitchClasses: np.ndarray
+    distinctNotes: int
+    longestHeld: int
+    longestHeldPitch: int | None
+    distance: float | None = None
+    distanceParts: dict | None = None
+    dataset: "MusicStatistics | None" = None
+
+    def __repr__(self):
+        held = ""
+        if self.longestHeldPitch is not None:
+            pitch = noteName(self.longestHeldPitch)
+            held = f", {pitch} held longest: {self.longestHeld} steps"
+        shares = ", ".join(
+            f"{name} {share:.0%}"
+            for name, share in zip(NAMES, self.pitchClasses, strict=True)
+            if share >= 0.005
+        )
+        lines = [
+            f"<MusicStatistics of {self.steps} steps: {self.notesPerStep:.2f} notes "
+            f"per step, {self.silentShare:.1%} of the steps silent",
+            f"  {self.distinctNotes} distinct notes{held}",
+            f"  pitch classes: {shares or 'none'}",
+        ]
+        if self.distance is not None:
+            parts = (f"{name} {part:.3f}" for name, part in self.distanceParts.items())
+            lines.append(f"  distance {self.distance:.3f}: {', '.join(parts)}")
+            lines.append(
+                f"  from a data set of {self.dataset.notesPerStep:.2f} notes per step, "
+                f"{self.dataset.silentShare:.1%} of the steps silent"
+            )
+        return "\n".join(lines) + ">"
+
+
+class _Counts(NamedTuple):
+    """What is counted in one roll, or in several, before it is divided."""
+
+    steps: int
+    pitches: np.ndarray  # (N,): steps at which each sounds
+    at_once: np.ndarray  # (N + 1,): steps with 0, 1, … N notes
+    lengths: np.ndarray  # (longest + 1,): notes of 0, 1, … steps
+    held: tuple  # steps and column of the note held longest
+
+
+def musicStatistics(roll, dataset=None, r=(21, 109)):
+    """Count what makes a tune dense or thin, stuck or lively, in a key or in none.
+
+    Parameters
+    ----------
+    roll : array_like of shape (T, r[1] − r[0])
+        Zeros and ones; or what `midi.midiread` returns.
+    dataset : sequence of the same, optional
+        Tunes to compare with.
+    r : (int, int)
+        Lowest pitch, and one above the highest.
+
+    Returns
+    -------
+    MusicStatistics
+
+    Raises
+    ------
+    ValueError
+        If a roll's shape does not fit r, or it holds anything but zeros and ones.
+
+    Notes
+    -----
+    The distance compares how often things happen in the tune with how often they do in
+    all tunes of the data set together (pooled: long tunes count for more).  With H the
+    entropy, the Jensen-Shannon divergence of the shares p and q is
+    H((p + q) / 2) − (H(p) + H(q)) / 2: 0 if they are the same, ln 2 ≈ 0.693 nats if
+    they have nothing in common, which is also said of silence and sound.  It does not
+    see melody, rhythm or harmony.  A short tune, or one in a single key, is some way
+    from a data set of many keys, as are the data set's own tunes: they give the scale.
+
+    References
+    ----------
+    J. Lin, Divergence measures based on the Shannon entropy, 1991.  L.-C. Yang and
+    A. Lerch, On the evaluation of generative models in music, 2020, compare such
+    histograms of generated music and of a data set.
+    """
+    r = checks.pitch_range(r)
+    tune = _count(checks.sounding("roll", roll, r))
+    if dataset is None:
+        return _statistics(tune, r)
+    pooled = _pool(dataset, r)
+    parts = {
+        "pitchClasses": jensen_shannon(_classes(tune, r), _classes(pooled, r)),
+        "notesAtOnce": jensen_shannon(tune.at_once, pooled.at_once),
+        "noteLengths": jensen_shannon(*_same_size(tune.lengths, pooled.lengths)),
+    }
+    return _statistics(tune, r)._replace(
+        distance=sum(parts.values()) / len(parts),
+        distanceParts=parts,
+        dataset=_statistics(pooled, r),
+    )
+
+
+def noteName(pitch):
+    """Return the name of a MIDI pitch: 60 is C4."""
+    return f"{NAMES[pitch % 12]}{pitch // 12 - 1}"
+
+
+def held_notes(roll):
+    """Find the notes of a roll.
+
+    Parameters
+    ----------
+    roll : array_like of shape (T, N), zeros and ones
+
+    Returns
+    -------
+    first, end, column : int64 ndarrays of shape (notes,)
+        Each sounds at steps first <= t < end; in order of column, then of first.
+    """
+    sounds = np.asarray(roll).T.astype(np.int8)
+    change = np.diff(sounds, axis=1, prepend=np.int8(0), append=np.int8(0))
+    column, first = np.nonzero(change > 0)
+    _, end = np.nonzero(change < 0)  # in each column they alternate
+    return first, end, column
+
+
+def longest_held(roll):
+    """Return steps and column of the note held longest; (0, None) in silence.
+
+    Of several, the one in the lowest column.  ``roll`` is as for `held_notes`.
+    """
+    first, end, column = held_notes(roll)
+    if not len(column):
+        return 0, None
+    longest = np.argmax(end - first)
+    return int(end[longest] - first[longest]), int(column[longest])
+
+
+def jensen_shannon(p, q):
+    """Return the Jensen-Shannon divergence of two histograms, in nats.
+
+    Parameters
+    ----------
+    p, q : ndarray of shape (n,)
+        Counts or shares, at least 0.  Each is divided by its sum; one that is all zero
+        has nothing in common with the other, unless that is all zero, too.
+
+    Returns
+    -------
+    float
+        From 0 to ln 2.
+    """
+    if not (p.any() and q.any()):
+        return 0.0 if p.any() == q.any() else float(np.log(2))
+    p, q = p / p.sum(), q / q.sum()
+    divergence = _entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2
+    return float(np.clip(divergence, 0, np.log(2)))  # rounding leaves −1e-17
+
+
+def _entropy(p):
+    p = p[p > 0]
+    return -(p * np.log(p)).sum()
+
+
+def _count(sounds):
+    first, end, _ = held_notes(sounds)
+    return _Counts(
+        steps=len(sounds),
+        pitches=sounds.sum(axis=0),
+        at_once=np.bincount(sounds.sum(axis=1), minlength=sounds.shape[1] + 1),
+        lengths=np.bincount(end - first, minlength=1),
+        held=longest_held(sounds),
+    )
+
+
+def _pool(dataset, r):
+    """Count in all tunes of a data set together, one after the other."""
+    pooled = None
+    try:
+        tunes = enumerate(dataset)
+    except TypeError:
+        raise ValueError(
+            f"the dataset is {dataset!r:.60}; allowed is a sequence of tunes"
+        ) from None
+    for n, tune in tunes:
+        one = _count(checks.sounding(f"tune {n} of the dataset", tune, r))
+        pooled = one if pooled is None else _add(pooled, one)
+    if pooled is None:
+        raise ValueError("the dataset is empty; at least one tune is needed")
+    return pooled
+
+
+def _add(a, b):
+    return _Counts(
+        steps=a.steps + b.steps,
+        pitches=a.pitches + b.pitches,
+        at_once=a.at_once + b.at_once,
+        lengths=np.add(*_same_size(a.lengths, b.lengths)),
+        # The first of equals, but for the lower column.
+        held=max(a.held, b.held, key=lambda held: (held[0], -(held[1] or 0))),
+    )
+
+
+def _same_size(a, b):
+    """Return two histograms with zeros appended to the shorter."""
+    size = max(len(a), len(b))
+    return np.pad(a, (0, size - len(a))), np.pad(b, (0, size - len(b)))
+
+
+def _classes(counts, r):
+    """Return how often each pitch class sounds, (12,)."""
+    return np.bincount(np.arange(*r) % 12, weights=counts.pitches, minlength=12)
+
+
+def _statistics(counts, r):
+    steps, column = counts.held
+    sounding = counts.pitches.sum()
+    return MusicStatistics(
+        steps=counts.steps,
+        notesPerStep=float(sounding / counts.steps),
+        silentShare=float(counts.at_once[0] / counts.steps),
+        pitchClasses=_classes(counts, r) / max(sounding, 1),
+        distinctNotes=int(np.count_nonzero(counts.pitches)),
+        longestHeld=steps,
+        longestHeldPitch=None if column is None else r[0] + column,
+    )

@@ -1,0 +1,225 @@
+"""lstmmusic.statistics against plain loops, SciPy, and what midiwrite writes."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import jensenshannon
+
+from lstmmusic import musicStatistics
+from lstmmusic.statistics import held_notes, jensen_shannon, longest_held, noteName
+from midi import midiread, midiwrite
+
+R = (38, 57)
+
+
+def make_roll(seed, steps, share=0.4):
+    """Return a roll in which notes are held, some to the last step."""
+    rng = np.random.default_rng(seed)
+    roll = (rng.random((steps, R[1] - R[0])) < share).astype(int)
+    roll[:, rng.integers(0, R[1] - R[0], 9)] = 0
+    roll[4:6] = 0
+    return roll
+
+
+@pytest.fixture
+def roll():
+    return make_roll(1, 41)
+
+
+@pytest.fixture
+def dataset():
+    return [make_roll(2, 33, 0.5), make_roll(3, 57, 0.3), np.zeros((5, R[1] - R[0]))]
+
+
+def notes_by_loop(roll):
+    """Return (column, first, steps) of each note, cell by cell."""
+    notes = []
+    for column in range(len(roll[0])):
+        held = 0
+        for step in range(len(roll) + 1):
+            if step < len(roll) and roll[step][column]:
+                held += 1
+            elif held:
+                notes.append((column, step - held, held))
+                held = 0
+    return notes
+
+
+def count_by_loop(rolls):
+    """Return four {what: how often}: pitch classes, pitches, notes at once, lengths."""
+    classes, pitches, at_once, lengths = {}, {}, {}, {}
+    for roll in rolls:
+        for row in roll:
+            sounding = [n for n in range(len(row)) if row[n] == 1]
+            at_once[len(sounding)] = at_once.get(len(sounding), 0) + 1
+            for n in sounding:
+                pitches[R[0] + n] = pitches.get(R[0] + n, 0) + 1
+                classes[(R[0] + n) % 12] = classes.get((R[0] + n) % 12, 0) + 1
+        for _, _, held in notes_by_loop(roll):
+            lengths[held] = lengths.get(held, 0) + 1
+    return classes, pitches, at_once, lengths
+
+
+def check_numbers(statistics, rolls):
+    classes, pitches, at_once, _ = count_by_loop(rolls)
+    steps, cells = sum(map(len, rolls)), sum(pitches.values())
+    assert statistics.steps == steps
+    assert statistics.notesPerStep == pytest.approx(cells / steps)
+    assert statistics.silentShare == pytest.approx(at_once.get(0, 0) / steps)
+    assert statistics.distinctNotes == len(pitches)
+    expected = [classes.get(n, 0) / cells for n in range(12)]
+    np.testing.assert_allclose(statistics.pitchClasses, expected)
+    notes = [note for roll in rolls for note in notes_by_loop(roll)]
+    held = max(steps for _, _, steps in notes)
+    lowest = min(column for column, _, steps in notes if steps == held)
+    assert statistics.longestHeld == held
+    assert statistics.longestHeldPitch == R[0] + lowest
+
+
+def test_numbers_are_those_of_plain_loops(roll):
+    """Fails for a pitch class counted from column 0, or a note cut at the last step."""
+    statistics = musicStatistics(roll, r=R)
+    check_numbers(statistics, [roll])
+    assert statistics.distance is statistics.distanceParts is statistics.dataset is None
+
+
+def test_data_set_is_pooled(roll, dataset):
+    """Fails if tunes count alike whatever their length, or notes join across tunes."""
+    check_numbers(musicStatistics(roll, dataset, R).dataset, dataset)
+
+
+def test_distance_is_the_mean_of_three_divergences(roll, dataset):
+    """SciPy's jensenshannon is the square root; fails for another base, or a sum."""
+    statistics = musicStatistics(roll, iter(dataset), R)
+    mine, theirs = count_by_loop([roll]), count_by_loop(dataset)
+    for name, p, q in (
+        ("pitchClasses", mine[0], theirs[0]),
+        ("notesAtOnce", mine[2], theirs[2]),
+        ("noteLengths", mine[3], theirs[3]),
+    ):
+        keys = sorted(p.keys() | q.keys())
+        p, q = ([counts.get(key, 0) for key in keys] for counts in (p, q))
+        expected = jensenshannon(p, q) ** 2
+        assert statistics.distanceParts[name] == pytest.approx(expected), name
+        assert expected > 0.001
+    assert statistics.distance == pytest.approx(
+        sum(statistics.distanceParts.values()) / 3
+    )
+
+
+def test_distance_to_itself_is_0_and_to_what_shares_nothing_ln_2(roll):
+    assert musicStatistics(roll, [roll, roll], R).distance == 0
+    one, other = np.zeros((2, 4, R[1] - R[0]))
+    one[:, 0] = 1  # one note, held
+    other[::2, 1:4] = 1  # three at once, of one step each, or none
+    distance = musicStatistics(one, [other], R).distance
+    assert distance == pytest.approx(math.log(2))
+
+
+def test_divergence_by_hand():
+    """(1, 0) and (1/2, 1/2): m = (3/4, 1/4), H(m) − H(1/2, 1/2) / 2."""
+    expected = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) - math.log(2) / 2
+    found = jensen_shannon(np.array([3, 0]), np.array([7.0, 7.0]))
+    assert found == pytest.approx(expected)
+
+
+def test_silence_has_numbers_too(roll):
+    statistics = musicStatistics(0 * roll, [roll], R)
+    assert statistics.notesPerStep == statistics.longestHeld == 0
+    assert statistics.distinctNotes == 0
+    assert statistics.silentShare == 1
+    assert not statistics.pitchClasses.any()
+    assert statistics.longestHeldPitch is None
+    parts = statistics.distanceParts
+    assert parts["pitchClasses"] == parts["noteLengths"] == pytest.approx(math.log(2))
+    assert musicStatistics(0 * roll, [0 * roll], R).distance == 0
+    assert "0 distinct notes\n" in str(statistics)
+
+
+def test_notes_are_those_that_midiwrite_writes(roll):
+    """Fails if a held note is several here, or there."""
+    file = io.BytesIO()
+    midiwrite(file, roll, R, 0.5)
+    file.seek(0)
+    written = midiread(file, R, 0.5)
+    first, end, column = held_notes(roll)
+    here = sorted(zip(0.5 * first, R[0] + column, 0.5 * end, strict=True))
+    there = [
+        (note["onset_s"], note["pitch"], note["offset_s"]) for note in written.notes
+    ]
+    np.testing.assert_allclose(here, there)
+    # What midiread returns is taken; silence at the end is not in a MIDI file.
+    end = len(written.piano_roll)
+    assert str(musicStatistics(written, r=R)) == str(musicStatistics(roll[:end], r=R))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.float32])
+def test_longest_held_is_reusable_by_itself(roll, dtype):
+    notes = notes_by_loop(roll)
+    longest = max(steps for _, _, steps in notes)
+    column = min(column for column, _, steps in notes if steps == longest)
+    assert longest_held(roll.astype(dtype)) == (longest, column)
+    assert longest_held(np.zeros((7, 3), dtype)) == (0, None)
+    assert longest_held(np.ones((7, 3), dtype)) == (7, 0)
+
+
+def test_of_equals_the_data_sets_longest_note_is_the_lowest():
+    high, low = np.zeros((2, 6, R[1] - R[0]))
+    high[:3, 9] = low[:3, 4] = 1
+    for dataset in ([high, low], [low, high], [0 * low, high, low]):
+        pooled = musicStatistics(high, dataset, R).dataset
+        assert (pooled.longestHeld, pooled.longestHeldPitch) == (3, R[0] + 4)
+
+
+def test_reads_well():
+    """By hand: notes of 2, 2, 4 steps, in the data set of 1, 1, 2, 4."""
+    roll = np.zeros((8, 88))
+    roll[:4, 39] = 1  # C4
+    roll[:2, 42] = roll[3:5, 42] = 1  # D♯4
+    statistics = musicStatistics(roll, [roll[:4], roll[4:]])
+    assert str(statistics) == (
+        "<MusicStatistics of 8 steps: 1.00 notes per step, 37.5% of the steps silent\n"
+        "  2 distinct notes, C4 held longest: 4 steps\n"
+        "  pitch classes: C 50%, D♯ 50%\n"
+        "  distance 0.075: pitchClasses 0.000, notesAtOnce 0.000, noteLengths 0.225\n"
+        "  from a data set of 1.00 notes per step, 37.5% of the steps silent>"
+    )
+
+
+def test_note_names():
+    assert [noteName(p) for p in (21, 60, 61, 69, 108)] == [
+        "A0", "C4", "C♯4", "A4", "C8",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "r", "message"),
+    [
+        (np.zeros((3, 5)), R, r"roll has shape \(3, 5\); allowed are \(steps, 19\)"),
+        (np.zeros((0, 19)), R, r"roll has shape \(0, 19\)"),
+        (np.full((3, 19), 0.25), R, "roll holds 0.25; allowed are zeros and ones"),
+        (np.full((3, 19), np.nan), R, "roll holds nan"),
+        (np.zeros((3, 19)), (38.0, 57), "first of r is 38.0"),
+        (np.zeros((3, 19)), (57, 38), "second of r is 38; .* from 58 to 128"),
+        (np.zeros((3, 19)), 19, "r is 19; allowed are two pitches"),
+    ],
+)
+def test_what_is_not_allowed_is_named(value, r, message):
+    with pytest.raises(ValueError, match=message):
+        musicStatistics(value, r=r)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ([], "dataset is empty"),
+        (7, "dataset is 7; allowed is a sequence"),
+        (np.zeros((4, 19)), r"tune 0 of the dataset has shape \(19,\)"),
+        ([np.zeros((4, 19)), np.zeros((4, 18))], "tune 1 of the dataset has shape"),
+    ],
+)
+def test_what_is_no_data_set_is_named(roll, dataset, message):
+    with pytest.raises(ValueError, match=message):
+        musicStatistics(roll, dataset, R)
