@@ -1,4 +1,4 @@
-"""Pictures of piano-rolls, probabilities and cost.
+"""Pictures of piano-rolls, probabilities, statistics and cost.
 
 Each function draws into the axes it is given, or into those of a figure of its own,
 and returns them: ``plotRoll(roll).figure.savefig("roll.png")``.  Time is in seconds,
@@ -8,12 +8,7 @@ above and below are cropped.  matplotlib is imported at the first call.
 
 import numpy as np
 
-NAMES = "C C♯ D D♯ E F F♯ G G♯ A A♯ B".split()
-
-
-def noteName(pitch):
-    """Return the name of a MIDI pitch: 60 is C4."""
-    return f"{NAMES[pitch % 12]}{pitch // 12 - 1}"
+from lstmmusic.statistics import NAMES, MusicStatistics, musicStatistics, noteName
 
 
 def plotRoll(
@@ -24,7 +19,7 @@ def plotRoll(
     Parameters
     ----------
     roll : array_like of shape (T, r[1] − r[0])
-        Values from 0 to 1.
+        Values from 0 to 1; or what `midi.midiread` returns.
     r : (int, int)
         Column n is pitch r[0] + n.
     dt : float
@@ -117,8 +112,52 @@ def plotTune(original, generated, r=(21, 109), dt=0.2, ax=None, *, primer=0):
     return np.asarray(ax)
 
 
-def plotCost(history, ax=None, *, steps=None, window=25):
-    """Draw the cost of each update, and its running median.
+def plotStatistics(statistics, r=(21, 109), dt=0.2, ax=None):
+    """Draw how often each pitch class sounds; the other numbers are in the legend.
+
+    Parameters
+    ----------
+    statistics : MusicStatistics, roll, or dict of str to either
+        What to draw, and the names to draw it under.  The data set that statistics
+        have been compared with is drawn beside them.
+    r, dt
+        As for `plotRoll`.
+    ax : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    if not isinstance(statistics, dict):
+        statistics = {"tune": statistics}
+    drawn = {}
+    for name, found in statistics.items():
+        if not isinstance(found, MusicStatistics):
+            found = musicStatistics(found, r=r)
+        drawn[name] = found
+        if found.dataset is not None:
+            drawn["data set"] = found.dataset
+    if not drawn:
+        raise ValueError("statistics is empty; allowed is at least 1 tune")
+    ax = _axes((9, 3.2)) if ax is None else ax
+    width = 0.8 / len(drawn)
+    for n, (name, found) in enumerate(drawn.items()):
+        middle = np.arange(12) + (n - (len(drawn) - 1) / 2) * width
+        label = f"{name}: {_in_words(found, dt)}"
+        ax.bar(middle, found.pitchClasses, width, label=label, color=f"C{n}")
+    ax.set_xticks(range(12), NAMES)
+    ax.set(xlim=(-0.6, 11.6), xlabel="pitch class", ylabel="share of what sounds")
+    ax.yaxis.set_major_formatter(_ticker().PercentFormatter(1, decimals=0))
+    ax.set_axisbelow(True)
+    ax.grid(axis="y", alpha=0.3)
+    top = max(found.pitchClasses.max() for found in drawn.values())
+    ax.set_ylim(0, 1.05 * top or 1)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize="small")
+    return ax
+
+
+def plotCost(history, ax=None, *, steps=None, window=25, validation=None):
+    """Draw the cost of each update, its running median, and that of other tunes.
 
     Parameters
     ----------
@@ -129,6 +168,8 @@ def plotCost(history, ax=None, *, steps=None, window=25):
         Steps that each cost is summed over, lengthOfMB − 1; the cost per step is shown.
     window : int
         Updates in the running median.
+    validation : sequence of (update, nats per step), optional
+        On the scale of the cost if that is per step, else on one of its own, right.
 
     Returns
     -------
@@ -139,25 +180,66 @@ def plotCost(history, ax=None, *, steps=None, window=25):
         raise ValueError(f"history has shape {cost.shape}; allowed is at least 1 cost")
     ax = _axes((7, 3.5)) if ax is None else ax
     update = np.arange(1, len(cost) + 1)
-    ax.plot(update, cost, color="0.75", lw=0.8, label="each update")
+    alone = "o" if len(cost) == 1 else None  # else there is no line to see
+    ax.plot(update, cost, color="0.75", lw=0.8, marker=alone, label="each update")
     if len(cost) > window:
         medians = np.median(np.lib.stride_tricks.sliding_window_view(cost, window), 1)
         middle = update[window // 2 :][: len(medians)]
         ax.plot(middle, medians, color="tab:red", lw=1.5, label=f"median of {window}")
-    ax.set(xlabel="update", ylabel="cost per step" if steps else "cost", yscale="log")
+    _scale_cost(ax, "cost per step" if steps else "cost")
+    lines = [*ax.lines, *_plot_validation(ax, validation, same_scale=bool(steps))]
+    updates = np.concatenate([line.get_xdata() for line in lines])
+    ax.set(xlabel="update", xlim=(updates.min(), max(updates.max(), 2)))
+    ax.xaxis.set_major_locator(_ticker().MaxNLocator(integer=True))
+    ax.grid(alpha=0.3)
+    ax.legend(handles=lines, frameon=False)
+    return ax
+
+
+def _plot_validation(ax, validation, same_scale):
+    """Draw (update, nats per step) into ax, or over it, and return the lines."""
+    if validation is None or len(validation) == 0:
+        return []
+    validation = np.asarray(validation, dtype=float)
+    if validation.ndim != 2 or validation.shape[1] != 2:
+        raise ValueError(
+            f"validation has shape {validation.shape}; "
+            "allowed are pairs (update, nats per step)"
+        )
+    if not same_scale:
+        ax = ax.twinx()
+        _scale_cost(ax, "validation, nats per step")
+    return ax.plot(
+        *validation.T, color="tab:blue", lw=1.5, marker="o", ms=3, label="validation"
+    )
+
+
+def _scale_cost(ax, label):
+    ax.set(ylabel=label, yscale="log")
     # Plain numbers: on a scale of less than two decades 10¹ alone says little.
     ax.yaxis.set_major_locator(_ticker().LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(_ticker().FormatStrFormatter("%g"))
     ax.yaxis.set_minor_formatter(_ticker().NullFormatter())
-    ax.set_xlim(1, max(len(cost), 2))
-    ax.grid(alpha=0.3)
-    ax.legend(frameon=False)
-    return ax
+
+
+def _in_words(statistics, dt):
+    """Say what a legend has room for, times in seconds."""
+    words = [
+        f"{statistics.notesPerStep:.1f} notes per step",
+        f"{statistics.silentShare:.0%} silent",
+        f"{statistics.distinctNotes} pitches",
+    ]
+    if statistics.longestHeldPitch is not None:
+        pitch = noteName(statistics.longestHeldPitch)
+        words.append(f"longest note {pitch}, {statistics.longestHeld * dt:.3g} s")
+    if statistics.distance is not None:
+        words.append(f"distance {statistics.distance:.2f}")
+    return ", ".join(words)
 
 
 def _checked(roll, r):
     """Return a roll as an array, if its width is that of r."""
-    roll = np.asarray(roll, dtype=float)
+    roll = np.asarray(getattr(roll, "piano_roll", roll), dtype=float)
     if roll.ndim != 2 or len(roll) == 0 or roll.shape[1] != r[1] - r[0]:
         raise ValueError(
             f"the roll has shape {roll.shape}; allowed for r = {tuple(r)} are "

@@ -1,5 +1,6 @@
 """lstmmusic.plots: what is in the pictures, and what they leave alone."""
 
+import io
 import subprocess
 import sys
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from lstmmusic import plots
+from lstmmusic import musicStatistics, plots
+from midi import midiread, midiwrite
 
 R, DT = (40, 71), 0.25
 
@@ -31,12 +33,6 @@ def test_import_leaves_matplotlib_alone():
         "import sys, lstmmusic, lstmmusic.plots\nsys.exit('matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_note_names():
-    assert [plots.noteName(p) for p in (21, 60, 61, 69, 108)] == [
-        "A0", "C4", "C♯4", "A4", "C8",
-    ]  # fmt: skip
 
 
 def test_roll_has_seconds_note_names_and_no_empty_rows(roll):
@@ -105,9 +101,92 @@ def test_cost_shows_each_update_and_the_running_median():
 
 
 def test_short_history():
+    """Fails if the one cost, of which no line can be drawn, is not to be seen."""
     ax = plots.plotCost([3.0])
     assert len(ax.lines) == 1
+    assert ax.lines[0].get_marker() == "o"
     assert ax.get_ylabel() == "cost"
+    low, high = ax.get_xlim()
+    assert low <= 1 < high
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_validation_per_step_is_on_the_same_scale():
+    """Fails if update 0, before training, is cut off, or if steps divide it, too."""
+    validation = [(0, 9.0), (20, 4.0), (50, 3.5)]
+    ax = plots.plotCost(np.arange(80, 40, -1.0), steps=8, validation=validation)
+    assert len(ax.figure.axes) == 1
+    line = ax.lines[-1]
+    assert np.array_equal(line.get_xydata(), validation)
+    assert ax.get_xlim() == (0, 50)
+    assert legend(ax) == ["each update", "median of 25", "validation"]
+
+
+def test_validation_has_its_own_scale_beside_another_cost():
+    ax = plots.plotCost([80.0, 70.0, 60.0], validation=[(1, 9.0), (3, 4.0)])
+    left, right = ax.figure.axes
+    assert left is ax
+    assert left.get_ylabel() == "cost"
+    assert right.get_ylabel() == "validation, nats per step"
+    assert len(left.lines) == len(right.lines) == 1
+    assert legend(ax) == ["each update", "validation"]
+
+
+@pytest.mark.parametrize("validation", [None, [], np.empty((0, 2))])
+def test_no_validation_is_no_line(validation):
+    assert legend(plots.plotCost([2.0, 1.0], validation=validation)) == ["each update"]
+
+
+def test_validation_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"allowed are pairs \(update, nats per step"):
+        plots.plotCost([2.0, 1.0], validation=[3.0, 2.0])
+
+
+def test_statistics_are_bars_under_pitch_class_names(roll):
+    """Fails if a bar stands above another pitch class, or seconds are steps."""
+    roll[5:9, 0] = 1  # pitch 40, E
+    (bars,) = (ax := plots.plotStatistics(roll, R, DT)).containers
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == plots.NAMES
+    heights = np.array([2, 1, 1, 1, 5, 1, 1, 1, 1, 1, 1, 1]) / 17
+    np.testing.assert_allclose([bar.get_height() for bar in bars], heights)
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in bars]
+    np.testing.assert_allclose(middles, ax.get_xticks(), atol=1e-12)
+    assert legend(ax) == [
+        "tune: 1.3 notes per step, 0% silent, 14 pitches, longest note E2, 1 s"
+    ]
+
+
+def test_statistics_of_several_stand_side_by_side(roll):
+    compared = musicStatistics(roll, [roll, 0 * roll], R)
+    ax = plots.plotStatistics({"first": 0 * roll, "second": compared}, R, DT)
+    names = [label.split(":")[0] for label in legend(ax)]
+    assert names == ["first", "second", "data set"]
+    assert legend(ax)[0] == "first: 0.0 notes per step, 100% silent, 0 pitches"
+    assert legend(ax)[1].endswith(f"distance {compared.distance:.2f}")
+    ends = np.array(
+        [
+            [(b.get_x(), b.get_x() + b.get_width()) for b in bars]
+            for bars in ax.containers
+        ]
+    )
+    assert (ends[1:, :, 0] >= ends[:-1, :, 1] - 1e-12).all()
+    assert ax.get_ylim()[0] == 0
+
+
+def test_statistics_of_nothing_are_refused():
+    with pytest.raises(ValueError, match="at least 1 tune"):
+        plots.plotStatistics({})
+
+
+def test_what_midiread_returns_will_do(roll):
+    file = io.BytesIO()
+    midiwrite(file, roll, R, DT)
+    file.seek(0)
+    (image,) = plots.plotRoll(midiread(file, R, DT), R, DT).images
+    assert np.array_equal(image.get_array(), roll.T)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +195,8 @@ def test_short_history():
         lambda roll, ax: plots.plotRoll(roll, R, DT, ax),
         lambda roll, ax: plots.plotProbabilities(roll, R, DT, ax),
         lambda roll, ax: plots.plotCost([3.0, 2.0], ax),
+        lambda roll, ax: plots.plotCost([3.0, 2.0], ax, validation=[(1, 2.0)]),
+        lambda roll, ax: plots.plotStatistics(roll, R, DT, ax),
         lambda roll, ax: plots.plotTune(roll, roll, R, DT, [ax, ax])[0],
     ],
 )
