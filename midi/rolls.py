@@ -1,5 +1,7 @@
 """Times -> rows of a piano-roll, and back. T steps, N = r[1] - r[0] notes."""
 
+import io
+import os
 from functools import cached_property
 
 import numpy as np
@@ -56,6 +58,12 @@ class MidiRoll:
             f"pitches {self.r[0]} to {self.r[1] - 1}; {len(self.notes)} notes, "
             f"left out: {left_out or 'none'}>"
         )
+
+    def _repr_png_(self):
+        """Return a PNG of the roll: what a notebook shows."""
+        file = io.BytesIO()
+        _picture(self).savefig(file, format="png")
+        return file.getvalue()
 
 
 def first_step_from(times_s, dt):
@@ -151,3 +159,37 @@ def find_notes(roll):
     begins = change[step, column] > 0
     order = np.lexsort((column, begins, step))
     return np.stack([step, begins, column], axis=1)[order]
+
+
+def _picture(midi_roll):
+    """Draw a MidiRoll: a matplotlib Figure, time in seconds, a name at each C."""
+    # Imported here, as `import midi` is not to pay for it; not pyplot, which keeps
+    # every figure. lstmmusic.plots crops and compares, but belongs to the network.
+    from matplotlib.figure import Figure
+
+    (steps, _), (low, high), dt = midi_roll.piano_roll.shape, midi_roll.r, midi_roll.dt
+    # At least a pixel for each column: of a long roll some rows are drawn as one.
+    rows = -(-steps // 800)
+    drawn = np.maximum.reduceat(midi_roll.piano_roll, np.arange(0, steps, rows))
+    ax = Figure(figsize=(9, 3), layout="constrained").add_subplot()
+    ax.imshow(
+        drawn.T,
+        cmap="gray_r",
+        vmin=0,
+        vmax=1,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        extent=(0, len(drawn) * rows * dt, low - 0.5, high - 0.5),
+    )
+    ax.set(xlim=(0, steps * dt), xlabel="time (s)", ylabel="pitch")
+    ax.locator_params(axis="y", integer=True)
+    octaves = [pitch for pitch in range(low, high) if pitch % 12 == 0]
+    if octaves:
+        ax.set_yticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
+        ax.set_ylabel("note")
+        ax.grid(axis="y", color="tab:blue", lw=0.5, alpha=0.4)
+    # A file may have any name; the font has the letters of Latin-1, at least.
+    name = os.path.basename(midi_roll.name)[-80:].encode("latin-1", "replace")
+    ax.set_title(name.decode("latin-1"), loc="left", parse_math=False)
+    return ax.figure
