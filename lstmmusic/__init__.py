@@ -1,6 +1,7 @@
 """Music with a three-layer peephole LSTM whose backward pass is written by hand."""
 
 from lstmmusic.batches import markSilence, unmarkSilence
+from lstmmusic.listening import listen, saveWav
 from lstmmusic.parameterfile import ParameterFileError
 from lstmmusic.precision import default_to_float32
 from lstmmusic.rnn4music import RNN4Music, TrainingError
@@ -10,8 +11,10 @@ __all__ = [
     "ParameterFileError",
     "RNN4Music",
     "TrainingError",
+    "listen",
     "markSilence",
     "musicStatistics",
+    "saveWav",
     "unmarkSilence",
 ]
 default_to_float32()
