@@ -1,5 +1,6 @@
 """Music with a three-layer peephole LSTM whose backward pass is written by hand."""
 
+from lstmmusic import datasets
 from lstmmusic.batches import markSilence, unmarkSilence
 from lstmmusic.listening import listen, saveWav
 from lstmmusic.parameterfile import ParameterFileError
@@ -11,6 +12,7 @@ __all__ = [
     "ParameterFileError",
     "RNN4Music",
     "TrainingError",
+    "datasets",
     "listen",
     "markSilence",
     "musicStatistics",
