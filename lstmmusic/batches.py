@@ -11,28 +11,41 @@ import numpy as np
 from lstmmusic import checks
 
 LONGEST_BLOCK = 128  # steps
+WHOLE_BLOCK = 32  # steps, where lengths vary
+GROUP = 8  # minibatches among which tunes are sorted by length
 
 
-def check_dataset(dataset, io_length, dtype):
-    """Return the tunes of a dataset as arrays (steps, io_length) of ``dtype``.
+def check_dataset(dataset, io_length, dtype, name="the dataset", least=1):
+    """Return the tunes of a dataset as arrays (steps, io_length).
+
+    Of ``dtype``, but uint8 where a tune is given in bytes: a quarter of the memory.
 
     Raises
     ------
     ValueError
-        If there is no tune; if one has no steps, another width, NaN, or values outside
-        [0, 1].  The message says which tune.
+        If there is no tune; if one has fewer than ``least`` steps, another width, NaN,
+        or values outside [0, 1].  The message says which tune.
     """
     try:
         tunes = list(dataset)
     except TypeError:
         raise ValueError(
-            f"the dataset is {dataset!r:.60}; allowed is a sequence of tunes"
+            f"{name} is {dataset!r:.60}; allowed is a sequence of tunes"
         ) from None
     if not tunes:
-        raise ValueError("the dataset is empty; at least one tune is needed")
-    return [
-        checks.roll(f"tune {n}", tune, io_length, dtype) for n, tune in enumerate(tunes)
-    ]
+        raise ValueError(f"{name} is empty; at least one tune is needed")
+    checked = []
+    for n, tune in enumerate(tunes):
+        tune = getattr(tune, "piano_roll", tune)
+        small = isinstance(tune, np.ndarray) and tune.dtype in (np.uint8, np.bool_)
+        of = np.uint8 if small else dtype
+        checked.append(checks.roll(f"tune {n} of {name}", tune, io_length, of))
+        if len(checked[-1]) < least:
+            raise ValueError(
+                f"tune {n} of {name} has {len(checked[-1])} step; "
+                f"allowed are {least} or more"
+            )
+    return checked
 
 
 class Minibatch(NamedTuple):
@@ -48,16 +61,20 @@ class Minibatch(NamedTuple):
     block: int  # steps that are gone through at once
 
 
-def draw_minibatch(rng, tunes, size, length):
-    """Draw ``size`` tunes without replacement, each brought to ``length`` steps.
+def draw_tunes(rng, tunes, size):
+    """Draw an epoch's one minibatch without replacement: a list of one list."""
+    return [rng.choice(len(tunes), size=size, replace=False)]
 
-    A shorter tune is repeated, a longer one truncated.  Returns a Minibatch of
-    ``length`` − 1 steps: every step but the last is input, every one but the first is
-    target (D7).
+
+def cut_tunes(tunes, length, dtype):
+    """Make the Minibatch of tunes brought to ``length`` steps.
+
+    A shorter tune is repeated, a longer one truncated.  Every step but the last is
+    input, every one but the first is target (D7).
     """
-    drawn = rng.choice(len(tunes), size=size, replace=False)
     steps = np.arange(length)
-    rolls = np.stack([tunes[n][steps % len(tunes[n])] for n in drawn], axis=1)
+    rolls = np.stack([tune[steps % len(tune)] for tune in tunes], axis=1)
+    rolls = rolls.astype(dtype, copy=False)
     return mean_over_tunes(rolls[:-1], rolls[1:])
 
 
@@ -67,6 +84,58 @@ def mean_over_tunes(x, k):
     blocks = math.ceil(T / LONGEST_BLOCK)
     share = np.full((T, B), 1 / B, x.dtype)
     return Minibatch(x, k, share, math.ceil(T / blocks))
+
+
+def draw_order(rng, tunes, size):
+    """Draw the minibatches of one pass over all tunes: lists of ``size`` numbers.
+
+    At random, but tunes of like length together, as far as that can be within eight
+    minibatches: so there is little padding.  The last may be smaller.
+    """
+    drawn = rng.permutation(len(tunes))
+    batches = []
+    for first in range(0, len(drawn), GROUP * size):
+        group = sorted(drawn[first : first + GROUP * size], key=lambda n: len(tunes[n]))
+        batches += [group[n : n + size] for n in range(0, len(group), size)]
+    return [batches[n] for n in rng.permutation(len(batches))]
+
+
+def whole_tunes(tunes, size, average, dtype):
+    """Make the Minibatch of up to ``size`` whole tunes, padded.
+
+    ``average``: 'tune' for the mean over tunes of the summed cost, 'step' for the mean
+    over all their steps.
+    """
+    rolls = [in_and_out(tune) for tune in tunes]
+    longest = max(len(x) for x, _ in rolls)
+    T = -(-longest // WHOLE_BLOCK) * WHOLE_BLOCK
+    x, k, there = padded(rolls, T, size, dtype)
+    share = there / (len(tunes) if average == "tune" else there.sum())
+    return Minibatch(x, k, share.astype(dtype), WHOLE_BLOCK)
+
+
+def in_and_out(tune, skip_first=True):
+    """Return the rows (steps − 1, N) that go in, and those they are followed by.
+
+    Without ``skip_first`` a row of zeros goes in first, and every row is followed.
+    """
+    if not skip_first:
+        tune = np.concatenate([np.zeros_like(tune[:1]), tune])
+    return tune[:-1], tune[1:]
+
+
+def padded(rolls, T, size, dtype):
+    """Put pairs of rolls (steps, N) into arrays x, k (T, size, N), filled up with 0.
+
+    Returns these and ``there`` (T, size), which is 1 where a step is no padding.
+    """
+    N = rolls[0][0].shape[1]
+    x, k = np.zeros((2, T, size, N), dtype)
+    there = np.zeros((T, size), dtype)
+    for b, (row_in, row_out) in enumerate(rolls):
+        x[: len(row_in), b], k[: len(row_in), b] = row_in, row_out
+        there[: len(row_in), b] = 1
+    return x, k, there
 
 
 def piece(array, start, length, axis=0):

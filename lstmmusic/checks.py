@@ -36,6 +36,11 @@ def real(name, value, low=0.0, high=math.inf, low_allowed=False):
     return number
 
 
+def real_or_none(name, value, **limits):
+    """Return None, or `real` of anything else."""
+    return None if value is None else real(name, value, **limits)
+
+
 def truth(name, value):
     """Return a bool; nothing else is taken for one."""
     if not isinstance(value, bool | np.bool_):
@@ -48,6 +53,15 @@ def one_of(name, value, allowed):
     if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{name} is {value!r}; allowed are {', '.join(allowed)}")
     return value
+
+
+def rng_state(name, state):
+    """Return the state of a NumPy bit generator, if that is what it is."""
+    try:
+        np.random.default_rng().bit_generator.state = state
+    except Exception as error:
+        raise ValueError(f"{name} is no random state: {error}") from None
+    return state
 
 
 class Checked:

@@ -11,10 +11,11 @@ import pytensor.tensor as pt
 
 from lstmmusic.batches import piece
 from lstmmusic.compiler import Compiler
+from lstmmusic.costs import cross_entropy
 from lstmmusic.generation import generate
 from lstmmusic.gradient import Gradient, like_sums
-from lstmmusic.network import each, forward_pass, values
-from lstmmusic.updates import only_if_finite, rmsprop
+from lstmmusic.network import each, forward_pass, total, values
+from lstmmusic.updates import Settings, new_values, only_if_finite
 
 CHUNK = 32  # steps
 
@@ -43,17 +44,20 @@ class Functions:
         self.compiler = Compiler(store, mode)
         self.gradient = Gradient(self.compiler, cost, original_forward)
         self._update = self.compiler.kept(self._build_update)
+        self._counts = self.compiler.kept(self._build_counts)
         self._probabilities = self.compiler.kept(self._build_probabilities)
         self._generate = self.compiler.kept(self._build_generate)
 
-    def update(self, minibatch, settings, masks=()):
+    def sums(self, minibatch, masks=()):
+        """Return `Gradient.sums`: nothing is changed yet."""
+        return self.gradient.sums(minibatch, masks)
+
+    def update(self, sums, settings):
         """Make one update; return the cost before it, or NaN if nothing was changed.
 
-        ``settings`` R1, R2, R3, Rout, epsilon, gradClip, lam; ``masks`` as in
-        `Gradient.sums`.
+        ``sums`` as they come from `sums`; ``settings`` a `Settings` of arrays.
         """
-        sums = self.gradient.sums(minibatch, masks)
-        run = self._update(len(sums))
+        run = self._update(len(sums), bool(np.isfinite(settings.gradNorm)))
         return float(run(*settings, *chain.from_iterable(sums)))
 
     def gradients(self, minibatch):
@@ -61,6 +65,24 @@ class Functions:
         sums = zip(*self.gradient.sums(minibatch), strict=True)
         cost, *gradients = (sum(map(np.asarray, parts)) for parts in sums)
         return float(cost), gradients
+
+    def counts(self, x, k, there):
+        """Return nats, and notes hit, added and missed: (4, B), summed over steps.
+
+        ``x``, ``k`` (T, B, N); ``there`` (T, B) is 0 for padding.  A note is predicted
+        if its probability is above 0.5.  Threads may call this at once, but for the
+        first time.
+        """
+        T, B, _ = x.shape
+        length = self._chunk(T)
+        run = self._counts(*self.compiler.shape(length, B))
+        state, found = self.compiler.state_at_start(B), np.zeros((4, B))
+        for start in range(0, T, length):
+            counts, *state = run(
+                *(piece(a, start, length) for a in (x, k, there)), *state
+            )
+            found += counts
+        return found
 
     def probabilities(self, x):
         """Return y (T, B, N) for x (T, B, N), from the state at step −1."""
@@ -97,18 +119,32 @@ class Functions:
     def _chunk(self, T):
         return CHUNK if self.mode == "JAX" else T
 
-    def _build_update(self, parts):
+    def _build_update(self, parts, limited):
         sums = [like_sums(self.store.weights) for _ in range(parts)]
         cost = sum(cost for cost, _ in sums)
         gradients = each(lambda *g: sum(g), *(gradients for _, gradients in sums))
-        settings = pt.scalars("R1", "R2", "R3", "Rout", "epsilon", "clip", "lam")
-        *rates, epsilon, clip, lam = settings
-        updates = rmsprop(
-            self.store.weights, gradients, self.store.means, rates, epsilon, clip, lam
+        given = Settings(*pt.scalars(*Settings._fields))
+        updates = new_values(
+            self.store.weights, gradients, self.store.moments, given, limited
         )
         updates, new_cost = only_if_finite(updates, cost)
         inputs = [v for cost, g in sums for v in (cost, *values(g))]
-        return [*settings, *inputs], new_cost, updates
+        return [*given, *inputs], new_cost, updates
+
+    def _build_counts(self, T, B):
+        (x, k), state = self.compiler.rolls(T, B, "x", "k"), self.compiler.state(B)
+        there = pt.tensor("there", shape=(T, B))
+        Y, trace = forward_pass(x, state, self.store.weights, self.original_forward)
+        nats, _ = cross_entropy(Y, k)
+        sounds, predicted = k > 0.5, Y > 0
+        found = [nats, sounds & predicted, predicted & ~sounds, sounds & ~predicted]
+        counts = [
+            total(there * total(pt.cast(each_note, x.dtype), axis=2), axis=0)
+            for each_note in found
+        ]
+        after = [values[-1] for values in (*trace.h, *trace.c)]
+        inputs = [x, k, there, *state.h, *state.c]
+        return inputs, [pt.stack(counts), *after], None
 
     def _build_probabilities(self, T, B):
         (x,), state = self.compiler.rolls(T, B, "x"), self.compiler.state(B)

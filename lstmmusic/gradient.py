@@ -100,7 +100,7 @@ class Gradient:
                 array if len(array) == 1 else piece(array, start, steps)
                 for array in part
             )
-            after = forward(x, *masks[:-1], *state)  # the top one's is for Y alone
+            after = forward(x, *masks, *state)
             trace, after = after[:9], after[9:]
             held.append((x, k, share, *masks, *state, *trace))
             state = after
@@ -120,7 +120,7 @@ class Gradient:
         network = self.compiler.store.weights
         _, trace = forward_pass(x, state, network, self.original_forward, masks)
         after = [values[-1] for values in (*trace.h, *trace.c)]
-        inputs = [x, *(masks or ())[:-1], *state.h, *state.c]
+        inputs = [x, *(masks or ()), *state.h, *state.c]
         return inputs, [*trace.h, *trace.c, *trace.gates, *after], None
 
     def _build_backward(self, T, B, mask_steps):

@@ -7,6 +7,7 @@ it must have.
 """
 
 import json
+import math
 import os
 import zipfile
 from pathlib import Path
@@ -18,18 +19,25 @@ from numpy.lib import format as npy
 from lstmmusic import checks
 from lstmmusic.costs import COSTS
 from lstmmusic.parameters import state_shapes, weight_shapes
+from lstmmusic.progress import Progress
+from lstmmusic.store import OPTIMIZERS
+from lstmmusic.updates import Moments
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had RMSprop alone, and no unfinished training
 H_LENGTHS = ("h1_length", "h2_length", "h3_length")
 LONGEST_TEXT = 2**16  # characters
 LONGEST_HISTORY = 2**27  # updates
 LARGEST = 1e30  # a first value; well within float32
+MOST_DROPOUT = 0.99
 # What RNN4Music takes: beside the original's settings, ours.
 LIMITS = {
     **{name: {} for name in ("R1", "R2", "R3", "gradClip", "Rout", "epsilon")},
     **{name: {"low_allowed": True, "high": LARGEST} for name in ("sigRand", "muRand")},
     "genProbThreshold": {"low_allowed": True, "high": 1.0},
+    "dropout": {"low_allowed": True, "high": MOST_DROPOUT},
 }
+SINCE_2 = {"optimizer", "gradNorm", "dropout", "fixedMasks"}
+SETTINGS = (*LIMITS, "cost", "originalForward", "optimizer", "gradNorm", "fixedMasks")
 
 
 class ParameterFileError(ValueError):
@@ -43,11 +51,13 @@ class Saved(NamedTuple):
     io_length: int
     weights: dict  # {original name: array}
     state: dict | None  # {original name: array}
-    means: dict | None  # {original name of the weight: array}
+    moments: Moments | None  # of {original name of the weight: array}
     settings: dict  # arguments of RNN4Music
     loss: float
-    history: list
+    history: list  # costs
+    validation: list  # (updates, nats per step)
     rng_state: dict | None
+    progress: Progress | None  # of a training that can be resumed
 
 
 def with_suffix(fileName):
@@ -61,6 +71,11 @@ def mean_name(name):
     return f"D{name.replace('_', '')}p"
 
 
+def momentum_name(name):
+    """Return where Adam's running mean of a gradient is kept: Wxi_1 → DWxi1m."""
+    return f"D{name.replace('_', '')}m"
+
+
 def write(fileName, saved):
     """Write a `Saved`; a failed or killed write leaves the old file whole.
 
@@ -70,12 +85,15 @@ def write(fileName, saved):
     arrays = {
         **saved.weights,
         **saved.state,
-        **{mean_name(name): mean for name, mean in saved.means.items()},
+        **_moments_to_write(saved.moments),
+        **_progress_to_write(saved.progress),
         **dict(zip(H_LENGTHS, saved.h_lengths, strict=True)),
         **saved.settings,
+        "gradNorm": saved.settings["gradNorm"] or math.inf,
         "io_length": saved.io_length,
         "loss": float(saved.loss),
         "instantaneousCost": np.array(saved.history, dtype=np.float64),
+        "validationCost": np.array(saved.validation, dtype=np.float64).reshape(-1, 2),
         "rngState": json.dumps(saved.rng_state),
         "formatVersion": FORMAT_VERSION,
     }
@@ -92,12 +110,31 @@ def write(fileName, saved):
     return path
 
 
+def _moments_to_write(moments):
+    arrays = {mean_name(name): mean for name, mean in moments.means.items()}
+    if moments.momenta is not None:
+        arrays |= {momentum_name(n): m for n, m in moments.momenta.items()}
+        arrays["optimizerUpdates"] = moments.updates
+    return arrays
+
+
+def _progress_to_write(progress):
+    if progress is None:
+        return {}
+    numbers = {**vars(progress), "best": None}
+    best = progress.best or {}
+    return {
+        "progress": json.dumps(numbers),
+        **{f"best_{name}": array for name, array in best.items()},
+    }
+
+
 def read(fileName):
     """Read a `Saved`, from a file of ours or of the original program.
 
     The original's RMSprop state is not a running mean of squares (D4), its training
     ignored the state at step −1 (D9), and it looked at a_g (D3): for its files
-    ``means`` and ``state`` are None and ``settings["originalForward"]`` is True.
+    ``moments`` and ``state`` are None and ``settings["originalForward"]`` is True.
 
     Raises
     ------
@@ -136,43 +173,81 @@ def _read(arrays):
         h_lengths = (*map(arrays.length, H_LENGTHS[:2]), arrays.rows("Whi_3"))
     io_length = arrays.length("io_length")
     shapes = weight_shapes(h_lengths, io_length)
-    extra = {"state": None, "means": None, "rng_state": None}
+    extra = {"state": None, "moments": None, "rng_state": None, "progress": None}
+    settings = _settings(arrays, version if ours else 0)
     if ours:
         extra = {
             "state": {
                 name: arrays.numbers(name, shape)
                 for name, shape in state_shapes(h_lengths).items()
             },
-            "means": {
-                name: arrays.mean_of_squares(mean_name(name), shape)
-                for name, shape in shapes.items()
-            },
+            "moments": _moments(arrays, shapes, settings["optimizer"] == "Adam"),
             "rng_state": arrays.rng_state("rngState"),
+            "progress": _progress(arrays, shapes),
         }
     return Saved(
         h_lengths=h_lengths,
         io_length=io_length,
         weights={name: arrays.numbers(name, shape) for name, shape in shapes.items()},
-        settings=_settings(arrays, ours),
+        settings=settings,
         loss=float(arrays.numbers("loss", finite=False)),
         history=arrays.history("instantaneousCost"),
+        validation=[(int(n), nll) for n, nll in arrays.history("validationCost", (2,))]
+        if "validationCost" in arrays
+        else [],
         **extra,
     )
 
 
-def _settings(arrays, ours):
-    names = LIMITS if ours else ("R1", "R2", "R3", "gradClip")
+def _settings(arrays, version):
+    """Read the arguments of RNN4Music; version 0 is the original's."""
+    names = ("R1", "R2", "R3", "gradClip")
+    if version:
+        names = LIMITS.keys() - (SINCE_2 if version < 2 else set())
     settings = {
         name: checks.real(name, arrays.numbers(name).item(), **LIMITS[name])
         for name in names
     }
     settings["originalForward"] = True
-    if ours:
-        settings["originalForward"] = checks.truth(
-            "originalForward", arrays.numbers("originalForward").item()
-        )
+    settings["optimizer"] = "RMSprop"
+    if version:
+        settings["originalForward"] = arrays.truth("originalForward")
         settings["cost"] = checks.one_of("cost", arrays.text("cost"), COSTS)
+    if version >= 2:
+        optimizer = arrays.text("optimizer")
+        settings["optimizer"] = checks.one_of("optimizer", optimizer, OPTIMIZERS)
+        settings["fixedMasks"] = arrays.truth("fixedMasks")
+        limit = arrays.numbers("gradNorm", finite=False).item()
+        settings["gradNorm"] = (
+            None if limit == math.inf else checks.real("gradNorm", limit)
+        )
     return settings
+
+
+def _moments(arrays, shapes, adam):
+    means = {
+        name: arrays.mean_of_squares(mean_name(name), shape)
+        for name, shape in shapes.items()
+    }
+    if not adam:
+        return Moments(means)
+    momenta = {n: arrays.numbers(momentum_name(n), s) for n, s in shapes.items()}
+    updates = arrays.numbers("optimizerUpdates").item()
+    return Moments(means, momenta, checks.whole("optimizerUpdates", updates, low=0))
+
+
+def _progress(arrays, shapes):
+    if "progress" not in arrays:
+        return None
+    found = json.loads(arrays.text("progress"))
+    try:
+        progress = Progress(**found)
+        progress.check()
+    except (TypeError, ValueError, KeyError) as error:
+        raise ParameterFileError(f"progress is none of a training: {error}") from None
+    if progress.bestNll < math.inf:
+        progress.best = {n: arrays.numbers(f"best_{n}", s) for n, s in shapes.items()}
+    return progress
 
 
 class _Arrays:
@@ -226,12 +301,7 @@ class _Arrays:
         return array
 
     def rng_state(self, name):
-        state = json.loads(self.text(name))
-        try:
-            np.random.default_rng().bit_generator.state = state
-        except Exception as error:
-            raise ParameterFileError(f"{name} is no random state: {error}") from None
-        return state
+        return checks.rng_state(name, json.loads(self.text(name)))
 
     def text(self, name):
         shape, dtype = self.header(name)
@@ -239,8 +309,11 @@ class _Arrays:
             raise ParameterFileError(f"{name} must be a text, not {dtype} {shape}")
         return str(self.read(name))
 
-    def history(self, name):
+    def truth(self, name):
+        return checks.truth(name, self.numbers(name).item())
+
+    def history(self, name, entry=()):
         shape, _ = self.header(name)
-        if len(shape) != 1 or shape[0] > LONGEST_HISTORY:
+        if shape[1:] != entry or not shape or shape[0] > LONGEST_HISTORY:
             raise ParameterFileError(f"{name} must be a list, not of shape {shape}")
         return self.numbers(name, shape, finite=False).tolist()

@@ -1,23 +1,22 @@
 """RNN4Music: holds the weights, trains them, evaluates and generates."""
 
 import math
-import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytensor
-from tqdm import tqdm
 
-from lstmmusic import checks, network, parameterfile, parameters
+from lstmmusic import checks, evaluation, network, parameterfile, parameters
 from lstmmusic.backend import choose_mode
-from lstmmusic.batches import check_dataset, draw_minibatch, mean_over_tunes
+from lstmmusic.batches import check_dataset, mean_over_tunes
 from lstmmusic.costs import COSTS
 from lstmmusic.functions import Functions
-from lstmmusic.store import Store
+from lstmmusic.progress import Plan, Progress
+from lstmmusic.store import OPTIMIZERS, Store
+from lstmmusic.training import Training, TrainingError
 
-
-class TrainingError(ValueError, ArithmeticError):
-    """Training has left the finite numbers; the last finite weights are kept."""
+FIXED = ("cost", "originalForward", "optimizer")  # settings that a file cannot change
 
 
 class RNN4Music:
@@ -47,17 +46,28 @@ class RNN4Music:
         Same seed, same backend, same bits; None draws a new one.
     originalForward : bool
         Layer 1's output gate looks at a_g, as in the original program (D3).
+    optimizer : {'RMSprop', 'Adam'}
+        Adam's constants are its paper's; ``epsilon`` is RMSprop's.
+    gradNorm : float, optional
+        Limit of the norm of the whole gradient, before gradClip; None for none.
+    dropout : float
+        Share, from 0 to below 1, of each layer's outputs that do not reach the next
+        layer and the output while training.
+    fixedMasks : bool
+        Drop the same outputs at all steps of a tune, not others at each step.
     mode : {None, 'JAX', 'NUMBA'}
         PyTensor's backend; None is JAX where installed, otherwise Numba.
 
     Attributes
     ----------
-    R1, R2, R3, Rout, epsilon, gradClip, genProbThreshold : float
+    R1, R2, R3, Rout, epsilon, gradClip, gradNorm, dropout, genProbThreshold : float
         May be set at any time; the next call uses them, without compiling again.
     instantaneousCost : list of float
         The minibatch's cost before each update so far.
+    validationCost : list of (int, float)
+        After how many updates, and the validation's nats per step.
     loss : float
-        The last of them; NaN before the first update.
+        The last of instantaneousCost; NaN before the first update.
 
     Raises
     ------
@@ -72,7 +82,8 @@ class RNN4Music:
     References
     ----------
     A. Graves, "Generating sequences with recurrent neural networks", 2013,
-    arXiv:1308.0850, eqs. 1-4 and 7-11.
+    arXiv:1308.0850, eqs. 1-4 and 7-11.  N. Srivastava et al. 2014 (dropout);
+    Y. Gal, Z. Ghahramani 2016, arXiv:1512.05287 (fixed masks).
     """
 
     R1 = checks.Checked(checks.real)
@@ -81,13 +92,16 @@ class RNN4Music:
     Rout = checks.Checked(checks.real)
     epsilon = checks.Checked(checks.real)
     gradClip = checks.Checked(checks.real)
+    gradNorm = checks.Checked(checks.real_or_none)
+    dropout = checks.Checked(checks.real, **parameterfile.LIMITS["dropout"])
+    fixedMasks = checks.Checked(checks.truth)
     genProbThreshold = checks.Checked(checks.real, high=1.0, low_allowed=True)
 
     sigRand = checks.Checked(checks.real, **parameterfile.LIMITS["sigRand"])
     muRand = checks.Checked(checks.real, **parameterfile.LIMITS["muRand"])
     h1_length, h2_length, h3_length = checks.Fixed(), checks.Fixed(), checks.Fixed()
     io_length, cost, originalForward = checks.Fixed(), checks.Fixed(), checks.Fixed()
-    mode, dtype = checks.Fixed(), checks.Fixed()
+    mode, dtype, optimizer = checks.Fixed(), checks.Fixed(), checks.Fixed()
 
     #: The symbolic passes, equation by equation: what every function here compiles.
     #: Their weights are a `network.Network` of symbolic variables, or of arrays made by
@@ -114,6 +128,10 @@ class RNN4Music:
         genProbThreshold=0.1,
         seed=None,
         originalForward=False,
+        optimizer="RMSprop",
+        gradNorm=None,
+        dropout=0.0,
+        fixedMasks=False,
         mode=None,
     ):
         most = checks.LONGEST
@@ -122,23 +140,26 @@ class RNN4Music:
         self.h3_length = checks.whole("h3_length", h3_length, high=most)
         self.io_length = checks.whole("io_length", io_length, high=most)
         self.R1, self.R2, self.R3, self.Rout = R1, R2, R3, Rout
-        self.epsilon, self.gradClip = epsilon, gradClip
+        self.epsilon, self.gradClip, self.gradNorm = epsilon, gradClip, gradNorm
+        self.dropout, self.fixedMasks = dropout, fixedMasks
         self.genProbThreshold = genProbThreshold
         self.sigRand, self.muRand = sigRand, muRand
         self.cost = checks.one_of("cost", cost, COSTS)
         self.originalForward = checks.truth("originalForward", originalForward)
+        self.optimizer = checks.one_of("optimizer", optimizer, OPTIMIZERS)
         self.mode = choose_mode(mode)
         if seed is not None:
             checks.whole("seed", seed, low=0)
         self.rng = np.random.default_rng(seed)
         self.dtype = np.dtype(pytensor.config.floatX)
-        self.instantaneousCost = []
+        self.instantaneousCost, self.validationCost = [], []
         self.loss = float("nan")
+        self._progress = None  # of a training that may be resumed
 
         first = parameters.first_weights(
             self.rng, self.h_lengths, io_length, self.sigRand
         ) | parameters.first_state(self.rng, self.h_lengths, self.muRand)
-        self._store = Store(first, self.dtype)
+        self._store = Store(first, self.dtype, self.optimizer)
         self._functions = Functions(
             self._store, self.cost, self.originalForward, self.mode
         )
@@ -147,6 +168,11 @@ class RNN4Music:
     def h_lengths(self):
         """The three layers' numbers of cells."""
         return self.h1_length, self.h2_length, self.h3_length
+
+    @property
+    def rates(self):
+        """R1, R2, R3, Rout."""
+        return self.R1, self.R2, self.R3, self.Rout
 
     def __repr__(self):
         shapes = parameters.weight_shapes(self.h_lengths, self.io_length)
@@ -169,68 +195,157 @@ class RNN4Music:
         lengthOfMB,
         lam=0.0,
         *,
+        average="tune",
+        rateDecay=None,
+        validation=None,
+        patience=None,
+        checkpoint=None,
+        checkpointEvery=None,
+        resume=False,
         progress=True,
     ):
-        """Train by gradient descent with RMSprop; step t predicts step t+1.
+        """Train by gradient descent; step t predicts step t+1.
 
-        An epoch draws ``sizeOfMiniBatch`` tunes at random, without replacement, repeats
-        a shorter tune and truncates a longer one to ``lengthOfMB`` steps, and makes
-        ``noOfEpochPerMB`` updates on that minibatch.
+        With a ``lengthOfMB`` an epoch draws ``sizeOfMiniBatch`` tunes at random,
+        without replacement, repeats a shorter tune and truncates a longer one to
+        ``lengthOfMB`` steps, and makes ``noOfEpochPerMB`` updates on that minibatch.
+        With ``lengthOfMB=None`` an epoch is one pass over all tunes, each whole: padded
+        to its minibatch's longest, and the padding left out of cost and gradient.
+
+        Ctrl-C ends the training after the update at hand, and keeps all that it has
+        learnt; a second one interrupts at once.
 
         Parameters
         ----------
         dataset : sequence of array_like (steps, io_length)
             Piano-rolls with values in [0, 1], or what `midi.midiread` returns.
         noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch : int
-        lengthOfMB : int
-            Steps, at least 2.
+        lengthOfMB : int or None
+            Steps, at least 2; None takes whole tunes.
         lam : float
             Factor of the L1 norm of matrices and peepholes.
+        average : {'tune', 'step'}
+            The cost of a minibatch of whole tunes: mean over its tunes of their summed
+            cost, or mean over all its steps.
+        rateDecay : {None, 'cosine'}
+            The rates fall from their full values to zero over the whole training, as
+            half a cosine wave (I. Loshchilov, F. Hutter 2017, arXiv:1608.03983).
+        validation : sequence of tunes, optional
+            After each epoch they are evaluated (`evaluate`, `validationCost`), and at
+            the end the network has the weights that did best.
+        patience : int, optional
+            Stop after so many epochs without a better validation.
+        checkpoint : path, optional
+            Save there, as `saveParameters` does, as it goes and at the end.
+        checkpointEvery : int, optional
+            Updates from one such save to the next; None for every 5 minutes.
+        resume : bool
+            Go on with the training that was stopped, and has these same arguments: of
+            the file ``checkpoint``, which is loaded if it is there, or of this object.
+            It ends as if it had never stopped, bit for bit.
         progress : bool
             Show a progress bar with the cost, on a terminal or in a notebook.
 
         Returns
         -------
         list of float
-            The history so far, `instantaneousCost`: an entry per update, the mean over
-            tunes of the summed cost.
+            The history so far, `instantaneousCost`: an entry per update.
 
         Raises
         ------
         ValueError
-            Before any work is done, for data or numbers outside what is allowed.
+            Before any work is done, for data or numbers outside what is allowed, and
+            for a resumed training with other arguments.
         TrainingError
             When the cost, or a weight, is no longer finite.  The message says at which
             update; the weights are those before it.
         """
-        noOfEpochPerMB = checks.whole("noOfEpochPerMB", noOfEpochPerMB)
-        noOfEpoch = checks.whole("noOfEpoch", noOfEpoch)
-        size = checks.whole("sizeOfMiniBatch", sizeOfMiniBatch)
-        length = checks.whole("lengthOfMB", lengthOfMB, low=2)
-        lam = checks.real("lam", lam, low_allowed=True)
-        tunes = check_dataset(dataset, self.io_length, self.dtype)
+        tunes, plan, validation = self._plan(
+            dataset, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB, lam,
+            average, rateDecay, validation, patience,
+        )  # fmt: skip
+        if checkpointEvery is not None:
+            checks.whole("checkpointEvery", checkpointEvery)
+        if checks.truth("resume", resume):
+            self._resume(plan, checkpoint)
+        else:
+            self._progress = Progress(plan._asdict())
+        Training(self, tunes, plan, validation, checkpoint, checkpointEvery).run(
+            progress
+        )
+        return list(self.instantaneousCost)
+
+    def _plan(
+        self, dataset, epochs_per_minibatch, epochs, size, length, lam, average, decay,
+        validation, patience,
+    ):  # fmt: skip
+        """Check the arguments of `train`; return the tunes, a Plan, the validation."""
+        whole = length is None
+        tunes = check_dataset(dataset, self.io_length, self.dtype, least=1 + whole)
+        validation = [] if validation is None else self._tunes_of(validation)
+        if patience is not None and not validation:
+            raise ValueError(f"patience is {patience!r}, but there is no validation")
+        plan = Plan(
+            noOfEpochPerMB=checks.whole("noOfEpochPerMB", epochs_per_minibatch),
+            noOfEpoch=checks.whole("noOfEpoch", epochs),
+            sizeOfMiniBatch=checks.whole("sizeOfMiniBatch", size),
+            lengthOfMB=None if whole else checks.whole("lengthOfMB", length, low=2),
+            lam=checks.real("lam", lam, low_allowed=True),
+            average=checks.one_of("average", average, ("tune", "step")),
+            rateDecay=decay and checks.one_of("rateDecay", decay, ("cosine",)),
+            patience=patience and checks.whole("patience", patience),
+            tunes=len(tunes),
+            steps=sum(map(len, tunes)),
+            validationSteps=sum(map(len, validation)),
+        )
         if len(tunes) < size:
             raise ValueError(
                 f"sizeOfMiniBatch is {size}, but the dataset has {len(tunes)} tunes; "
                 f"allowed are 1 to {len(tunes)}"
             )
-        settings = [self.R1, self.R2, self.R3, self.Rout, self.epsilon, self.gradClip]
-        with np.errstate(over="ignore"):  # an update then says that it is not finite
-            settings = np.array([*settings, lam], dtype=self.dtype)
-        if not settings[:-1].all():
-            values = ", ".join(f"{value:g}" for value in settings[:-1])
+        names = "R1 R2 R3 Rout epsilon gradClip gradNorm".split()
+        with np.errstate(over="ignore"):
+            numbers = {name: getattr(self, name) for name in names}
+            rounded = {
+                n: self.dtype.type(v) for n, v in numbers.items() if v is not None
+            }
+        if not all(rounded.values()):
+            values = ", ".join(f"{name} {numbers[name]:g}" for name in rounded)
             raise ValueError(
-                f"R1, R2, R3, Rout, epsilon, gradClip are {values} in {self.dtype}; "
+                f"{values} in {self.dtype}: "
                 "allowed are numbers that it does not round to 0"
             )
-        with progress_bar(noOfEpoch * noOfEpochPerMB, progress) as bar:
-            for _ in range(noOfEpoch):
-                minibatch = draw_minibatch(self.rng, tunes, size, length)
-                for _ in range(noOfEpochPerMB):
-                    self._record(self._functions.update(minibatch, settings))
-                    bar.set_postfix_str(f"cost {self.loss:.4g}", refresh=False)
-                    bar.update()
-        return list(self.instantaneousCost)
+        return tunes, plan, validation
+
+    def _tunes_of(self, dataset, name="validation", least=2):
+        return check_dataset(dataset, self.io_length, self.dtype, name, least)
+
+    def _resume(self, plan, checkpoint):
+        """Take up the training of ``checkpoint``, or of this object."""
+        if checkpoint is not None and not self._load_checkpoint(checkpoint):
+            self._progress = Progress(plan._asdict())
+            return
+        if self._progress is None:
+            raise ValueError(
+                "resume is True, but there is no training to go on with: this object "
+                "has not trained, or was loaded from a file without one"
+            )
+        theirs = self._progress.plan
+        other = [
+            name for name, value in plan._asdict().items() if theirs[name] != value
+        ]
+        if other:
+            differences = "; ".join(
+                f"{name} was {theirs[name]!r}, is {getattr(plan, name)!r}"
+                for name in other
+            )
+            raise ValueError(f"not the training that was stopped: {differences}")
+
+    def _load_checkpoint(self, fileName):
+        there = Path(parameterfile.with_suffix(fileName)).is_file()
+        if there:
+            self.loadParameters(fileName)
+        return there
 
     def _record(self, cost):
         if not np.isfinite(cost):
@@ -254,8 +369,34 @@ class RNN4Music:
         self._store.set(parameters.first_state(self.rng, self.h_lengths, self.muRand))
 
     def resetRMSgrads(self):
-        """Set RMSprop's running means of squares to zero."""
-        self._store.set_means()
+        """Set to zero what the optimizer, RMSprop or Adam, remembers."""
+        self._store.set_moments()
+
+    # Evaluating
+
+    def evaluate(self, dataset, *, skipFirst=True, sizeOfBatch=32):
+        """Return how well the network predicts tunes, all their steps pooled.
+
+        Parameters
+        ----------
+        dataset : sequence of array_like (steps, io_length)
+            Values in [0, 1]; each at least 2 steps, or 1 without ``skipFirst``.
+        skipFirst : bool
+            Rows 0…T−2 go in and rows 1…T−1 are predicted (Bai et al. 2018,
+            arXiv:1803.01271).  Otherwise a row of zeros goes in first, and every row is
+            predicted.
+        sizeOfBatch : int
+            Tunes evaluated at once; it matters for time and memory alone.
+
+        Returns
+        -------
+        Evaluation
+            ``.nll`` in nats per step, ``.accuracy``, ``.steps``, and of each tune.
+        """
+        skip = checks.truth("skipFirst", skipFirst)
+        size = checks.whole("sizeOfBatch", sizeOfBatch)
+        tunes = self._tunes_of(dataset, "the dataset", least=1 + skip)
+        return evaluation.evaluate(self._functions, tunes, self.dtype, size, skip)
 
     # Looking inside
 
@@ -326,8 +467,8 @@ class RNN4Music:
         print_table(self.parameters())
 
     def printDerivatives(self):
-        """Print the same of RMSprop's running root mean squares of the gradients."""
-        means = self._store.get_means()
+        """Print the same of the gradients' running root mean squares."""
+        means = self._store.get_moments().means
         print_table({f"D{name}": np.sqrt(mean) for name, mean in means.items()})
 
     # Generating
@@ -384,31 +525,36 @@ class RNN4Music:
         """
         parameterfile.write(fileName, self._saved())
 
-    def _saved(self):
-        names = (
-            "R1 R2 R3 Rout epsilon gradClip genProbThreshold "
-            "sigRand muRand cost originalForward"
-        )
-        weights = parameters.weight_shapes(self.h_lengths, self.io_length)
+    def _weights(self):
+        """Return {original name: array} of the weights alone."""
+        names = parameters.weight_shapes(self.h_lengths, self.io_length)
         values = self.parameters()
+        return {name: values[name].copy() for name in names}
+
+    def _saved(self):
+        weights = self._weights()
+        state = {n: a for n, a in self.parameters().items() if n not in weights}
         return parameterfile.Saved(
             h_lengths=self.h_lengths,
             io_length=self.io_length,
-            weights={name: values.pop(name) for name in weights},
-            state=values,
-            means=self._store.get_means(),
-            settings={name: getattr(self, name) for name in names.split()},
+            weights=weights,
+            state=state,
+            moments=self._store.get_moments(),
+            settings={name: getattr(self, name) for name in parameterfile.SETTINGS},
             loss=self.loss,
             history=list(self.instantaneousCost),
+            validation=list(self.validationCost),
             rng_state=self.rng.bit_generator.state,
+            progress=self._progress,
         )
 
     def loadParameters(self, fileName):
         """Load what `saveParameters`, here or of the original program, has written.
 
-        Weights, state at step −1, RMSprop's means, random state, rates and other
-        settings, and the history; not the cost and the form of the forward pass, which
-        stay the object's own, with a warning.  ``.npz`` is appended when missing.
+        Weights, state at step −1, the optimizer's means, random state, rates and other
+        settings, and the history; not the cost, the optimizer and the form of the
+        forward pass, which stay the object's own, with a warning.  ``.npz`` is appended
+        when missing.
 
         Of the original's files the RMSprop state, no running mean of squares (D4), is
         set aside with a warning; the state at step −1, which training ignored (D9),
@@ -457,13 +603,13 @@ class RNN4Music:
         return self._of, (self._saved(), repr(self), self.mode, self.dtype.name)
 
     def _take(self, saved, fileName):
-        if saved.means is None:
+        if saved.moments is None:
             warnings.warn(
                 f"{fileName} is of the original program: its RMSprop state is set "
                 "aside (D4), and the state at step −1 is zero (D9)",
                 stacklevel=3,
             )
-        for name in ("cost", "originalForward"):
+        for name in FIXED:
             theirs = saved.settings.get(name, getattr(self, name))
             if theirs != getattr(self, name):
                 warnings.warn(
@@ -475,23 +621,17 @@ class RNN4Music:
             name: np.zeros(shape)
             for name, shape in parameters.state_shapes(self.h_lengths).items()
         }
-        self._store.check(saved.means or {})  # before anything is set
         self._store.set(saved.weights | state)
-        self._store.set_means(saved.means)
+        self._store.set_moments(saved.moments)
         for name, value in saved.settings.items():
-            if name not in ("cost", "originalForward"):
+            if name not in FIXED:
                 setattr(self, name, value)
         if saved.rng_state is not None:
             self.rng.bit_generator.state = saved.rng_state
         self.instantaneousCost = list(saved.history)
+        self.validationCost = list(saved.validation)
         self.loss = saved.loss
-
-
-def progress_bar(total, wanted):
-    """Make a progress bar that shows itself on a terminal or in a notebook only."""
-    on_terminal = sys.stderr is not None and sys.stderr.isatty()
-    seen = on_terminal or "ipykernel" in sys.modules
-    return tqdm(total=total, unit="update", disable=not (wanted and seen))
+        self._progress = saved.progress
 
 
 def print_table(arrays):

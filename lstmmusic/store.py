@@ -4,31 +4,43 @@ import numpy as np
 import pytensor
 
 from lstmmusic import checks, parameters
-from lstmmusic.network import State, each
+from lstmmusic.network import Network, State, each
+from lstmmusic.updates import Moments
+
+OPTIMIZERS = ("RMSprop", "Adam")
 
 
 class Store:
-    """A network's weights, their running means of squares, and the state at step −1.
+    """A network's weights, what its optimizer remembers, and the state at step −1.
 
     Parameters
     ----------
     values : dict
         {original name: array} of weights and state.
     dtype : dtype
+    optimizer : str
+        A key of `OPTIMIZERS`.
 
     Attributes
     ----------
-    weights, means : Network
+    weights : Network
         Shared variables; what a compiled update reads and writes.
+    moments : Moments
+        The same.
     state : State
         Shared variables, one (H,) for each layer.
     """
 
-    def __init__(self, values, dtype):
+    def __init__(self, values, dtype, optimizer):
         self.dtype = dtype
         weights = parameters.pack(values)
         self.weights = each(self._shared, weights)
-        self.means = each(lambda w: self._shared(np.zeros_like(w)), weights)
+        adam = optimizer == "Adam"
+        self.moments = Moments(
+            means=self._zeros(),
+            momenta=self._zeros() if adam else None,
+            updates=self._shared(0.0) if adam else None,
+        )
         state = parameters.pack_state(values)
         self.state = State(*(tuple(map(self._shared, s)) for s in state))
 
@@ -39,6 +51,9 @@ class Store:
     def _shared(self, value):
         return pytensor.shared(self._array(value), shape=np.shape(value))
 
+    def _zeros(self):
+        return each(lambda w: self._shared(np.zeros(w.type.shape)), self.weights)
+
     def get(self):
         """Return {original name: array} of the weights and the state."""
         state = State(*(map(_value, s) for s in self.state))
@@ -47,9 +62,17 @@ class Store:
             **parameters.unpack_state(state),
         }
 
-    def get_means(self):
-        """Return {original name of the weight: array} of the running means."""
-        return parameters.unpack(each(_value, self.means))
+    def get_moments(self):
+        """Return what the optimizer remembers, as `Moments` of arrays by original name.
+
+        {original name of the weight: array}, and an int; None where there is none.
+        """
+        means, momenta, updates = self.moments
+        return Moments(
+            parameters.unpack(each(_value, means)),
+            None if momenta is None else parameters.unpack(each(_value, momenta)),
+            None if updates is None else int(_value(updates)),
+        )
 
     def check(self, values):
         """Return the current values, with ``values`` in place of some of them.
@@ -83,11 +106,14 @@ class Store:
             for variable, value in zip(shared, new, strict=True):
                 variable.set_value(self._array(value))
 
-    def set_means(self, values=None):
-        """Set all running means from {original name: array}; without it, to zero."""
-        if values is None:
-            values = {n: np.zeros_like(v) for n, v in self.get_means().items()}
-        self._assign(self.means, parameters.pack(values))
+    def set_moments(self, values=None):
+        """Set what `get_moments` returns; without it, or what it lacks, to zero."""
+        for ours, theirs in zip(self.moments, values or Moments(), strict=True):
+            if isinstance(ours, Network):
+                zeros = {name: np.zeros_like(a) for name, a in self.get().items()}
+                self._assign(ours, parameters.pack(theirs or zeros))
+            elif ours is not None:
+                ours.set_value(self._array(theirs or 0))
 
     def _assign(self, network, values):
         each(lambda w, value: w.set_value(self._array(value)), network, values)

@@ -1,43 +1,115 @@
-"""Clip, L1, RMSprop, one rate for each layer: gradients in, new values out."""
+"""Clip, L1, RMSprop or Adam, a rate for each layer: gradients in, new values out."""
+
+from typing import NamedTuple
 
 import pytensor.tensor as pt
 
-from lstmmusic.network import fields, total
+from lstmmusic.network import Network, each, fields, total, values
 
-DECAY = 0.9
+DECAY = 0.9  # of RMSprop's means, and of Adam's momenta
+DECAY_ADAM = 0.999  # of Adam's means
+EPSILON_ADAM = 1e-8
 
 
-def rmsprop(network, gradients, means, rates, epsilon, grad_clip, lam):
+class Settings(NamedTuple):
+    """The numbers an update depends on, scalars all."""
+
+    R1: float
+    R2: float
+    R3: float
+    Rout: float
+    epsilon: float
+    gradClip: float
+    gradNorm: float  # infinite: no limit
+    lam: float
+
+
+class Moments(NamedTuple):
+    """What an optimizer remembers; None what it does not."""
+
+    means: Network | None = None  # running means of the squared gradients
+    momenta: Network | None = None  # of the gradients (Adam)
+    updates: object | None = None  # how many there were (Adam)
+
+
+def new_values(network, gradients, moments, settings, limited):
     """Return {shared variable: new value} for one update.
 
-    For each weight, element by element::
+    For each weight, with g its gradient::
 
-        g ← clip(g, −grad_clip, grad_clip) + lam sign(W)   (no L1 on biases)
-        v ← 0.9 v + 0.1 g²                                 (D4: of squares)
-        W ← W − R g / sqrt(max(v, epsilon))
+        g ← g min(1, gradNorm / ‖g of all weights‖)        if ``limited``
+        g ← clip(g, −gradClip, gradClip), element by element
+        g ← g + lam sign(W)                                (no L1 on biases)
+        W ← W − R step
 
-    with R the rate of the layer that W belongs to (D5: the last drives W_y and b_y).
+    with R the rate of the layer that W belongs to (D5: Rout drives W_y and b_y), and
+    the step by RMSprop or, if ``moments`` has momenta, by Adam.
 
     Parameters
     ----------
-    network, means : Network
-        Shared variables: the weights W and the running means v.
-    gradients : Network
-    rates : sequence of 4 scalars
-        R1, R2, R3, Rout.
-    epsilon, grad_clip, lam : scalars
+    network, gradients : Network
+    moments : Moments
+    settings : Settings
+    limited : bool
+        Whether gradNorm is finite: the norm takes time.
+
+    References
+    ----------
+    R. Pascanu, T. Mikolov, Y. Bengio 2013, arXiv:1211.5063 (the norm); D. P. Kingma,
+    J. Ba 2015, arXiv:1412.6980 (Adam).
     """
+    if limited:
+        norm = pt.sqrt(sum(total(g**2) for g in values(gradients)))
+        scale = pt.minimum(1, settings.gradNorm / norm)
+        gradients = each(lambda g: g * scale, gradients)
     updates = {}
-    for (place, name, W), (_, _, g), (_, _, v) in zip(
-        fields(network), fields(gradients), fields(means), strict=True
+    adam = moments.momenta is not None
+    momenta = moments.momenta if adam else moments.means  # the latter not looked at
+    if adam:
+        t = moments.updates + 1
+        updates[moments.updates] = t
+    for (place, name, W), g, v, m in zip(
+        fields(network),
+        values(gradients),
+        values(moments.means),
+        values(momenta),
+        strict=True,
     ):
-        g = pt.clip(g, -grad_clip, grad_clip)
+        g = pt.clip(g, -settings.gradClip, settings.gradClip)
         if not name.startswith("b"):
-            g = g + lam * pt.sign(W)
-        v_next = DECAY * v + (1 - DECAY) * g**2
-        updates[v] = v_next
-        updates[W] = W - rates[place] * g / pt.sqrt(pt.maximum(v_next, epsilon))
+            g = g + settings.lam * pt.sign(W)
+        if adam:
+            updates[v], updates[m], step = adam_step(g, v, m, t)
+        else:
+            updates[v], step = rmsprop_step(g, v, settings.epsilon)
+        updates[W] = W - settings[place] * step
     return updates
+
+
+def rmsprop_step(g, v, epsilon):
+    """Return the new running mean, and the step.
+
+    ::
+
+        v ← 0.9 v + 0.1 g²                                 (D4: of squares)
+        step = g / sqrt(max(v, epsilon))
+    """
+    v_next = DECAY * v + (1 - DECAY) * g**2
+    return v_next, g / pt.sqrt(pt.maximum(v_next, epsilon))
+
+
+def adam_step(g, v, m, t):
+    """Return the new running means of squares and of gradients, and the step.
+
+    ::
+
+        v ← 0.999 v + 0.001 g²    m ← 0.9 m + 0.1 g
+        step = m / (1 − 0.9ᵗ) / (sqrt(v / (1 − 0.999ᵗ)) + 1e-8)
+    """
+    v_next = DECAY_ADAM * v + (1 - DECAY_ADAM) * g**2
+    m_next = DECAY * m + (1 - DECAY) * g
+    root = pt.sqrt(v_next / (1 - DECAY_ADAM**t))
+    return v_next, m_next, m_next / (1 - DECAY**t) / (root + EPSILON_ADAM)
 
 
 def only_if_finite(updates, cost):

@@ -1,0 +1,73 @@
+"""How well a network predicts tunes: likelihood and accuracy, of each and of all."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lstmmusic.backend import in_threads, threads
+from lstmmusic.batches import in_and_out, padded
+
+
+class Evaluation(NamedTuple):
+    """How well the steps of tunes were predicted, all steps pooled.
+
+    Attributes
+    ----------
+    nll : float
+        Negative log-likelihood: the cross-entropy summed over notes, mean over all
+        steps of all tunes, in nats per step.
+    accuracy : float
+        TP / (TP + FP + FN) over all steps and notes, a note being predicted where its
+        probability is above 0.5 (M. Bay, A. F. Ehmann, J. S. Downie 2009); NaN where
+        no note sounds and none is predicted.
+    steps : int
+        How many were predicted.
+    nllOfTunes, accuracyOfTunes, stepsOfTunes : ndarray
+        The same of each tune.
+    """
+
+    nll: float
+    accuracy: float
+    steps: int
+    nllOfTunes: np.ndarray
+    accuracyOfTunes: np.ndarray
+    stepsOfTunes: np.ndarray
+
+    def __repr__(self):
+        return (
+            f"<Evaluation of {len(self.stepsOfTunes)} tunes, {self.steps} steps: "
+            f"nll {self.nll:.4f} nats per step, accuracy {self.accuracy:.4f}>"
+        )
+
+
+def evaluate(functions, tunes, dtype, size, skip_first):
+    """Evaluate a network's `Functions` on tunes (steps, N), ``size`` at a time."""
+    order = sorted(range(len(tunes)), key=lambda n: len(tunes[n]))  # little padding
+    batches = [order[first : first + size] for first in range(0, len(order), size)]
+    found = np.zeros((len(tunes), 4))
+    steps = np.array([len(tune) - skip_first for tune in tunes])
+
+    def count(batch):
+        rolls = [in_and_out(tunes[n], skip_first) for n in batch]
+        longest = max(len(x) for x, _ in rolls)
+        arrays = padded(rolls, longest, size, dtype)
+        found[batch] = functions.counts(*arrays)[:, : len(batch)].T
+
+    workers = min(threads(functions.mode), len(batches) - 1)
+    count(batches[0])  # compiles
+    if workers > 0:
+        others = batches[1:]
+        in_threads(lambda w: [count(b) for b in others[w::workers]], workers)
+    return Evaluation(
+        *_of(found.sum(axis=0), steps.sum()),
+        int(steps.sum()),
+        *_of(found.T, steps),
+        steps,
+    )
+
+
+def _of(counts, steps):
+    """Return the nll and the accuracy of counts (4,) or (4, tunes)."""
+    nats, hit, added, missed = counts
+    with np.errstate(invalid="ignore"):
+        return nats / steps, hit / (hit + added + missed)
