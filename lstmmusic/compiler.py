@@ -31,6 +31,7 @@ class Compiler:
     """
 
     def __init__(self, store, mode):
+        prepare(mode)  # before another program starts the backend, if that can be
         self.store = store
         self.mode = mode
         self.dtype = store.dtype.name
@@ -77,7 +78,6 @@ class Compiler:
 
         @cache
         def get(*key):
-            prepare(self.mode)
             with (
                 pytensor.config.change_flags(**flags),
                 precision(self.mode, self.dtype),
