@@ -4,6 +4,7 @@
     python benchmarks/measure.py generate THREADS
     python benchmarks/measure.py memory PEER T B H
     python benchmarks/measure.py folder
+    python benchmarks/measure.py profile T B H
 
 `run.py` calls it, each time in a fresh process.  Threads are pinned to as many cores.
 """
@@ -150,11 +151,70 @@ def folder(files=40):
     return {name: seconds / files for name, seconds in found.items()}
 
 
+def profile(T, B, H):
+    """Where the time of an update goes, on one thread.
+
+    Median seconds and GFLOP of products of each compiled part, the whole, and the
+    GFLOP/s of OpenBLAS: a large product, and that of one step of the scan.
+    """
+    import numpy as np
+    import peers
+
+    from lstmmusic.functions import Functions
+    from lstmmusic.gradient import Gradient
+
+    times = {"forward": [], "backward": [], "update": [], "whole": []}
+
+    def timed(name, function):
+        def call(*args):
+            start = time.perf_counter()
+            found = function(*args)
+            times[name].append(time.perf_counter() - start)
+            return found
+
+        return call
+
+    through, update = Gradient._through_blocks, Functions.update
+    Gradient._through_blocks = lambda self, forward, backward, *rest: through(
+        self, timed("forward", forward), timed("backward", backward), *rest
+    )
+    Functions.update = timed("update", update)
+    x, k = minibatch(T, B)
+    whole = timed("whole", peers.ours(x, k, H))
+    for _ in range(30):
+        whole()
+    calls = {name: len(seconds) // 31 or 1 for name, seconds in times.items()}
+    N = x.shape[2]
+    products = 2 * T * B * 4 * H * (3 * N + 3 * H + 2 * H)
+    output = 2 * T * B * 3 * H * N
+    errors = 2 * T * B * 4 * H * (3 * H + 2 * H)
+    flop = {
+        "forward": products,
+        "backward": products + errors + 3 * output,
+        "update": 0,
+        "whole": 2 * products + errors + 3 * output,
+    }
+
+    def rate(a, b):
+        seconds = alternate({"": lambda: a @ b}, seconds=1)[""]
+        return 2 * a.shape[0] * a.shape[1] * b.shape[1] / seconds / 1e9
+
+    draw = np.random.default_rng(0).standard_normal
+    large, step = draw((2048, 2048), np.float32), draw((B, H), np.float32)
+    return {
+        "parts": {
+            name: [calls[name] * statistics.median(seconds), flop[name] / 1e9]
+            for name, seconds in times.items()
+        },
+        "rates": [rate(large, large), rate(step, draw((H, 4 * H), np.float32))],
+    }
+
+
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
     arguments = [int(a) if a.isdigit() else a for a in arguments]
     if what in ("update", "generate"):
         pin(arguments[0])
-    elif what == "folder":
+    elif what in ("folder", "profile"):
         pin(1)
     print(json.dumps(globals()[what](*arguments)))

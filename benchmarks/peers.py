@@ -13,15 +13,20 @@ def ours(x, k, H, mode=None):
     """RNN4Music's compiled update, cost fetched, as `train` calls it."""
     from lstmmusic import RNN4Music
     from lstmmusic.batches import mean_over_tunes
+    from lstmmusic.updates import Settings
 
     N = x.shape[2]
     rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), RATE)
-    model = RNN4Music(H, H, H, N, **rates, seed=0, mode=mode)
-    settings = np.array([RATE] * 4 + [EPSILON, CLIP, 0.0], dtype=np.float32)
-    # Before another peer starts JAX in its own way: see `lstmmusic.backend.prepare`.
+    functions = RNN4Music(H, H, H, N, **rates, seed=0, mode=mode)._functions
+    numbers = [RATE] * 4 + [EPSILON, CLIP, np.inf, 0.0]
+    settings = Settings(*np.array(numbers, dtype=np.float32))
     minibatch = mean_over_tunes(x, k)
-    model._functions.update(minibatch, settings)
-    return lambda: model._functions.update(minibatch, settings)
+
+    def update():
+        return functions.update(functions.sums(minibatch), settings)
+
+    update()  # before another peer starts JAX in its own way: see `backend.prepare`
+    return update
 
 
 def torch_update(torch, network, x, k):

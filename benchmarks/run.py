@@ -1,8 +1,8 @@
 """Measure lstmmusic beside its peers; print Markdown tables (kept in RESULTS.md).
 
     python benchmarks/run.py            all of it, about 15 minutes on 2 cores
-    python benchmarks/run.py startup    one table: update, startup, generate, linear,
-                                        memory or folder
+    python benchmarks/run.py startup    one table: update, profile, startup, generate,
+                                        linear, memory or folder
 
 Needs the extra lstmmusic[benchmarks], and nothing else running.  Every figure of a row
 comes from one process in which the programs took turns; medians after warm-up.
@@ -91,6 +91,24 @@ def update_rows():
                 *(f"{value:.1f}" for value in ms),
                 *(f"**{ratio:.2f}**" for ratio in ratios),
             ]
+
+
+def profiles():
+    print("## Where the time of an update goes, one thread\n")
+    head = "T×B×H part ms GFLOP GFLOP/s".split()
+    rows = []
+    for shape in SHAPES:
+        found = measure("profile", *shape)
+        label = "×".join(map(str, shape))
+        for name, (seconds, gflop) in found["parts"].items():
+            rate = f"{gflop / seconds:.0f}" if gflop else ""
+            rows.append([label, name, f"{seconds * 1e3:.1f}", f"{gflop:.2f}", rate])
+            label = ""
+        large, step = found["rates"]
+        rows.append(
+            ["", "OpenBLAS, 2048³; one step", "", "", f"{large:.0f}; {step:.0f}"]
+        )
+    table(head, rows)
 
 
 STARTUP = """
@@ -204,6 +222,7 @@ def folder():
 
 TABLES = {
     "update": updates,
+    "profile": profiles,
     "startup": startup,
     "generate": generation,
     "linear": linear,
