@@ -1,0 +1,45 @@
+"""The tests on each Python found, and with the lowest versions that are allowed.
+
+``nox`` runs all of them, ``nox -s lowest`` or ``nox -p 3.13`` one; what stands behind
+``--`` goes to pytest: ``nox -- -m 'not slow'``.  Under pyenv a Python is found once it
+is named: ``PYENV_VERSION=3.11.7:3.12.1:3.13.0 nox``.
+"""
+
+import re
+from pathlib import Path
+
+import nox
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)  # from the classifiers
+BOUND = re.compile(r"([\w-]+)>=([\w.]+)")
+
+nox.options.error_on_missing_interpreters = False
+
+
+@nox.session(python=PYTHONS)
+def tests(session):
+    """Run the tests with the newest versions allowed."""
+    session.install("-e", ".[test]")
+    pytest(session)
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session):
+    """Run the tests with everything that pyproject.toml names at its lower bound."""
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    named = sum(extras, PROJECT["project"]["dependencies"])
+    bounds = [BOUND.match(each).groups() for each in named if BOUND.match(each)]
+    pins = [f"{name}=={version}\n" for name, version in bounds]
+    pins.append("pyparsing<3.3\n")  # which deprecates what matplotlib 3.8 calls
+    constraints = Path(session.create_tmp(), "lowest.txt")
+    constraints.write_text("".join(pins))
+    session.install("-e", ".[test]", "-c", constraints)
+    pytest(session)
+
+
+def pytest(session):
+    session.run("python", "-m", "pip", "list", "--format=freeze")
+    # Apart from what another version of PyTensor has compiled.
+    flags = f"base_compiledir={session.create_tmp()}"
+    session.run("pytest", *session.posargs, env={"PYTENSOR_FLAGS": flags})
