@@ -162,7 +162,7 @@ def plotCost(history, ax=None, *, steps=None, window=25, validation=None):
     Parameters
     ----------
     history : sequence of float
-        What `RNN4Music.train` returns.
+        What `lstmmusic.RNN4Music.train` returns.
     ax : matplotlib.axes.Axes, optional
     steps : int, optional
         Steps that each cost is summed over, lengthOfMB − 1; the cost per step is shown.
