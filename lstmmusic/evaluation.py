@@ -59,7 +59,7 @@ def evaluate(functions, tunes, dtype, size, skip_first):
         others = batches[1:]
         in_threads(lambda w: [count(b) for b in others[w::workers]], workers)
     return Evaluation(
-        *_of(found.sum(axis=0), steps.sum()),
+        *map(float, _of(found.sum(axis=0), steps.sum())),
         int(steps.sum()),
         *_of(found.T, steps),
         steps,

@@ -66,6 +66,18 @@ def with_suffix(fileName):
     return Path(path if path.endswith(".npz") else path + ".npz")
 
 
+def check_place(name, fileName):
+    """Raise ValueError where no file can be written; said early, not after hours."""
+    try:
+        folder = Path(os.path.realpath(with_suffix(fileName))).parent
+    except TypeError:
+        raise ValueError(f"{name} is {fileName!r}; allowed is a path") from None
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise ValueError(
+            f"{name} is {fileName!r}, but {folder} is no folder to write to"
+        )
+
+
 def mean_name(name):
     """Return the original's name for what RMSprop keeps of a weight: Wxi_1 → DWxi1p."""
     return f"D{name.replace('_', '')}p"
@@ -120,7 +132,7 @@ def _moments_to_write(moments):
 
 def _progress_to_write(progress):
     if progress is None:
-        return {}
+        return {"progress": "null"}
     numbers = {**vars(progress), "best": None}
     best = progress.best or {}
     return {
@@ -183,7 +195,7 @@ def _read(arrays):
             },
             "moments": _moments(arrays, shapes, settings["optimizer"] == "Adam"),
             "rng_state": arrays.rng_state("rngState"),
-            "progress": _progress(arrays, shapes),
+            "progress": _progress(arrays, shapes) if version > 1 else None,
         }
     return Saved(
         h_lengths=h_lengths,
@@ -192,9 +204,7 @@ def _read(arrays):
         settings=settings,
         loss=float(arrays.numbers("loss", finite=False)),
         history=arrays.history("instantaneousCost"),
-        validation=[(int(n), nll) for n, nll in arrays.history("validationCost", (2,))]
-        if "validationCost" in arrays
-        else [],
+        validation=arrays.validation() if ours and version > 1 else [],
         **extra,
     )
 
@@ -237,13 +247,13 @@ def _moments(arrays, shapes, adam):
 
 
 def _progress(arrays, shapes):
-    if "progress" not in arrays:
+    numbers = json.loads(arrays.text("progress"))
+    if numbers is None:
         return None
-    found = json.loads(arrays.text("progress"))
     try:
-        progress = Progress(**found)
+        progress = Progress(**numbers)
         progress.check()
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError) as error:
         raise ParameterFileError(f"progress is none of a training: {error}") from None
     if progress.bestNll < math.inf:
         progress.best = {n: arrays.numbers(f"best_{n}", s) for n, s in shapes.items()}
@@ -311,6 +321,9 @@ class _Arrays:
 
     def truth(self, name):
         return checks.truth(name, self.numbers(name).item())
+
+    def validation(self):
+        return [(int(n), nll) for n, nll in self.history("validationCost", (2,))]
 
     def history(self, name, entry=()):
         shape, _ = self.header(name)

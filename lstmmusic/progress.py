@@ -1,10 +1,15 @@
 """Where a training stands: what a stopped one goes on from."""
 
 import math
+import zlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from lstmmusic import checks
+
+MOST_UPDATES = 2**53  # of an epoch; a float still tells one from the next
 
 
 class Plan(NamedTuple):
@@ -18,9 +23,18 @@ class Plan(NamedTuple):
     average: str
     rateDecay: str | None
     patience: int | None
-    tunes: int
-    steps: int  # of all tunes
-    validationSteps: int
+    dataset: str  # as by `described`
+    validation: str
+
+
+def described(tunes, dtype):
+    """Return a text that tells tunes (steps, N) from others, in other order too."""
+    checksum = 0
+    for tune in tunes:
+        checksum = zlib.crc32(b"%d" % len(tune), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(tune, dtype), checksum)
+    steps = sum(map(len, tunes))
+    return f"{len(tunes)} tunes of {steps} steps, checksum {checksum:08x}"
 
 
 @dataclass
@@ -41,14 +55,29 @@ class Progress:
         return self.stopped or self.epoch >= self.plan["noOfEpoch"]
 
     def check(self):
-        """Raise ValueError or KeyError where a field is not what it must be."""
-        if set(self.plan) != set(Plan._fields) or not isinstance(self.stopped, bool):
-            raise ValueError("the plan lacks something")
-        checks.whole("noOfEpoch", self.plan["noOfEpoch"])
-        checks.whole("epoch", self.epoch, low=0)
-        checks.whole("update", self.update, low=0)
-        checks.whole("sinceBest", self.sinceBest, low=0)
-        if not isinstance(self.bestNll, float) or math.isnan(self.bestNll):
+        """Raise ValueError where a field, as it was read, is not what it must be.
+
+        Of the plan only what `over` needs: `differences` finds the rest.
+        """
+        if not isinstance(self.plan, dict):
+            raise ValueError(f"plan is {self.plan!r:.60}")
+        last = checks.whole("noOfEpoch", self.plan.get("noOfEpoch"))
+        checks.whole("epoch", self.epoch, low=0, high=last)
+        checks.whole("update", self.update, low=0, high=MOST_UPDATES)
+        checks.whole("sinceBest", self.sinceBest, low=0, high=self.epoch)
+        checks.truth("stopped", self.stopped)
+        if not isinstance(self.bestNll, float) or not self.bestNll > -math.inf:
             raise ValueError(f"bestNll is {self.bestNll!r}")
-        if self.update > 0:
+        if self.best is not None:
+            raise ValueError("best is among the numbers")
+        if self.update > 0 or self.epochState is not None:
             checks.rng_state("epochState", self.epochState)
+
+    def differences(self, plan):
+        """Return (name, value, other value) of all in which a `Plan` is another."""
+        ours, theirs = self.plan, plan._asdict()
+        return [
+            (name, ours.get(name), theirs.get(name))
+            for name in {**theirs, **ours}
+            if ours.get(name) != theirs.get(name)
+        ]

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytensor
@@ -12,9 +12,10 @@ from lstmmusic.backend import choose_mode
 from lstmmusic.batches import check_dataset, mean_over_tunes
 from lstmmusic.costs import COSTS
 from lstmmusic.functions import Functions
-from lstmmusic.progress import Plan, Progress
+from lstmmusic.progress import Plan, Progress, described
 from lstmmusic.store import OPTIMIZERS, Store
 from lstmmusic.training import Training, TrainingError
+from lstmmusic.updates import Moments
 
 FIXED = ("cost", "originalForward", "optimizer")  # settings that a file cannot change
 
@@ -242,7 +243,8 @@ class RNN4Music:
         resume : bool
             Go on with the training that was stopped, and has these same arguments: of
             the file ``checkpoint``, which is loaded if it is there, or of this object.
-            It ends as if it had never stopped, bit for bit.
+            It ends as if it had never stopped, bit for bit.  With a ``checkpoint`` that
+            is not there, and nothing to go on with in this object, it begins.
         progress : bool
             Show a progress bar with the cost, on a terminal or in a notebook.
 
@@ -254,18 +256,25 @@ class RNN4Music:
         Raises
         ------
         ValueError
-            Before any work is done, for data or numbers outside what is allowed, and
-            for a resumed training with other arguments.
+            Before any work is done, for data or numbers outside what is allowed, for a
+            ``checkpoint`` that cannot be written, and for a resumed training with other
+            arguments.
         TrainingError
             When the cost, or a weight, is no longer finite.  The message says at which
-            update; the weights are those before it.
+            update; all is as it was before it.
         """
         tunes, plan, validation = self._plan(
             dataset, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB, lam,
             average, rateDecay, validation, patience,
         )  # fmt: skip
+        if checkpoint is not None:
+            parameterfile.check_place("checkpoint", checkpoint)
         if checkpointEvery is not None:
             checks.whole("checkpointEvery", checkpointEvery)
+            if checkpoint is None:
+                raise ValueError(
+                    f"checkpointEvery is {checkpointEvery}, but there is no checkpoint"
+                )
         if checks.truth("resume", resume):
             self._resume(plan, checkpoint)
         else:
@@ -292,11 +301,12 @@ class RNN4Music:
             lengthOfMB=None if whole else checks.whole("lengthOfMB", length, low=2),
             lam=checks.real("lam", lam, low_allowed=True),
             average=checks.one_of("average", average, ("tune", "step")),
-            rateDecay=decay and checks.one_of("rateDecay", decay, ("cosine",)),
-            patience=patience and checks.whole("patience", patience),
-            tunes=len(tunes),
-            steps=sum(map(len, tunes)),
-            validationSteps=sum(map(len, validation)),
+            rateDecay=None
+            if decay is None
+            else checks.one_of("rateDecay", decay, ("cosine",)),
+            patience=None if patience is None else checks.whole("patience", patience),
+            dataset=described(tunes, self.dtype),
+            validation=described(validation, self.dtype),
         )
         if len(tunes) < size:
             raise ValueError(
@@ -312,7 +322,7 @@ class RNN4Music:
         if not all(rounded.values()):
             values = ", ".join(f"{name} {numbers[name]:g}" for name in rounded)
             raise ValueError(
-                f"{values} in {self.dtype}: "
+                f"{values} in {self.dtype}; "
                 "allowed are numbers that it does not round to 0"
             )
         return tunes, plan, validation
@@ -321,31 +331,38 @@ class RNN4Music:
         return check_dataset(dataset, self.io_length, self.dtype, name, least)
 
     def _resume(self, plan, checkpoint):
-        """Take up the training of ``checkpoint``, or of this object."""
-        if checkpoint is not None and not self._load_checkpoint(checkpoint):
-            self._progress = Progress(plan._asdict())
-            return
-        if self._progress is None:
+        """Take up the training of ``checkpoint``, or of this object, or begin it."""
+        saved, progress = None, self._progress
+        if checkpoint is not None:
+            if parameterfile.with_suffix(checkpoint).is_file():
+                saved = self._read(checkpoint)
+                progress = saved.progress
+            elif progress is None or progress.over:
+                self._progress = Progress(plan._asdict())
+                return
+        if progress is None:
             raise ValueError(
-                "resume is True, but there is no training to go on with: this object "
-                "has not trained, or was loaded from a file without one"
+                "resume is True, but there is no training to go on with: "
+                f"{'this object' if saved is None else checkpoint} holds none"
             )
-        theirs = self._progress.plan
-        other = [
-            name for name, value in plan._asdict().items() if theirs[name] != value
-        ]
-        if other:
-            differences = "; ".join(
-                f"{name} was {theirs[name]!r}, is {getattr(plan, name)!r}"
-                for name in other
+        differences = progress.differences(plan)
+        if saved is not None:
+            differences += self._differences(saved)
+        if differences:
+            raise ValueError(
+                "not the training that was stopped: "
+                + "; ".join(
+                    f"{n} was {was!r:.60}, is {is_!r}" for n, was, is_ in differences
+                )
             )
-            raise ValueError(f"not the training that was stopped: {differences}")
+        if saved is not None:
+            self._take(saved, checkpoint)
 
-    def _load_checkpoint(self, fileName):
-        there = Path(parameterfile.with_suffix(fileName)).is_file()
-        if there:
-            self.loadParameters(fileName)
-        return there
+    def _differences(self, saved):
+        """Return (name, theirs, ours) of what differs, and a file cannot change."""
+        ours = {name: getattr(self, name) for name in FIXED}
+        theirs = {name: saved.settings.get(name, own) for name, own in ours.items()}
+        return [(n, theirs[n], ours[n]) for n in FIXED if theirs[n] != ours[n]]
 
     def _record(self, cost):
         if not np.isfinite(cost):
@@ -545,7 +562,7 @@ class RNN4Music:
             history=list(self.instantaneousCost),
             validation=list(self.validationCost),
             rng_state=self.rng.bit_generator.state,
-            progress=self._progress,
+            progress=self._progress and replace(self._progress),
         )
 
     def loadParameters(self, fileName):
@@ -553,8 +570,9 @@ class RNN4Music:
 
         Weights, state at step −1, the optimizer's means, random state, rates and other
         settings, and the history; not the cost, the optimizer and the form of the
-        forward pass, which stay the object's own, with a warning.  ``.npz`` is appended
-        when missing.
+        forward pass, which stay the object's own, with a warning, nor the means of
+        another optimizer: zero is put in their place.  ``.npz`` is appended when
+        missing.
 
         Of the original's files the RMSprop state, no running mean of squares (D4), is
         set aside with a warning; the state at step −1, which training ignored (D9),
@@ -570,6 +588,9 @@ class RNN4Music:
 
         In each case the object stays as it was.
         """
+        self._take(self._read(fileName), fileName)
+
+    def _read(self, fileName):
         saved = parameterfile.read(fileName)
         ours = (*self.h_lengths, self.io_length)
         theirs = (*saved.h_lengths, saved.io_length)
@@ -579,7 +600,7 @@ class RNN4Music:
                 "(h1_length, h2_length, h3_length, io_length); RNN4Music.fromFile "
                 "makes one of the file's own sizes"
             )
-        self._take(saved, fileName)
+        return saved
 
     @classmethod
     def fromFile(cls, fileName, *, mode=None):
@@ -609,20 +630,24 @@ class RNN4Music:
                 "aside (D4), and the state at step −1 is zero (D9)",
                 stacklevel=3,
             )
-        for name in FIXED:
-            theirs = saved.settings.get(name, getattr(self, name))
-            if theirs != getattr(self, name):
-                warnings.warn(
-                    f"{fileName} was trained with {name}={theirs!r}; this object has "
-                    f"and keeps {getattr(self, name)!r}, so that its numbers differ",
-                    stacklevel=3,
-                )
+        for name, theirs, ours in self._differences(saved):
+            warnings.warn(
+                f"{fileName} was trained with {name}={theirs!r}; this object has "
+                f"and keeps {ours!r}, so that its numbers differ",
+                stacklevel=3,
+            )
         state = saved.state or {
             name: np.zeros(shape)
             for name, shape in parameters.state_shapes(self.h_lengths).items()
         }
+        moments = saved.moments or Moments()
+        if saved.settings["optimizer"] != self.optimizer:
+            moments = Moments()
+        best = saved.progress and saved.progress.best
+        for arrays in (moments.means, moments.momenta, best):
+            self._store.check(arrays or {})  # before anything is set
         self._store.set(saved.weights | state)
-        self._store.set_moments(saved.moments)
+        self._store.set_moments(moments)
         for name, value in saved.settings.items():
             if name not in FIXED:
                 setattr(self, name, value)

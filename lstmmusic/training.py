@@ -1,5 +1,6 @@
 """The course of a training: epochs of minibatches, validation, stopping, going on."""
 
+import copy
 import math
 import signal
 import sys
@@ -42,6 +43,7 @@ class Training:
         self.validation = validation
         self.checkpoint = checkpoint
         self.every = every
+        self.rng = copy.deepcopy(model.rng)  # the model's follows after each update
         self.saved_at = time.monotonic()
         self.since_save = 0
 
@@ -55,16 +57,16 @@ class Training:
             bar.update(self.done())
             while not self.at.over and not ctrl_c.wanted:
                 self.run_epoch(bar, ctrl_c)
-        if self.at.over and self.at.best is not None:
-            self.model.setParameters(self.at.best)
-        if self.checkpoint is not None:
-            self.model.saveParameters(self.checkpoint)
-        if ctrl_c.wanted:
+            if self.at.over and self.at.best is not None:
+                self.model.setParameters(self.at.best)
+            if self.checkpoint is not None:
+                self.model.saveParameters(self.checkpoint)
+        if not self.at.over:
             bar.write("stopped by Ctrl-C; resume=True goes on", file=sys.stderr)
 
     def updates_per_epoch(self):
         whole = self.plan.lengthOfMB is None
-        batches = math.ceil(self.plan.tunes / self.plan.sizeOfMiniBatch) if whole else 1
+        batches = math.ceil(len(self.tunes) / self.plan.sizeOfMiniBatch) if whole else 1
         return batches * self.plan.noOfEpochPerMB
 
     def updates_in_all(self):
@@ -75,12 +77,15 @@ class Training:
 
     def run_epoch(self, bar, ctrl_c):
         minibatch = drawn = None
-        for numbers in self.draw()[self.at.update :]:
+        state, order = self.draw()
+        for numbers in order[self.at.update :]:
             if numbers is not drawn:
                 minibatch, drawn = self.make([self.tunes[n] for n in numbers]), numbers
             sums = self.model._functions.sums(minibatch, self.masks(minibatch))
             with ctrl_c.postponed():
                 self.model._record(self.model._functions.update(sums, self.settings()))
+                self.model.rng.bit_generator.state = self.rng.bit_generator.state
+                self.at.epochState = state
                 self.at.update += 1
             bar.set_postfix_str(f"cost {self.model.loss:.4g}", refresh=False)
             bar.update()
@@ -89,26 +94,24 @@ class Training:
                 return
             if not last:
                 self.save_if_due()
-        self.end_epoch(bar)
+        self.end_epoch(bar, ctrl_c)
         self.save_if_due()
 
     def draw(self):
-        """Return the tunes' numbers for each update of this epoch.
+        """Return the random state at the beginning of this epoch, and what it gave.
 
-        An epoch that has begun before is drawn again as it was then.
+        That is the tunes' numbers for each update.  An epoch that has begun before is
+        drawn again as it was then.
         """
-        rng = self.model.rng
-        draw = draw_order if self.plan.lengthOfMB is None else draw_tunes
-        size = self.plan.sizeOfMiniBatch
-        if self.at.update == 0:
-            self.at.epochState = rng.bit_generator.state
-            order = draw(rng, self.tunes, size)
-        else:
-            now = rng.bit_generator.state
+        rng = self.rng
+        if self.at.update > 0:
+            rng = np.random.default_rng()
             rng.bit_generator.state = self.at.epochState
-            order = draw(rng, self.tunes, size)
-            rng.bit_generator.state = now
-        return [numbers for numbers in order for _ in range(self.plan.noOfEpochPerMB)]
+        state = rng.bit_generator.state
+        draw = draw_order if self.plan.lengthOfMB is None else draw_tunes
+        order = draw(rng, self.tunes, self.plan.sizeOfMiniBatch)
+        again = range(self.plan.noOfEpochPerMB)
+        return state, [numbers for numbers in order for _ in again]
 
     def make(self, tunes):
         dtype = self.model.dtype
@@ -126,7 +129,7 @@ class Training:
         T, B, _ = minibatch.x.shape
         kept = 1 - model.dropout
         shapes = [(1 if model.fixedMasks else T, B, H) for H in model.h_lengths]
-        drawn = [model.rng.random(shape, dtype=model.dtype) for shape in shapes]
+        drawn = [self.rng.random(shape, dtype=model.dtype) for shape in shapes]
         return [(a < kept).astype(model.dtype) / model.dtype.type(kept) for a in drawn]
 
     def settings(self):
@@ -143,17 +146,24 @@ class Training:
                 lam=np.array(self.plan.lam, model.dtype),
             )
 
-    def end_epoch(self, bar):
-        at, model = self.at, self.model
+    def end_epoch(self, bar, ctrl_c):
+        nll = None
         if self.validation:
-            nll = model.evaluate(self.validation).nll
-            model.validationCost.append((len(model.instantaneousCost), nll))
+            nll = self.model.evaluate(self.validation).nll
             bar.set_description_str(f"validation {nll:.4g}", refresh=False)
-            at.sinceBest += 1
-            if nll < at.bestNll:
-                at.bestNll, at.best, at.sinceBest = nll, model._weights(), 0
-            at.stopped = at.sinceBest == self.plan.patience
-        at.epoch, at.update = at.epoch + 1, 0
+        with ctrl_c.postponed():
+            if nll is not None:
+                self.compare(nll)
+            self.at.epoch, self.at.update = self.at.epoch + 1, 0
+
+    def compare(self, nll):
+        """Record a validation; keep the weights if they are the best so far."""
+        at, model = self.at, self.model
+        model.validationCost.append((len(model.instantaneousCost), nll))
+        at.sinceBest += 1
+        if nll < at.bestNll:
+            at.bestNll, at.best, at.sinceBest = nll, model._weights(), 0
+        at.stopped = at.sinceBest == self.plan.patience
 
     def save_if_due(self):
         self.since_save += 1
@@ -172,7 +182,7 @@ class Interruption:
     """While it is entered, Ctrl-C asks to stop, and a second Ctrl-C interrupts.
 
     Not in the middle of what is ``postponed``: the weights are whole after it.  Only
-    the main thread can be asked.
+    the main thread can be asked, and not where Ctrl-C is ignored.
     """
 
     def __init__(self):
@@ -183,7 +193,10 @@ class Interruption:
     def __enter__(self):
         self.usual = None
         if threading.current_thread() is threading.main_thread():
-            self.usual = signal.signal(signal.SIGINT, self._asked)
+            usual = signal.getsignal(signal.SIGINT)
+            if usual not in (signal.SIG_IGN, None):  # None: not set by Python
+                self.usual = usual
+                signal.signal(signal.SIGINT, self._asked)
         return self
 
     def __exit__(self, *_):
@@ -198,8 +211,10 @@ class Interruption:
     @contextmanager
     def postponed(self):
         self.busy = True
-        yield
-        self.busy = False
+        try:
+            yield
+        finally:
+            self.busy = False
         if self.at_once:
             raise KeyboardInterrupt
 

@@ -32,29 +32,32 @@ WILD = {"sigRand": 0.6, "muRand": 0.7, "seed": 11}
 
 
 @cache
-def shared_model(cost, original, dtype, mode):
+def shared_model(cost, original, dtype, mode, optimizer):
+    form = {"cost": cost, "originalForward": original, "optimizer": optimizer}
     with pytensor.config.change_flags(floatX=dtype):
-        model = RNN4Music(*H, N, cost=cost, originalForward=original, mode=mode, **WILD)
-    return model, model.parameters()
+        model = RNN4Music(*H, N, mode=mode, **form, **WILD)
+    return model, model._saved()
 
 
 @pytest.fixture
 def network():
     """A function that returns a shared network as good as new.
 
-    Float64 and JAX, if not said otherwise.
+    Float64, JAX and RMSprop, if not said otherwise.
     """
 
-    def get(cost="cross-entropy", original=False, dtype="float64", mode="JAX"):
+    def get(
+        cost="cross-entropy",
+        original=False,
+        dtype="float64",
+        mode="JAX",
+        optimizer="RMSprop",
+    ):
         if mode == "JAX":
             pytest.importorskip("jax")
-        model, first = shared_model(cost, original, dtype, mode)
-        model.setParameters(first)
-        model.resetRMSgrads()
-        model.setNewRates(1e-4, 1e-4, 1e-4, 1e-4)
-        model.epsilon, model.gradClip, model.genProbThreshold = 1e-5, 30.0, 0.1
+        model, first = shared_model(cost, original, dtype, mode, optimizer)
+        model._take(first, "the first values")
         model.rng = np.random.default_rng(12)
-        model.instantaneousCost, model.loss = [], float("nan")
         return model
 
     return get

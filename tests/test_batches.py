@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from lstmmusic import markSilence, unmarkSilence
-from lstmmusic.batches import check_dataset, draw_minibatch
+from lstmmusic.batches import (
+    check_dataset,
+    cut_tunes,
+    draw_tunes,
+)
 
 
 def numbered(*lengths, width=3):
@@ -19,16 +23,17 @@ def test_a_shorter_tune_is_repeated_and_a_longer_one_truncated():
     # Tune 0 has 3 steps, tune 1 has 11; both are to have 8. Fails if a tune is padded,
     # stretched, or cut at a random place.
     tunes = numbered(3, 11)
-    x, k = draw_minibatch(np.random.default_rng(1), tunes, 2, 8)
+    x, k, share, _ = cut_tunes(tunes, 8, np.float64)
     assert x.shape == k.shape == (7, 2, 3)
-    rolls = {int(x[0, b, 0]): np.vstack([x[:, b], k[-1:, b]]) for b in range(2)}
-    np.testing.assert_array_equal(rolls[0][:, 0], np.arange(8) % 3 / 100)
-    np.testing.assert_array_equal(rolls[1], tunes[1][:8])
+    rolls = np.concatenate([x, k[-1:]])
+    np.testing.assert_array_equal(rolls[:, 0, 0], np.arange(8) % 3 / 100)
+    np.testing.assert_array_equal(rolls[:, 1], tunes[1][:8])
+    np.testing.assert_array_equal(share, np.full((7, 2), 1 / 2))
 
 
 def test_step_t_predicts_step_t_plus_1():
     tunes = numbered(9)
-    x, k = draw_minibatch(np.random.default_rng(1), tunes, 1, 9)
+    x, k, _, _ = cut_tunes(tunes, 9, np.float64)
     np.testing.assert_array_equal(k[:-1], x[1:])
     np.testing.assert_array_equal(x[:, 0], tunes[0][:-1])
 
@@ -36,8 +41,8 @@ def test_step_t_predicts_step_t_plus_1():
 def test_D7_the_last_frame_is_a_target():
     # Fails in the original's way, where T−2 steps of a tune of T are trained on.
     tunes = numbered(9, 9)
-    _, k = draw_minibatch(np.random.default_rng(1), tunes, 2, 9)
-    assert sorted(k[-1, :, 0]) == [0.08, 1.08]
+    k = cut_tunes(tunes, 9, np.float64).k
+    assert k[-1, :, 0].tolist() == [0.08, 1.08]
 
 
 def test_draws_are_without_replacement_and_random():
@@ -45,7 +50,7 @@ def test_draws_are_without_replacement_and_random():
     # probability of 1e-29; and if always the same tunes were taken.
     rng = np.random.default_rng(1)
     tunes = numbered(4, 4, 4, 4, 4)
-    draws = [draw_minibatch(rng, tunes, 4, 4)[0][0, :, 0] for _ in range(40)]
+    draws = [draw_tunes(rng, tunes, 4)[0] for _ in range(40)]
     assert all(len(set(drawn)) == 4 for drawn in draws)
     assert len({frozenset(drawn) for drawn in draws}) == 5
 
@@ -58,27 +63,31 @@ def test_a_dataset_may_hold_what_midiread_returns_and_uneven_types():
         [Roll(), [[0, 1, 0]], np.zeros((2, 3), bool)], 3, np.float32
     )
     assert (first.shape, second.shape, third.shape) == ((4, 3), (1, 3), (2, 3))
-    assert first.dtype == second.dtype == third.dtype == np.float32
+    assert second.dtype == np.float32
+    assert first.dtype == third.dtype == np.uint8  # bytes stay bytes: less memory
 
 
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
-        ([], "dataset is empty; at least one"),
-        ([np.zeros((5, 3)), np.zeros((5, 4))], r"tune 1 has shape \(5, 4\).*, 3\)"),
-        ([np.zeros((0, 3))], r"tune 0 has shape \(0, 3\).* at least 1"),
-        ([np.zeros(3)], r"tune 0 has shape \(3,\); allowed are \(steps, 3\)"),
-        ([[[0, np.nan, 0]]], r"tune 0 holds nan at \(0, 1\); .* 0 to 1"),
-        ([[[0, 0, 0], [0, 0, 1.5]]], r"tune 0 holds 1.5 at \(1, 2\); .* 0 to 1"),
-        ([[[-1, 0, 0]]], r"tune 0 holds -1.0 at \(0, 0\); .* 0 to 1"),
-        ([[[np.inf, 0, 0]]], r"tune 0 holds inf at \(0, 0\); .* 0 to 1"),
-        (["abc"], "tune 0 is not an array of numbers: 'abc'"),
-        ([[[0, 0, 0], [0, 0]]], "tune 0 is not an array of numbers"),
+        ([], "it is empty; at least one"),
+        (
+            [np.zeros((5, 3)), np.zeros((5, 4))],
+            r"tune 1 of it has shape \(5, 4\).*, 3\)",
+        ),
+        ([np.zeros((0, 3))], r"tune 0 of it has shape \(0, 3\).* at least 1"),
+        ([np.zeros(3)], r"tune 0 of it has shape \(3,\); allowed are \(steps, 3\)"),
+        ([[[0, np.nan, 0]]], r"tune 0 of it holds nan at \(0, 1\); .* 0 to 1"),
+        ([[[0, 0, 0], [0, 0, 1.5]]], r"tune 0 of it holds 1.5 at \(1, 2\); .* 0 to 1"),
+        ([[[-1, 0, 0]]], r"tune 0 of it holds -1.0 at \(0, 0\); .* 0 to 1"),
+        ([[[np.inf, 0, 0]]], r"tune 0 of it holds inf at \(0, 0\); .* 0 to 1"),
+        (["abc"], "tune 0 of it is not an array of numbers: 'abc'"),
+        ([[[0, 0, 0], [0, 0]]], "tune 0 of it is not an array of numbers"),
     ],
 )
 def test_bad_data_is_refused_with_its_place(dataset, message):
     with pytest.raises(ValueError, match=message):
-        check_dataset(dataset, 3, np.float64)
+        check_dataset(dataset, 3, np.float64, "it")
 
 
 def test_silent_rows_are_marked_in_a_copy_and_unmarked_again():

@@ -9,17 +9,39 @@ import numpy as np
 import pytest
 
 from lstmmusic import ParameterFileError, RNN4Music, parameterfile
+from lstmmusic.progress import Progress
+from lstmmusic.updates import Moments
 
 SIZES = (4, 3, 2, 5)
+
+
+def new(**form):
+    """A network that differs from `model` in all that a file can change."""
+    return RNN4Music(*SIZES, **({"seed": 2, "optimizer": "Adam"} | form))
 
 
 @pytest.fixture
 def model():
     """A network nothing of which is as a new one's; nothing is compiled."""
-    model = RNN4Music(*SIZES, 0.01, 0.02, 0.03, 0.04, seed=1, muRand=0.5)
-    model._store.set_means({n: abs(a) for n, a in model.parameters().items()})
+    model = RNN4Music(
+        *SIZES, 0.01, 0.02, 0.03, 0.04, seed=1, muRand=0.5, optimizer="Adam"
+    )
+    weights = model._weights()
+    means = {n: abs(a) for n, a in weights.items()}
+    model._store.set_moments(Moments(means, {n: 2 * a for n, a in weights.items()}, 3))
     model.epsilon, model.gradClip, model.genProbThreshold = 1e-4, 7.0, 0.25
+    model.gradNorm, model.dropout, model.fixedMasks = 9.0, 0.125, True
     model.instantaneousCost, model.loss = [3.5, 2.5, 1.25], 1.25
+    model.validationCost = [(1, 2.25), (2, 2.5)]
+    model._progress = Progress(
+        {"noOfEpoch": 7},
+        epoch=2,
+        update=1,
+        epochState=model.rng.bit_generator.state,
+        bestNll=2.25,
+        sinceBest=1,
+        best={n: 3 * a for n, a in weights.items()},
+    )
     model.rng.random(5)
     return model
 
@@ -36,7 +58,7 @@ def refused(everything, same):
     """Check that a file is refused, and that the object it is loaded into stays."""
 
     def check(path, message="", error=ParameterFileError):
-        other = RNN4Music(*SIZES, seed=2)
+        other = new()
         before = everything(other)
         with pytest.raises(error, match=message) as caught:
             other.loadParameters(path)
@@ -77,6 +99,7 @@ def test_the_layout_is_the_originals(model, saved):
     assert arrays["gradClip"] == 7.0
     assert arrays["loss"] == 1.25
     assert arrays["instantaneousCost"].tolist() == [3.5, 2.5, 1.25]
+    assert arrays["validationCost"].tolist() == [[1, 2.25], [2, 2.5]]
 
 
 def test_the_layout_has_every_name_of_the_originals_file(saved, shared):
@@ -88,12 +111,14 @@ def test_the_layout_has_every_name_of_the_originals_file(saved, shared):
 
 def test_all_comes_back(model, saved, everything, same):
     # Into an object that differs in everything but the sizes; and into a new one.
-    other = RNN4Music(*SIZES, seed=2)
+    other = new()
+    own = everything(other)
     other.loadParameters(saved)
-    new = RNN4Music.fromFile(saved)
+    another = RNN4Music.fromFile(saved)
     wanted = everything(model)
-    assert wanted["rngState"] != everything(RNN4Music(*SIZES, seed=1))["rngState"]
-    same(wanted, everything(new))
+    for name in ("rngState", "DWxi1p", "DWxi1m", "gradNorm", "progress"):
+        assert not np.array_equal(wanted[name], own[name]), name
+    same(wanted, everything(another))
     for name in ("sigRand", "muRand"):
         assert getattr(other, name) == getattr(model, name)
     same(wanted, everything(other))
@@ -101,10 +126,11 @@ def test_all_comes_back(model, saved, everything, same):
 
 def test_cost_and_form_stay_the_objects_own_with_a_warning(tmp_path):
     path = tmp_path / "a.npz"
-    RNN4Music(*SIZES, cost="squared-error", originalForward=True).saveParameters(path)
-    new = RNN4Music.fromFile(path)
-    assert (new.cost, new.originalForward) == ("squared-error", True)
-    other = RNN4Music(*SIZES)
+    form = {"cost": "squared-error", "originalForward": True}
+    new(**form).saveParameters(path)
+    again = RNN4Music.fromFile(path)
+    assert (again.cost, again.originalForward) == ("squared-error", True)
+    other = new()
     with (
         pytest.warns(UserWarning, match="originalForward=True; .* keeps False"),
         pytest.warns(UserWarning, match="cost='squared-error'; .* 'cross-entropy'"),
@@ -231,10 +257,11 @@ def test_a_changed_byte_is_refused_or_without_effect(model, saved, everything, s
     # does is let through, or gives another error.
     whole = saved.read_bytes()
     wanted = everything(model)
-    other = RNN4Music(*SIZES, seed=2)
+    other = new()
     before = everything(other)
     rng = np.random.default_rng(51)
     names = [whole.rindex(b"formatVersion"), whole.rindex(b"h3_length")]
+    names += [whole.rindex(b"progress"), whole.rindex(b"validationCost")]
     refusals = 0
     for place in [*names, *rng.choice(len(whole), size=100, replace=False)]:
         damaged = bytearray(whole)
@@ -247,7 +274,7 @@ def test_a_changed_byte_is_refused_or_without_effect(model, saved, everything, s
             same(before, everything(other))
         else:
             same(wanted, everything(other))
-            other = RNN4Music(*SIZES, seed=2)
+            other = new()
     assert refusals > 30
 
 
@@ -283,8 +310,11 @@ def test_every_missing_array_is_named(saved, refused):
     # not taken for one of the original's.
     with zipfile.ZipFile(saved) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    assert len(members) == 57 + 57 + 6 + 4 + 2 + 11 + 2  # see the layout
-    for missing in members:
+    assert len(members) == 4 * 57 + 6 + 4 + 2 + 15 + 5  # see the layout
+    large = [name for name in members if name[:1] + name[-5:-4] in ("Dp", "Dm")]
+    large += [name for name in members if name.startswith("best_")]
+    assert len(large) == 3 * 57
+    for missing in [name for name in members if name not in large] + large[::19]:
         with zipfile.ZipFile(saved, "w") as archive:
             for name, content in members.items():
                 if name != missing:
@@ -339,10 +369,23 @@ DAMAGE = {
     "too many cells": ("h1_length", 2**40, "h1_length is 1099511627776; allowed"),
     "too many notes": ("io_length", 2**62, "io_length is .*; allowed"),
     "another size": ("h2_length", 4, r"has shape \(3,\); it must be \(4,\)"),
-    "future": ("formatVersion", 99, "formatVersion is 99; this version .* up to 1"),
+    "future": ("formatVersion", 99, "formatVersion is 99; this version .* up to 2"),
     "unknown cost": ("cost", "hinge", "cost is 'hinge'; allowed are cross-entropy"),
     "no text": ("cost", 3, "cost must be a text"),
     "no JSON": ("rngState", "{", "is damaged"),
+    "transposed momenta": ("DWxi1m", np.zeros((5, 4)), r"DWxi1m has .*\(4, 5\)"),
+    "NaN momenta": ("Dbym", np.full(5, np.nan), "Dbym holds values.* not finite"),
+    "short best": ("best_by", np.zeros(4), r"best_by has shape .* be \(5,\)"),
+    "NaN best": ("best_by", np.full(5, np.nan), "best_by holds values.* not finite"),
+    "a list of validations": ("validationCost", np.zeros(3), "must be a list"),
+    "triples": ("validationCost", np.zeros((2, 3)), "must be a list"),
+    "NaN updates": ("validationCost", np.full((1, 2), np.nan), "is damaged"),
+    "unknown optimizer": ("optimizer", "SGD", "optimizer is 'SGD'; .* RMSprop, Adam"),
+    "progress of bytes": ("progress", b"{}", "progress must be a text"),
+    "progress too long": ("progress", "1" * 2**17, "progress must be a text"),
+    "progress too deep": ("progress", "[" * 2**15, "is damaged"),
+    "progress no JSON": ("progress", "{'epoch': 1}", "is damaged"),
+    "huge JSON number": ("progress", "9" * 5000, "is damaged"),
     "a history of rows": ("instantaneousCost", np.zeros((2, 2)), "must be a list"),
     "history of text": ("instantaneousCost", np.array(["a"]), "it must hold numbers"),
 }
@@ -362,6 +405,13 @@ RANGES = {
     "threshold of 2": ("genProbThreshold", 2.0),
     "negative spread": ("sigRand", -1.0),
     "negative means": ("Dbyp", np.full(5, -1.0)),
+    "dropout of 1": ("dropout", 1.0),
+    "negative dropout": ("dropout", -0.1),
+    "norm of 0": ("gradNorm", 0.0),
+    "NaN norm": ("gradNorm", np.nan),
+    "half true": ("fixedMasks", 2),
+    "negative updates": ("optimizerUpdates", -1),
+    "a fraction of updates": ("optimizerUpdates", 1.5),
     "format version of 0": ("formatVersion", 0),
     "format version of 1.5": ("formatVersion", 1.5),
     "random state of another kind": ("rngState", json.dumps({"bit_generator": "X"})),
@@ -389,7 +439,65 @@ def test_values_the_object_would_not_take_are_refused_before_it_changes(
     refused(rewritten(saved, **{name: value}), name)
 
 
-@pytest.mark.parametrize("name", ["by", "Dbyp"])
+PROGRESS = {
+    "a number": 5,
+    "a list": [1, 2],
+    "a text": "begun",
+    "no plan": {"plan": ...},
+    "another field": {"more": 1},
+    "a plan of another kind": {"plan": 3},
+    "an empty plan": {"plan": {}},
+    "no epochs": {"plan": {"noOfEpoch": 0}},
+    "epochs in words": {"plan": {"noOfEpoch": "7"}},
+    "epoch in words": {"epoch": "1"},
+    "negative epoch": {"epoch": -1},
+    "half an epoch": {"epoch": 1.5},
+    "beyond the last epoch": {"epoch": 8},
+    "true as an epoch": {"epoch": True},
+    "negative update": {"update": -1},
+    "huge update": {"update": 10**400},
+    "an update without its epoch's beginning": {"epochState": None},
+    "random state of another kind": {"epochState": {"bit_generator": "X"}},
+    "random state of odd values": {"epochState": {"bit_generator": "PCG64"}},
+    "random state, not begun": {"update": 0, "epochState": [1]},
+    "best in words": {"bestNll": "2"},
+    "no best": {"bestNll": None},
+    "whole best": {"bestNll": 2},
+    "NaN best": {"bestNll": float("nan")},
+    "best of all": {"bestNll": float("-inf")},
+    "negative epochs since": {"sinceBest": -1},
+    "more epochs since than there were": {"sinceBest": 3},
+    "stopped by 1": {"stopped": 1},
+    "weights in JSON": {"best": {"by": [0, 0, 0, 0, 0]}},
+}
+
+
+@pytest.mark.parametrize("damage", PROGRESS.values(), ids=list(PROGRESS))
+def test_a_progress_that_cannot_be_is_refused(saved, refused, damage):
+    # Fails if it is found out in the middle of a resumed training, or not at all.
+    with np.load(saved) as file:
+        numbers = json.loads(str(file["progress"]))
+    if isinstance(damage, dict):
+        numbers |= damage
+        numbers = {name: value for name, value in numbers.items() if value is not ...}
+    else:
+        numbers = damage
+    message = "progress is none of a training: "
+    refused(rewritten(saved, progress=json.dumps(numbers)), message)
+
+
+def test_infinity_comes_through_JSON(saved):
+    # As long as no validation was finite there are no best weights, and none are read.
+    with np.load(saved) as file:
+        numbers = json.loads(str(file["progress"])) | {"bestNll": float("inf")}
+    rewritten(saved, progress=json.dumps(numbers), best_by=None)
+    progress = RNN4Music.fromFile(saved)._progress
+    assert progress.bestNll == np.inf
+    assert progress.best is None
+    assert (progress.epoch, progress.update) == (2, 1)
+
+
+@pytest.mark.parametrize("name", ["by", "Dbyp", "Dbym", "best_by"])
 def test_numbers_beyond_float32_are_refused_before_the_object_changes(
     saved, refused, name
 ):
@@ -412,7 +520,7 @@ def test_a_huge_array_behind_a_small_name_is_not_read(saved, refused):
 
 
 def test_other_sizes_are_a_ValueError_that_names_both(saved, everything, same):
-    other = RNN4Music(4, 3, 6, 5, seed=2)
+    other = RNN4Music(4, 3, 6, 5, seed=2, optimizer="Adam")
     before = everything(other)
     with pytest.raises(ValueError, match=r"\(4, 3, 2, 5\).*\(4, 3, 6, 5\)") as caught:
         other.loadParameters(saved)
@@ -452,7 +560,7 @@ def test_the_authors_file_makes_an_object_with_warnings(shared):
 def test_the_authors_file_loads_into_an_object_with_warnings(shared, everything):
     path = shared(AUTHORS)
     model = RNN4Music(120, 120, 120, 88, originalForward=True, Rout=0.5, seed=1)
-    model._store.set_means({n: abs(a) for n, a in model.parameters().items()})
+    model._store.set_moments(Moments({n: abs(a) for n, a in model._weights().items()}))
     with pytest.warns(UserWarning, match=r"\(D4\)"):
         model.loadParameters(path)
     arrays = everything(model)
@@ -477,3 +585,43 @@ def test_a_small_file_of_the_originals_layout_loads(saved, model):
     for name, array in model.parameters().items():
         wanted = np.zeros_like(array) if "td1" in name else array
         np.testing.assert_array_equal(old.parameters()[name], wanted)
+
+
+def test_a_file_of_version_1_loads(saved, model):
+    # It lacked all that is new in version 2; nothing of that is asked for.
+    theirs = ["optimizer", "gradNorm", "dropout", "fixedMasks", "optimizerUpdates"]
+    theirs += ["validationCost", "progress"]
+    with np.load(saved) as file:
+        theirs += [
+            n for n in file.files if n.startswith("best_") or n[:1] + n[-1:] == "Dm"
+        ]
+    assert len(theirs) == 5 + 2 + 2 * 57
+    rewritten(saved, formatVersion=1, **dict.fromkeys(theirs))
+    old = RNN4Music.fromFile(saved)
+    assert (old.optimizer, old.gradNorm, old.dropout) == ("RMSprop", None, 0.0)
+    assert old.fixedMasks is False
+    assert old.validationCost == []
+    assert old._progress is None
+    for name, mean in old._store.get_moments().means.items():
+        np.testing.assert_array_equal(mean, abs(model.parameters()[name]))
+    assert old.instantaneousCost == model.instantaneousCost
+    assert old.rng.bit_generator.state == model.rng.bit_generator.state
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("RMSprop", "Adam"), ("Adam", "RMSprop")])
+def test_means_of_another_optimizer_are_set_aside_with_a_warning(
+    tmp_path, ours, theirs
+):
+    # RMSprop's means of squares with no updates behind them would make Adam's steps a
+    # thirtieth of what they are.
+    other = new(optimizer=theirs)
+    weights = {n: abs(a) for n, a in other._weights().items()}
+    other._store.set_moments(Moments(weights, weights, 4))
+    other.saveParameters(tmp_path / "a")
+    model = new(optimizer=ours, seed=3)
+    with pytest.warns(UserWarning, match=f"optimizer='{theirs}'.* keeps '{ours}'"):
+        model.loadParameters(tmp_path / "a")
+    moments = model._store.get_moments()
+    assert not any(mean.any() for mean in moments.means.values())
+    assert not moments.updates
+    np.testing.assert_array_equal(model.parameters()["by"], other.parameters()["by"])
