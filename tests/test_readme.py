@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from midi.utils import midiread, midiwrite
+from midi.utils import midiread, midiwrite, readFolder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,11 +43,24 @@ def test_ten_lines_from_midi_to_music(folder, monkeypatch):
     assert Path("generated.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_training_in_earnest(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    names = {"tunes": readFolder("tunes", r=(21, 109), dt=0.3)}
+    exec(PYTHON[1], names)
+    model = names["model"]
+    assert len(names["train"]) == 21
+    assert len(model.instantaneousCost) == 3 * len(model.validationCost)
+    best = min(nll for _, nll in model.validationCost)
+    assert model.evaluate(names["valid"]).nll == pytest.approx(best)
+    assert f"nll {best:.4f}" in capsys.readouterr().out
+    assert Path("checkpoint.npz").is_file()
+
+
 def test_old_script_in_its_new_form(folder, monkeypatch):
     monkeypatch.chdir(folder)
     names = {}
-    exec(PYTHON[1], names)
-    assert len(PYTHON) == 2, "the README has Python that no test runs"
+    exec(PYTHON[2], names)
+    assert len(PYTHON) == 3, "the README has Python that no test runs"
     assert names["dataset"][0].dtype == names["theano"].config.floatX
     assert len(names["myRNN4Music"].instantaneousCost) == 20
     assert Path("old.mid").is_file()
@@ -82,7 +95,7 @@ def test_every_file_is_named():
     }
     table = README.split("## What each file holds")[1].split("\n## ")[0]
     named = set(re.findall(r"(\w+\.py)", table))
-    in_examples = {"main.py", "options.py", "chorales.py"}
+    in_examples = {"main.py", "options.py", "chorales.py", "standard_benchmark.py"}
     assert named - in_examples == modules
     assert all((ROOT / "examples" / name).is_file() for name in in_examples)
 
