@@ -1,0 +1,76 @@
+"""examples/standard_benchmark.py, on a data set of a few seconds."""
+
+import re
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from lstmmusic import RNN4Music, datasets
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import standard_benchmark
+
+    return standard_benchmark
+
+
+@pytest.fixture
+def data(monkeypatch):
+    """Twelve tunes of a scale and its third, in place of a standard data set."""
+    rolls = []
+    for n in range(12):
+        steps = np.arange(20 + n)
+        roll = np.zeros((len(steps), 88), np.uint8)
+        for voice in (0, 4):
+            roll[steps, 40 + voice + (steps + n) % 12] = 1
+        rolls.append(roll)
+    found = datasets.Splits(rolls[:8], rolls[8:10], rolls[10:])
+    monkeypatch.setattr(datasets, "loadStandard", lambda name, path: found)
+    return found
+
+
+ROW = r"\| Nottingham \| (\d) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+)% \| (\d+) \| "
+
+
+def test_rows_are_what_the_saved_networks_give(
+    benchmark, data, tmp_path, capsys, monkeypatch
+):
+    # Fails if a row is of another network than the file, if the last epoch's weights
+    # stand in place of the best, or if the same call again trains again.
+    monkeypatch.setattr(benchmark, "KEYS", range(-1, 1))
+    call = ["Nottingham", str(tmp_path), "--seeds", "1", "2", "--out", str(tmp_path)]
+    call += ["--cells", "8", "--epochs", "4"]
+    benchmark.main(call)
+    printed = capsys.readouterr().out
+    rows = re.findall(ROW, printed)
+    assert [row[0] for row in rows] == ["1", "2"]
+    for seed, valid, test, accuracy, updates in rows:
+        model = RNN4Music.fromFile(tmp_path / f"Nottingham_8_0.3_4_{seed}.npz")
+        assert model.h_lengths == (8, 8, 8)
+        assert int(updates) == len(model.instantaneousCost) == 8  # 16 tunes, 4 epochs
+        found = model.evaluate(data.test)
+        assert float(test) == pytest.approx(found.nll, abs=6e-4)
+        assert float(accuracy) == pytest.approx(100 * found.accuracy, abs=0.06)
+        assert float(valid) == pytest.approx(
+            min(nll for _, nll in model.validationCost), abs=6e-4
+        )
+    mean = np.mean([float(row[2]) for row in rows])
+    assert f"test: mean {mean:.3f}"[:-1] in printed
+
+    benchmark.main(call)
+    assert re.findall(ROW, capsys.readouterr().out) == rows
+
+
+def test_outputs_start_at_the_notes_frequencies(benchmark, data):
+    # So that a network of weights 0 predicts independent notes.
+    model = RNN4Music(3, 3, 3, 88, seed=1)
+    zero = {name: np.zeros_like(a) for name, a in model.parameters().items()}
+    model.setParameters(benchmark.first_values(zero, data.train))
+    y = model.probabilities(data.train[0])
+    frequency = np.concatenate(data.train).mean(axis=0)
+    played = frequency > 0
+    np.testing.assert_allclose(y[:, played], np.tile(frequency[played], (20, 1)), 1e-5)
+    assert (model.parameters()["bf_2"] == 1).all()
