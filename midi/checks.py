@@ -8,6 +8,7 @@ import numpy as np
 MAX_SECONDS = 24 * 60 * 60  # of a roll
 MAX_CELLS = 10**8  # of a roll: steps x notes, one byte each
 MAX_FILE_BYTES = 2**25  # of a MIDI file: hundreds of hours of piano
+MAX_TRACKS = 10_000  # of a MIDI file: each costs more time than its bytes
 MIN_WRITE_DT_S = 1e-4
 
 

@@ -6,17 +6,24 @@ when its answer is asked for. It trusts nothing but that symusic accepted the by
 """
 
 import re
+from collections import deque
+from operator import itemgetter
 from typing import NamedTuple
 
 NOTE_OFF, NOTE_ON, CONTROL = 0x8, 0x9, 0xB  # high half of a status byte
 SUSTAIN_PEDAL = 64  # controller number
 _DATA_BYTES = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}
-_SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
-# What may be a system exclusive event, a delta time, and a byte of running status.
-_RESUMED = re.compile(
-    rb"\xf0([\x80-\xff]{0,2}[\x00-\x7f])([\x00-\x7f]*\xf7)"
-    rb"(?=[\x80-\xff]{0,3}[\x00-\x7f][\x00-\x7f])"
-)
+TEMPO = 0x51  # type of a meta event
+# System events that have no place in a file, and how many data bytes each has. What
+# the other four would have is not defined.
+_BARE_DATA_BYTES = {
+    **{0xF1: 1, 0xF2: 2, 0xF3: 1},
+    **dict.fromkeys((0xF6, 0xF8, 0xFA, 0xFB, 0xFC, 0xFE), 0),
+}
+# What may be a system exclusive event; another one; a tempo event of odd length.
+_EXCLUSIVE = re.compile(rb"\xf0([\x80-\xff]{0,2}[\x00-\x7f])([\x00-\x7f]*\xf7)")
+_BARE = re.compile(rb"[\xf6\xf8-\xfe]|[\xf1\xf3][\x00-\x7f]|\xf2[\x00-\x7f]{2}")
+_ODD_TEMPO = re.compile(rb"\xff\x51[^\x03]")
 
 
 class TrackEvents(NamedTuple):
@@ -25,21 +32,26 @@ class TrackEvents(NamedTuple):
     messages : list of (tick, status, data1, data2), status 0x8n, 0x9n or 0xBn; of
         controllers the sustain pedal alone
     end_tick : tick of the last event of any kind
-    resumed : list of (position, status), where running status goes on after a system
-        event other than a meta event
+    system : list of (position, data bytes), the system events that are no meta events;
+        None stands for an exclusive event, which tells its own length
     """
 
     messages: list
     end_tick: int
-    resumed: list
+    system: list
 
 
 def read_track(track):
     """Walk the events of a track chunk's bytes; return TrackEvents.
 
     Stops at an end-of-track event or where the bytes end.
+
+    Raises
+    ------
+    ValueError
+        If a tempo event is too short for a tempo.
     """
-    messages, resumed, interrupted = [], [], False
+    messages, system = [], []
     tick, status, pos = 0, 0, 0
     try:
         while pos < len(track):
@@ -48,15 +60,11 @@ def read_track(track):
             if track[pos] >= 0xF0:
                 if track[pos : pos + 2] == b"\xff\x2f":
                     break
-                interrupted |= track[pos] != 0xFF
-                pos = _skip_system(track, pos)
+                pos = _skip_system(track, pos, system)
                 continue
             if track[pos] >= 0x80:
                 status = track[pos]
                 pos += 1
-            elif interrupted and status:
-                resumed.append((pos, status))
-            interrupted = False
             kind = status >> 4
             data1, data2 = track[pos], track[pos + 1] if kind not in (0xC, 0xD) else 0
             if kind in (NOTE_OFF, NOTE_ON) or (
@@ -66,7 +74,7 @@ def read_track(track):
             pos += _DATA_BYTES.get(kind, 1)
     except IndexError:  # the bytes end inside an event
         pass
-    return TrackEvents(messages, tick, resumed)
+    return TrackEvents(messages, tick, system)
 
 
 def read_vlq(data, pos):
@@ -92,29 +100,75 @@ def vlq(value):
     return bytes(reversed(out))
 
 
-def _skip_system(track, pos):
-    """Return the position after the meta, exclusive or system event at `pos`."""
-    if track[pos] in (0xF0, 0xF7, 0xFF):
-        length, pos = read_vlq(track, pos + 1 + (track[pos] == 0xFF))
-        return pos + length
-    return pos + 1 + _SYSTEM_DATA_BYTES.get(track[pos], 0)
+def _skip_system(track, pos, system):
+    """Return the position after the system event at `pos`; add it to `system`."""
+    status = track[pos]
+    if status in (0xF0, 0xF7, 0xFF):
+        length, content = read_vlq(track, pos + 1 + (status == 0xFF))
+        if status != 0xFF:
+            system.append((pos, None))
+        elif track[pos + 1] == TEMPO and length < 3:
+            raise ValueError(f"a tempo event of {length} bytes; allowed: 3")
+        return content + length
+    if status in _BARE_DATA_BYTES:
+        system.append((pos, _BARE_DATA_BYTES[status]))
+    return pos + 1 + _BARE_DATA_BYTES.get(status, 0)
 
 
-def repeat_status(track):
-    """Repeat the status that running status resumes after a system exclusive event.
+def system_to_meta(track):
+    """Turn the system events of a track into meta events, if symusic misreads them.
 
-    The standard forbids to resume it there, and symusic loses the notes that do; but
-    such files exist and are plain to read.
+    It knows no exclusive events of several parts and no escapes (F7), and loses the
+    notes that go on with running status after any system event. The standard forbids
+    the latter, but such files exist and are plain to read. Of a tempo event that is too
+    short it reads on into other memory.
+
+    Raises
+    ------
+    ValueError
+        If a tempo event is too short for a tempo.
     """
-    if not any(
-        read_vlq(match[1], 0)[0] == len(match[2]) for match in _RESUMED.finditer(track)
-    ):
+    if not _may_be_misread(track):
         return track
     out, done = bytearray(), 0
-    for pos, status in read_track(track).resumed:
-        out += track[done:pos] + bytes((status,))
-        done = pos
+    for pos, data_bytes in read_track(track).system:
+        # A sequencer's own event (FF 7F) is passed over and ends no running status.
+        length = b"" if data_bytes is None else bytes((data_bytes,))
+        out += track[done:pos] + b"\xff\x7f" + length
+        done = pos + 1
     return bytes(out + track[done:])
+
+
+def _may_be_misread(track):
+    """Whether `system_to_meta` has to look at each event: quick, and never wrongly no.
+
+    Any of these bytes may also be part of a delta time, or of a text.
+    """
+    system = [
+        match
+        for match in _EXCLUSIVE.finditer(track)
+        if read_vlq(match[1], 0)[0] == len(match[2])
+    ]
+    if track.count(b"\xf0") + track.count(b"\xf7") != 2 * len(system):
+        return True
+    if any(status in track for status in _BARE_DATA_BYTES):
+        system += _BARE.finditer(track)
+    resumed = any(_resumes_status(track, match.end()) for match in system)
+    return resumed or bool(_ODD_TEMPO.search(track))
+
+
+def _resumes_status(track, pos):
+    """Whether running status may go on after the system event that ends at `pos`."""
+    try:
+        for _ in range(9):
+            pos = read_vlq(track, pos)[1]
+            if track[pos] != 0xFF:
+                return track[pos] < 0x80
+            length, content = read_vlq(track, pos + 2)
+            pos = content + length
+    except IndexError:
+        return False
+    return True  # so many meta events that each is better looked at once
 
 
 def count_note_ons(tracks):
@@ -131,10 +185,11 @@ def last_tick(tracks):
     return max((read_track(track).end_tick for track in tracks), default=0)
 
 
-def one_track_per_channel(tracks):
-    """Split each track by channel and give each part its channel's pedal.
+def pair_notes(tracks):
+    """Pair note-ons with note-offs, channel by channel, and find the pedals.
 
-    A pedal works on its whole channel, whichever track it is written in: piano files
+    A note-off ends the oldest sounding note of its pitch in its track and channel. A
+    pedal works on its whole channel, whichever track it is written in: piano files
     often have it in the right hand's track alone. A pedal that is never released is
     released where the file ends.
 
@@ -145,26 +200,39 @@ def one_track_per_channel(tracks):
 
     Returns
     -------
-    list of bytes
-        For each track and each channel with notes in it: those notes, and that
-        channel's pedal from all the tracks.
+    notes : list of (pitch, onset tick, offset tick, channel)
+    pedals : dict of channel to list of (tick pressed, tick released)
+        In order, none overlapping.
     """
-    notes, pedals, end_tick = {}, {}, 0
-    for number, track in enumerate(tracks):
+    notes, changes, end_tick = [], {}, 0
+    for track in tracks:
         messages, track_end, _ = read_track(track)
         end_tick = max(end_tick, track_end)
-        for message in messages:
-            channel = message[1] & 0x0F
-            if message[1] >> 4 == CONTROL:
-                pedals.setdefault(channel, []).append(message)
-            else:
-                notes.setdefault((number, channel), []).append(message)
-    for channel, messages in pedals.items():
-        messages.append((end_tick, CONTROL << 4 | channel, SUSTAIN_PEDAL, 0))
-    return [
-        write_track(pedals.get(channel, []) + messages)
-        for (_, channel), messages in notes.items()
-    ]
+        sounding = {}
+        for tick, status, data1, data2 in messages:
+            kind, channel = status >> 4, status & 0x0F
+            if kind == CONTROL:
+                changes.setdefault(channel, []).append((tick, data2 >= 64))
+            elif kind == NOTE_ON and data2:
+                sounding.setdefault((channel, data1), deque()).append(tick)
+            elif onsets := sounding.get((channel, data1)):
+                notes.append((data1, onsets.popleft(), tick, channel))
+    return notes, {
+        channel: _presses(sorted(of_channel, key=itemgetter(0)), end_tick)
+        for channel, of_channel in changes.items()
+    }
+
+
+def _presses(changes, end_tick):
+    """List (tick pressed, tick released) from (tick, whether down), in that order."""
+    presses, since = [], None
+    for tick, down in [*changes, (end_tick, False)]:
+        if down and since is None:
+            since = tick
+        elif not down and since is not None:
+            presses.append((since, tick))
+            since = None
+    return presses
 
 
 def write_track(messages, end_tick=0):

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from midi import events
-from midi.checks import MidiError
+from midi.checks import MAX_TRACKS, MidiError
 
+PERCUSSION = 9  # channel, counted from 0
 DEFAULT_TEMPO = 500_000  # µs per beat: 120 beats per minute
 # The SMPTE rates as (frames, per so many seconds); 29 is 29.97, drop-frame.
 _SMPTE_RATES = {24: (24, 1), 25: (25, 1), 29: (30_000, 1001), 30: (30, 1)}
@@ -72,6 +73,8 @@ def read_chunks(data, name):
     )
     if kind > 2:
         raise MidiError(f"{name}: MIDI format {kind}; allowed: 0, 1 or 2")
+    if count > MAX_TRACKS:
+        raise MidiError(f"{name}: {count} tracks; allowed: up to {MAX_TRACKS}")
 
     tracks, others, pos = [], 0, 8 + length
     while len(tracks) < count and pos < len(data):
@@ -86,7 +89,7 @@ def read_chunks(data, name):
                 f"the file ends at byte {len(data)}"
             )
         if data[pos : pos + 4] == b"MTrk":
-            tracks.append(events.repeat_status(data[pos + 8 : end]))
+            tracks.append(_track(data[pos + 8 : end], name))
         else:
             others += 1  # some programs count these as tracks
         pos = end
@@ -95,6 +98,13 @@ def read_chunks(data, name):
             f"{name}: cut off: {len(tracks)} tracks; the header counts {count}"
         )
     return MidiChunks(kind, division, tracks)
+
+
+def _track(content, name):
+    try:
+        return events.system_to_meta(content)
+    except ValueError as error:
+        raise MidiError(f"{name}: broken track: {error}") from None
 
 
 def seconds_per_tick(division, name):
@@ -144,17 +154,8 @@ def read_notes(chunks, name, pedal=False):
     tempo = tempos["mspq"].astype(np.int64)
     if (tempo <= 0).any():
         raise MidiError(f"{name}: a tempo of 0 µs per beat; allowed: 1 to 16777215")
-    if pedal:
-        score = _parse(events.one_track_per_channel(chunks.tracks), name)
-
-    parts = [_part_notes(part, pedal) for part in score.tracks]
-    pitch, onset_tick, offset_tick, percussion = (
-        np.concatenate(column) if parts else np.zeros(0, np.int64)
-        for column in (zip(*parts, strict=True) if parts else [()] * 4)
-    )
-    return TickNotes(
-        pitch, onset_tick, offset_tick, percussion.astype(bool), (tempo_tick, tempo)
-    )
+    notes = _pedalled_notes(chunks.tracks) if pedal else _plain_notes(score)
+    return TickNotes(*notes, (tempo_tick, tempo))
 
 
 def _parse(tracks, name):
@@ -166,27 +167,44 @@ def _parse(tracks, name):
     # Format 1 stands for all: tracks of format 2 also begin together.
     header = b"MThd\0\0\0\6\0\1" + len(tracks).to_bytes(2, "big") + b"\x01\xe0"
     chunks = [b"MTrk" + len(track).to_bytes(4, "big") + track for track in tracks]
+    # Where a track ends within an event, symusic reads a few bytes beyond it.
     try:
-        return Score.from_midi(b"".join([header, *chunks]))
+        return Score.from_midi(b"".join([header, *chunks, bytes(16)]))
     except (RuntimeError, ValueError) as error:
         raise MidiError(f"{name}: broken track: {error}") from error
 
 
-def _part_notes(part, pedal):
-    """Return pitch, onset, offset (ticks) and percussion of one part, int64 arrays."""
-    notes = part.notes.numpy()
-    onset_tick = notes["time"].astype(np.int64)
-    offset_tick = onset_tick + notes["duration"]
-    if pedal and len(part.pedals):
-        pedals = part.pedals.numpy()
-        down = pedals["time"].astype(np.int64)
-        up = down + pedals["duration"]
+def _plain_notes(score):
+    """Return pitch, onset, offset (ticks) and percussion of all symusic's notes."""
+    parts = [part.notes.numpy() for part in score.tracks]
+    pitch, onset_tick, duration = (
+        np.concatenate([part[name] for part in parts] or [[]]).astype(np.int64)
+        for name in ("pitch", "time", "duration")
+    )
+    percussion = np.repeat(
+        np.array([part.is_drum for part in score.tracks], bool),
+        np.array([len(part["time"]) for part in parts], np.int64),
+    )
+    return pitch, onset_tick, onset_tick + duration, percussion
+
+
+def _pedalled_notes(tracks):
+    """Return the same of all notes, each held while its channel's pedal is down.
+
+    symusic accepted the tracks, but its notes have no channels.
+    """
+    notes, pedals = events.pair_notes(tracks)
+    columns = np.array(notes, np.int64).reshape(-1, 4).T
+    pitch, onset_tick, offset_tick, channel = columns
+    for number, presses in pedals.items():
+        if not presses:
+            continue
+        down, up = np.array(presses, np.int64).T
         last = np.searchsorted(down, offset_tick, side="right") - 1
         # A pedal pressed on the very tick where a note ends holds it.
-        held = (last >= 0) & (offset_tick < up[last])
+        held = (last >= 0) & (offset_tick < up[last]) & (channel == number)
         offset_tick = np.where(held, up[last], offset_tick)
-    percussion = np.full(len(onset_tick), part.is_drum)
-    return notes["pitch"].astype(np.int64), onset_tick, offset_tick, percussion
+    return pitch, onset_tick, offset_tick, channel == PERCUSSION
 
 
 def _may_pass_int32(tracks):

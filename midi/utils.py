@@ -48,8 +48,9 @@ def midiread(filename, r=(21, 109), dt=0.2, *, steps=None, drums=False, pedal=Fa
     ValueError
         If an argument is not allowed.
     MidiError
-        If the file is not MIDI, empty, cut off or broken, has no note to show, or
-        makes a roll of more than 24 hours or 10**8 cells.
+        If the file is not MIDI, empty, cut off or broken, has no note to show, or is
+        too large: over 32 MiB or 10,000 tracks, or a roll of over 24 hours or 10**8
+        cells.
     FileNotFoundError
         If there is no such file.
 
@@ -57,7 +58,9 @@ def midiread(filename, r=(21, 109), dt=0.2, *, steps=None, drums=False, pedal=Fa
     -----
     All tracks, also those of format 2, begin together and follow one tempo map. A
     note-off ends the oldest sounding note of its pitch in its track and channel; notes
-    never ended are left out. Not supported: RIFF files that wrap a MIDI file.
+    never ended are left out. System exclusive events are passed over, and so are events
+    that have no place in a file, such as a clock; running status may go on after them.
+    Not supported: RIFF files that wrap a MIDI file.
     """
     r, dt = checks.checked_range(r), checks.checked_dt(dt)
     steps = checks.checked_steps(steps, r, dt)

@@ -1,6 +1,7 @@
 """midiread refuses what it cannot read, says why, and stays within bounds."""
 
 import io
+import time
 
 import pytest
 from test_midi_read import ONE_NOTE, read, smf
@@ -32,6 +33,11 @@ BROKEN = {
     "no length": (smf("00 903c40 00 803c40"), "no length"),
     "data byte": (smf("00 90bc40 60 803c40"), "broken track"),
     "no status": (smf("00 3c40 60 3c00"), "broken track"),
+    "undefined": (smf("00 903c40 00 f4 60 803c40"), "broken track.*0xf4"),
+    # the bytes of a tempo that is cut short would be taken from other memory
+    "no tempo": (smf("00 ff5100 00 903c40 60 803c40"), "tempo event of 0 bytes"),
+    "half a tempo": (smf("00 ff5102 0701 00 903c40 60 803c40"), "tempo event of 2"),
+    "tracks": (smf(*["00 903c40 60 803c40"] * 10_001), "10001 tracks; .* up to 10000"),
     # one delta of 2**28 - 1 ticks is 77 hours; 20 of them pass 2**32 ticks
     "77 hours": (smf("00 903c40 ffffff7f 803c40"), "24 hours"),
     "wrapped": (smf("00 903c40" + "ffffff7f 803d40" * 20 + "60 803c40"), "too long"),
@@ -56,6 +62,28 @@ def test_memory_is_bounded_whatever_dt():
         read(data, dt=1e-5)
     with pytest.raises(MidiError, match="cells"):
         read(ONE_NOTE, dt=5e-324)
+
+
+@pytest.mark.parametrize("end", ["81", "8181818181", "00ff", "00ff51", "00f0", "00c0"])
+def test_a_track_that_ends_within_an_event_is_refused_always_alike(end):
+    # What follows in memory must not matter. Fails if it is read.
+    data = bytearray(smf("00 903c40 60 803c40" + end)[:-4])  # no end-of-track
+    data[18:22] = (len(data) - 22).to_bytes(4, "big")
+    messages = set()
+    for other in range(30):
+        with pytest.raises(MidiError) as caught:
+            midiread(io.BytesIO(bytes(data)))
+        messages.add(str(caught.value).partition(": ")[2])
+        _ = [bytes([other * 7]) * size for size in range(400)]  # for the next to find
+    assert len(messages) == 1
+
+
+def test_many_tracks_with_one_pedal_take_no_more_time_than_their_bytes():
+    # 4000 tracks, each with the pedal of channel 1. Fails if each is given all of them.
+    data = smf(*["00 b0407f 00 903c40 60 803c40 20 b04000"] * 4000)
+    begin = time.process_time()
+    assert len(read(data, pedal=True).notes) == 4000
+    assert time.process_time() - begin < 1
 
 
 BAD_ARGUMENTS = [
