@@ -6,6 +6,7 @@ ever unpickled, and no array is read before its header has been compared with th
 it must have.
 """
 
+import io
 import json
 import math
 import os
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from lstmmusic import checks
+from lstmmusic import checks, wholefile
 from lstmmusic.costs import COSTS
 from lstmmusic.parameters import state_shapes, weight_shapes
 from lstmmusic.progress import Progress
@@ -27,6 +28,10 @@ FORMAT_VERSION = 2  # 1 had RMSprop alone, and no unfinished training
 H_LENGTHS = ("h1_length", "h2_length", "h3_length")
 LONGEST_TEXT = 2**16  # characters
 LONGEST_HISTORY = 2**27  # updates
+LONGEST_PIECE = 2**20  # bytes of a zip that are read at once; our directory has 30 000
+# What a bomb is told by: as saved, a number takes 4 or 8 bytes of the file. Compressed,
+# with means that are all zero, it still takes two.
+FREE_NUMBERS, NUMBERS_PER_BYTE = 2**20, 1
 LARGEST = 1e30  # a first value; well within float32
 MOST_DROPOUT = 0.99
 # What RNN4Music takes: beside the original's settings, ours.
@@ -93,7 +98,6 @@ def write(fileName, saved):
 
     Returns the path written, ``fileName`` with .npz appended when missing.
     """
-    path = Path(os.path.realpath(with_suffix(fileName)))
     arrays = {
         **saved.weights,
         **saved.state,
@@ -109,17 +113,7 @@ def write(fileName, saved):
         "rngState": json.dumps(saved.rng_state),
         "formatVersion": FORMAT_VERSION,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return path
+    return wholefile.write(with_suffix(fileName), lambda file: np.savez(file, **arrays))
 
 
 def _moments_to_write(moments):
@@ -158,10 +152,10 @@ def read(fileName):
     path = with_suffix(fileName)
     if not path.is_file() and Path(fileName).is_file():
         path = Path(fileName)
-    with open(path, "rb") as file:
+    with _File(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                return _read(_Arrays(archive))
+                return _read(_Arrays(archive, os.path.getsize(path)))
         except ParameterFileError as error:
             raise ParameterFileError(f"{path}: {error}") from None
         except Exception as error:  # zip, zlib and npy each have their own
@@ -260,12 +254,22 @@ def _progress(arrays, shapes):
     return progress
 
 
+class _File(io.FileIO):
+    """A file of which no piece is read that is too long: of a zip, the directory."""
+
+    def read(self, size=-1):
+        if size > LONGEST_PIECE:
+            raise ParameterFileError(f"it wants {size} bytes read at once")
+        return super().read(size)
+
+
 class _Arrays:
     """The members of an .npz, each checked against what it must be before reading."""
 
-    def __init__(self, archive):
+    def __init__(self, archive, file_bytes):
         self.archive = archive
         self.names = set(archive.namelist())
+        self.numbers_left = FREE_NUMBERS + NUMBERS_PER_BYTE * file_bytes
 
     def __contains__(self, name):
         return f"{name}.npy" in self.names
@@ -273,13 +277,14 @@ class _Arrays:
     def header(self, name):
         if name not in self:
             raise ParameterFileError(f"there is no array {name!r} in it")
+        method = self.archive.getinfo(f"{name}.npy").compress_type
+        if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ParameterFileError(f"{name} is compressed by method {method}")
         with self.archive.open(f"{name}.npy") as member:
-            version = npy.read_magic(member)
-            read_header = {
-                (1, 0): npy.read_array_header_1_0,
-                (2, 0): npy.read_array_header_2_0,
-            }[version]
-            shape, _, dtype = read_header(member)
+            # Later versions have headers of any length, for records.
+            if (version := npy.read_magic(member)) != (1, 0):
+                raise ParameterFileError(f"{name} is of .npy version {version}")
+            shape, _, dtype = npy.read_array_header_1_0(member)
         return shape, dtype
 
     def read(self, name):
@@ -292,6 +297,9 @@ class _Arrays:
             raise ParameterFileError(f"{name} has shape {found}; it must be {shape}")
         if dtype.kind not in "fiub":
             raise ParameterFileError(f"{name} holds {dtype}; it must hold numbers")
+        self.numbers_left -= math.prod(shape)
+        if self.numbers_left < 0:
+            raise ParameterFileError(f"{name} is larger than such a file can hold")
         array = self.read(name)
         if finite and not np.isfinite(array).all():
             raise ParameterFileError(f"{name} holds values that are not finite")

@@ -624,17 +624,21 @@ class RNN4Music:
         return self._of, (self._saved(), repr(self), self.mode, self.dtype.name)
 
     def _take(self, saved, fileName):
+        # Warnings point at whoever called a method of this module, however deep it is.
+        caller, level = sys._getframe(1), 2
+        while caller.f_back and caller.f_globals["__name__"] == __name__:
+            caller, level = caller.f_back, level + 1
         if saved.moments is None:
             warnings.warn(
                 f"{fileName} is of the original program: its RMSprop state is set "
                 "aside (D4), and the state at step −1 is zero (D9)",
-                stacklevel=3,
+                stacklevel=level,
             )
         for name, theirs, ours in self._differences(saved):
             warnings.warn(
                 f"{fileName} was trained with {name}={theirs!r}; this object has "
                 f"and keeps {ours!r}, so that its numbers differ",
-                stacklevel=3,
+                stacklevel=level,
             )
         state = saved.state or {
             name: np.zeros(shape)

@@ -1,8 +1,10 @@
 """Parameter files: the layout, the original's own, damage of every kind."""
 
+import inspect
 import io
 import json
 import os
+import struct
 import zipfile
 
 import numpy as np
@@ -137,6 +139,18 @@ def test_cost_and_form_stay_the_objects_own_with_a_warning(tmp_path):
     ):
         other.loadParameters(path)
     assert (other.cost, other.originalForward) == ("cross-entropy", False)
+
+
+def test_warnings_point_at_the_line_that_loads(saved):
+    # Fails if they point into the library, or past the caller: fromFile is a level
+    # deeper than loadParameters.
+    theirs = rewritten(saved, **dict.fromkeys(["Rout", "formatVersion"]))
+    model = RNN4Music(*SIZES, originalForward=True)
+    for load in (RNN4Music.fromFile, model.loadParameters):
+        with pytest.warns(UserWarning, match="D4") as caught:
+            load(theirs)
+        here = inspect.currentframe().f_lineno - 1
+        assert {(w.filename, w.lineno) for w in caught} == {(__file__, here)}
 
 
 def test_the_suffix_is_appended_before_the_bare_name_is_tried(model, tmp_path):
@@ -517,6 +531,65 @@ def test_a_huge_array_behind_a_small_name_is_not_read(saved, refused):
         for name, content in members.items():
             archive.writestr(name, content)
     refused(saved, r"Wxi_1 has shape \(1000000, 1000000\)")
+
+
+@pytest.fixture
+def members(saved):
+    """The members of a parameter file, as {name: bytes}."""
+    with zipfile.ZipFile(saved) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def zip_again(path, members, method=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("cells", [100, 400])
+def test_a_bomb_is_refused_for_what_it_would_unpack_to(saved, members, refused, cells):
+    # Sound files of nothing but zeros: of 3 MB unpacked, and of 46 MB in 90 kB. Fails
+    # if all is read that has the shape it must have.
+    for name, content in members.items():
+        array = np.load(io.BytesIO(content))
+        if name.endswith("_length.npy"):
+            array = np.array(cells)
+        elif array.ndim and name != "instantaneousCost.npy":
+            array = np.zeros((cells,) * array.ndim, np.float32)
+        file = io.BytesIO()
+        np.save(file, array)
+        members[name] = file.getvalue()
+    zip_again(saved, members)
+    assert saved.stat().st_size < 100_000
+    if cells == 100:
+        assert RNN4Music.fromFile(saved).h_lengths == (100, 100, 100)
+    else:
+        refused(saved, "is larger than such a file can hold")
+
+
+def test_a_header_without_end_is_not_read(saved, members, refused):
+    # Version 2.0 has room for a header of 4 GB. Fails if its length is believed.
+    members["by.npy"] = b"\x93NUMPY\2\0\xff\xff\xff\xff" + bytes(2**22)
+    zip_again(saved, members)
+    refused(saved, r"by is of .npy version \(2, 0\)")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_ways_to_compress_that_cannot_be_bounded_are_refused(
+    saved, members, refused, method
+):
+    zip_again(saved, members, method)
+    refused(saved, f"is compressed by method {method}")
+
+
+def test_a_directory_of_thousands_of_members_is_not_read(saved, refused):
+    # A million would take seconds. Fails if all are listed, though we need 139.
+    whole = saved.read_bytes()
+    size, at = struct.unpack("<2I", whole[-10:-2])
+    directory = whole[at : at + size] * 150
+    end = whole[-22:-10] + struct.pack("<2I", len(directory), at) + whole[-2:]
+    saved.write_bytes(whole[:at] + directory + end)
+    refused(saved, f"wants {len(directory)} bytes read at once")
 
 
 def test_other_sizes_are_a_ValueError_that_names_both(saved, everything, same):
