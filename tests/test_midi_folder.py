@@ -1,5 +1,7 @@
 """readFolder: which files, in which order, and what of those that cannot be read."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,39 @@ def test_unreadable_files_are_skipped_and_named_once_at_the_end(folder):
         assert word in reason
         assert path in str(caught[0].message)
         assert word in str(caught[0].message)
+
+
+def test_of_a_thousand_files_all_the_good_ones_are_read_and_the_others_named(tmp_path):
+    # Every tenth is broken, in one of five ways. Fails if one broken file takes another
+    # with it, or goes without a reason.
+    file = io.BytesIO()
+    midiwrite(file, np.eye(4, dtype=int), (60, 64), 0.3)
+    good = file.getvalue()
+    ways = {
+        "empty": b"",
+        "not MIDI": b"RIFF" + good,
+        "cut off": good[:-9],
+        "broken track": good.replace(b"\x90", b"\xf4", 1),
+        "no notes": good.replace(b"\x90", b"\x99"),
+    }
+    bad = {}
+    for number in range(1000):
+        path = tmp_path / f"{number % 7}" / f"{number:03}.mid"
+        path.parent.mkdir(exist_ok=True)
+        if number % 10:
+            path.write_bytes(good)
+        else:
+            bad[str(path)] = [*ways][number // 10 % 5]
+            path.write_bytes(ways[bad[str(path)]])
+    with pytest.warns(UserWarning, match="100 of 1000 files skipped") as caught:
+        tunes = readFolder(tmp_path, (60, 64), 0.3)
+    assert len(tunes) == 900
+    assert all(np.array_equal(tune.piano_roll, np.eye(4)) for tune in tunes)
+    assert not {tune.name for tune in tunes} & {*bad}
+    assert [path for path, _ in tunes.skipped] == sorted(bad)
+    for path, reason in tunes.skipped:
+        assert bad[path] in reason
+        assert f"{path}: {reason}" in str(caught[0].message)
 
 
 def test_a_terminal_sees_a_progress_bar_unless_silenced(folder, monkeypatch, capsys):
