@@ -1,6 +1,7 @@
 """RNN4Music: holds the weights, trains them, evaluates and generates."""
 
 import math
+import sys
 import warnings
 from dataclasses import replace
 
