@@ -176,6 +176,11 @@ class RNN4Music:
         """R1, R2, R3, Rout."""
         return self.R1, self.R2, self.R3, self.Rout
 
+    @property
+    def trainingOver(self):
+        """False from when a training was stopped until it is resumed to its end."""
+        return self._progress is None or self._progress.over
+
     def __repr__(self):
         shapes = parameters.weight_shapes(self.h_lengths, self.io_length)
         weights = sum(map(math.prod, shapes.values()))
