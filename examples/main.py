@@ -1,51 +1,75 @@
-"""From MIDI files to new music: read, train, generate, write, draw.
+"""From MIDI files to new music: read, train, generate; results.py writes and shows.
 
 With no arguments: Bach's chorales, in under three minutes on two cores.
 """
 
+import os
+import shlex
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
 import numpy as np
 from chorales import chorales_folder
 from options import MINIBATCH, RATES, SIZES, make_parser
+from results import Generated, write_results
 
 from lstmmusic import RNN4Music, TrainingError, markSilence, unmarkSilence
-from lstmmusic.plots import plotCost, plotProbabilities, plotTune
-from midi.utils import midiwrite, readFolder
+from midi.utils import readFolder
 
-SHOWN = 150  # steps in the pictures: more are too fine to see
-MAJOR = (0, 2, 4, 5, 7, 9, 11)
+EVERY = 50  # updates from one save to the next: seconds of work that a crash may cost
+INTERRUPTED = 130  # the exit code of what Ctrl-C has stopped
 
 
 def main(arguments=None):
     """Do the whole journey; the options are those of ``--help``."""
     parser = make_parser()
     options = parser.parse_args(arguments)
+    options.command = typed_command(arguments)
     try:
         model = make_model(options)  # refuses bad options before music is read
         options.out.mkdir(parents=True, exist_ok=True)
         tunes = read_tunes(options)
-        original, pieces = split(tunes, options)
+        original, rest, pieces = split(tunes, options)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     print(f"{len(tunes)} tunes, cut into {len(pieces)} pieces\n{model}", flush=True)
-    path = options.save or options.out / "parameters.npz"
-    before = len(model.instantaneousCost)
     try:
-        train(model, pieces, options)
-    except (TrainingError, KeyboardInterrupt) as error:
-        model.saveParameters(path)
-        reason = str(error) or "stopped"
-        parser.exit(1, f"{parser.prog}: {reason} (weights so far: {path})\n")
-    model.saveParameters(path)
-    generated, probabilities = generate(model, original, tunes, options)
-    if generated.any():
-        midiwrite(options.out / "generated.mid", generated, options.range, options.dt)
-    draw(model, original, generated, probabilities, options)
-    print(describe(model.instantaneousCost[before:], original, generated, options))
-    print(f"written to {options.out.resolve()}")
+        train(model, pieces, options, parser)
+        if not model.trainingOver:
+            print("music of what was learnt so far (Ctrl-C: none) ...", flush=True)
+        generated = generate(model, original, tunes, options)
+        print(write_results(model, original, rest, generated, options))
+    except KeyboardInterrupt:
+        model.saveParameters(options.save)
+        stop(parser, "stopped", options)
+    if not model.trainingOver:
+        stop(parser, f"stopped after {len(model.instantaneousCost)} updates", options)
+
+
+def stop(parser, message, options):
+    """Leave with a line that says how to go on."""
+    resume = "" if options.resume else " --resume"
+    message += f"; this goes on: {options.command}{resume}"
+    parser.exit(INTERRUPTED, f"{parser.prog}: {message}\n")
+
+
+def typed_command(arguments):
+    """Return the command line as it was typed, to be typed again."""
+    if arguments is None:
+        typed = sys.orig_argv
+    else:
+        typed = ["python", "examples/main.py", *arguments]
+    return subprocess.list2cmdline(typed) if os.name == "nt" else shlex.join(typed)
 
 
 def make_model(options):
-    """Return a new network, or the one that ``--load`` names."""
+    """Return a new network, or that of the file which ``--load`` or ``--resume`` names.
+
+    Where a training is to be resumed, and its file is there, it must have been made
+    with these options; where the file is not there, the training has not begun.
+    """
     low, high = options.range
     if low >= high:
         raise ValueError(f"--range is {low} {high}; allowed is LOW below HIGH")
@@ -55,32 +79,41 @@ def make_model(options):
     if options.save and not options.save.resolve().parent.is_dir():
         raise ValueError(f"--save is {options.save}; allowed is a file in a folder "
                          "that exists")  # fmt: skip
-    if options.load is None:
-        return RNN4Music(
-            *(options.sizes or SIZES),
-            high - low,
-            *(options.rates or RATES),
-            cost=options.cost or "cross-entropy",
-            genProbThreshold=options.threshold,
-            seed=options.seed,
-            mode=options.mode,
-        )
-    model = RNN4Music.fromFile(options.load, mode=options.mode)
+    save = options.save or options.out / "parameters.npz"
+    options.save = save if save.suffix == ".npz" else Path(f"{save}.npz")
+    resumed = options.resume and options.save.is_file()
+    source = options.save if resumed else options.load
+    if source is None:
+        return new_model(options)
+    model = RNN4Music.fromFile(source, mode=options.mode)
     for name, given, held in (
         ("--sizes", options.sizes, list(model.h_lengths)),
         ("--cost", options.cost, model.cost),
         ("width of --range", high - low, model.io_length),
+        ("--rates", options.rates if resumed else None, list(model.rates)),
     ):
         if given not in (None, held):
-            raise ValueError(f"{name} is {given}, but {options.load} has {held}")
+            raise ValueError(f"{name} is {given}, but {source} has {held}")
     if options.rates:
         model.setNewRates(*options.rates)
-    model.genProbThreshold = options.threshold
     return model
 
 
+def new_model(options):
+    low, high = options.range
+    return RNN4Music(
+        *(options.sizes or SIZES),
+        high - low,
+        *(options.rates or RATES),
+        cost=options.cost or "cross-entropy",
+        genProbThreshold=options.threshold,
+        seed=options.seed,
+        mode=options.mode,
+    )
+
+
 def read_tunes(options):
-    """Return the piano-rolls of ``--midi``, or of Bach's chorales."""
+    """Return the MidiRolls of ``--midi``, or of Bach's chorales."""
     try:
         folder = options.midi or chorales_folder()
     except ImportError:
@@ -88,23 +121,22 @@ def read_tunes(options):
             "music21, which holds the chorales, is not installed: "
             "pip install music21, or give --midi FOLDER"
         ) from None
-    return [tune.piano_roll for tune in readFolder(folder, options.range, options.dt)]
+    return readFolder(folder, options.range, options.dt)
 
 
 def split(tunes, options):
-    """Return the tune of the primer, and pieces of the others to train on.
+    """Return the tune of the primer, the others, and the pieces of these to train on.
 
     Each piece begins half its length after the one before: training takes tunes from
     their beginning and would never see the end of a long one.  If there are too few
     tunes to keep one apart, all are trained on.
     """
     chosen = np.random.default_rng(options.seed).integers(len(tunes))
-    marked = markSilence(tunes)
-    rest = marked[:chosen] + marked[chosen + 1 :] or marked
+    rest = tunes[:chosen] + tunes[chosen + 1 :] or tunes
     length, hop = options.length, options.length // 2
     pieces = [
         tune[start : start + length]
-        for tune in rest
+        for tune in markSilence(rest)
         for start in range(0, max(len(tune) - hop, 1), hop)
     ]
     if options.minibatch is None:
@@ -114,77 +146,59 @@ def split(tunes, options):
             f"--minibatch is {options.minibatch}, but the music gives {len(pieces)} "
             f"pieces; allowed are 1 to {len(pieces)}"
         )
-    return tunes[chosen], pieces
+    return tunes[chosen], rest, pieces
 
 
-def train(model, pieces, options):
-    """Train; the last fifth of the epochs with a quarter of the rates."""
-    rates = model.R1, model.R2, model.R3, model.Rout
-    slow = options.epochs // 5
-    for epochs, factor in ((options.epochs - slow, 1), (slow, 0.25)):
-        if epochs:
-            model.setNewRates(*(factor * rate for rate in rates))
-            model.train(
-                pieces, options.updates, epochs, options.minibatch, options.length
-            )
-    model.setNewRates(*rates)
+def train(model, pieces, options, parser):
+    """Train, and leave the parameters in the file ``options.save``."""
+    if options.epochs == 0:
+        model.saveParameters(options.save)
+        return
+    try:
+        model.train(
+            pieces,
+            options.updates,
+            options.epochs,
+            options.minibatch,
+            options.length,
+            rateDecay="cosine",
+            checkpoint=options.save,
+            checkpointEvery=EVERY,
+            resume=options.resume,
+        )
+    except TrainingError as error:
+        model.saveParameters(options.save)
+        parser.exit(1, f"{parser.prog}: {error} (weights so far: {options.save})\n")
+    except ValueError as error:  # other options than those of what --resume goes on
+        parser.error(str(error))
 
 
 def generate(model, original, tunes, options):
-    """Return what follows the primer, with its marks of silence taken away again."""
-    (primer,) = markSilence([original[: options.primer]])
-    generated, probabilities = model.genMusic(
-        np.float32(primer), options.steps, seed=options.seed
-    )
-    generated = unmarkSilence(generated)
-    if not any(tune[:, 0].any() for tune in tunes):
-        # The lowest note never sounds in the music: it is a mark wherever it stands.
-        generated[:, 0] = probabilities[:, 0] = 0
-    return generated, probabilities
+    """Return a Generated for each temperature: what follows the primer.
 
-
-def draw(model, original, generated, probabilities, options):
-    """Save the pictures."""
-    r, dt, primer = options.range, options.dt, min(options.primer, len(original))
-    shown = max(SHOWN, primer + SHOWN // 3)
-    axes = plotTune(
-        original[:shown], generated[: shown - primer], r, dt, primer=primer
-    )  # fmt: skip
-    axes[0].figure.savefig(options.out / "rolls.png", dpi=120)
-    ax = plotProbabilities(probabilities[:SHOWN], r, dt, start=primer)
-    ax.figure.savefig(options.out / "probabilities.png", dpi=120)
-    if model.instantaneousCost:
-        ax = plotCost(model.instantaneousCost, steps=options.length - 1)
-        ax.figure.savefig(options.out / "cost.png", dpi=120)
-
-
-def describe(history, original, generated, options):
-    """Say in a few lines how training went and what the music is like."""
-    lines = []
-    if history:
-        costs = np.array([history[0], np.mean(history[-20:])]) / (options.length - 1)
-        lines.append("cost per step: {:.2f}, in the end {:.2f}".format(*costs))
-    sounding = generated.sum(axis=1)
-    share = np.mean((sounding >= 1) & (sounding <= 8))
-    lines.append(f"1 to 8 notes sound at {share:.0%} of {len(generated)} steps")
-    if generated.any():
-        low = options.range[0]
-        classes = pitch_classes(original, low)
-        scale = max(
-            (np.add(MAJOR, tonic) % 12 for tonic in range(12)),
-            key=lambda scale: classes[scale].sum(),
-        )
-        classes = pitch_classes(generated, low)
-        share = classes[scale].sum() / classes.sum()
-        lines.append(f"{share:.0%} of the notes are of the scale of the primer's tune")
-    return "\n".join(lines)
-
-
-def pitch_classes(roll, low):
-    """Return how often each of C, C♯, … B sounds in a roll whose first note is low."""
-    sounds = np.asarray(roll).sum(axis=0)
-    pitch_class = (low + np.arange(len(sounds))) % 12
-    return np.bincount(pitch_class, weights=sounds, minlength=12)
+    Marks of silence are put into the primer, as they were in training, and taken out of
+    what is generated.
+    """
+    (primer,) = markSilence([original.piano_roll[: options.primer]])
+    lowest_sounds = any(tune.piano_roll[:, 0].any() for tune in tunes)
+    model.genProbThreshold = options.threshold
+    made = {}
+    for temperature in dict.fromkeys(options.temperature):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            roll, probabilities = model.genMusic(
+                np.float32(primer),
+                options.steps,
+                seed=options.seed,
+                temperature=temperature,
+                maxNotes=options.max_notes,
+            )
+        roll = unmarkSilence(roll)
+        if not lowest_sounds:  # then it is a mark wherever it stands
+            roll[:, 0] = probabilities[:, 0] = 0
+        remarks = [str(warning.message) for warning in caught]
+        made[f"{temperature:g}"] = Generated(roll, probabilities, remarks)
+    return made
 
 
 if __name__ == "__main__":

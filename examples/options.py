@@ -38,8 +38,8 @@ def make_parser():
     """Describe all options; None stands for a default that depends on others."""
     parser = Parser(
         prog="main.py",
-        description="Train an LSTM on MIDI files, generate music, draw pictures. "
-        "Defaults stand in brackets.",
+        description="Train an LSTM on MIDI files, generate music, draw pictures, show "
+        "all on a page. Defaults stand in brackets.",
     )
     add_music_options(parser.add_argument_group("music"))
     add_training_options(parser.add_argument_group("network and training"))
@@ -90,8 +90,8 @@ def add_training_options(group):
         type=rate,
         nargs=4,
         metavar=("R1", "R2", "R3", "ROUT"),
-        help="training rates of the layers and the output; the last fifth of the "
-        f"epochs has a quarter of them ({' '.join(map(str, RATES))}, or the file's)",
+        help="training rates of the layers and the output, which fall to zero over "
+        f"the training ({' '.join(map(str, RATES))}, or the file's)",
     )
     add(
         "--cost",
@@ -151,17 +151,39 @@ def add_generation_options(group):
         metavar="P",
         help="in generation, smaller probabilities count as zero (%(default)s)",
     )
+    add(
+        "--temperature",
+        type=number(float, 0),
+        nargs="+",
+        default=[1.0],
+        metavar="T",
+        help="a tune is made with each: below 1 the likely notes get likelier, above 1 "
+        "the unlikely (1)",
+    )
+    add(
+        "--max-notes",
+        type=number(int, 1, 128),
+        metavar="N",
+        help="most notes at once (no limit)",
+    )
 
 
 def add_file_options(group):
     """Add where things come from and go to, and how they are computed."""
     add = group.add_argument
-    add("--load", metavar="FILE", help="go on from parameters saved earlier")
+    add("--load", metavar="FILE", help="train on from parameters saved earlier")
     add(
         "--save",
         type=Path,
         metavar="FILE",
-        help="where to save the parameters (parameters.npz in the output folder)",
+        help="where to save the parameters, while training too (parameters.npz in the "
+        "output folder)",
+    )
+    add(
+        "--resume",
+        action="store_true",
+        help="added to the command of a run that was stopped or killed: goes on with "
+        "its training as if nothing had been",
     )
     add(
         "--seed",
