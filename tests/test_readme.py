@@ -95,9 +95,9 @@ def test_every_file_is_named():
     }
     table = README.split("## What each file holds")[1].split("\n## ")[0]
     named = set(re.findall(r"(\w+\.py)", table))
-    in_examples = {"main.py", "options.py", "chorales.py", "standard_benchmark.py"}
+    in_examples = {file.name for file in (ROOT / "examples").glob("*.py")}
     assert named - in_examples == modules
-    assert all((ROOT / "examples" / name).is_file() for name in in_examples)
+    assert in_examples <= named
 
 
 def test_every_departure_has_its_row_and_its_tag_in_the_code():
