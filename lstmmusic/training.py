@@ -58,7 +58,8 @@ class Training:
             while not self.at.over and not ctrl_c.wanted:
                 self.run_epoch(bar, ctrl_c)
             if self.at.over and self.at.best is not None:
-                self.model.setParameters(self.at.best)
+                with ctrl_c.postponed():
+                    self.model.setParameters(self.at.best)
             if self.checkpoint is not None:
                 self.model.saveParameters(self.checkpoint)
         if not self.at.over:

@@ -110,19 +110,64 @@ def generate(w, primer, uniform, threshold, original=False):
     return np.array(samples), np.array(ys)
 
 
-def rmsprop(w, gradients, means, rates, epsilon, clip, lam):
-    """One update of {name: array}; returns the new weights and the new means.
-
-    ``rates`` is R1, R2, R3, Rout; what belongs to a layer has its number at the end.
-    """
-    new_w, new_means = {}, {}
+def prepared(w, gradients, clip, lam, norm):
+    """The gradient as the optimizer gets it: norm limited, then clipped, then L1."""
+    length = np.sqrt(sum((g**2).sum() for g in gradients.values()))
+    result = {}
     for name, g in gradients.items():
+        if norm is not None and length > norm:
+            g = g / length * norm
         g = np.minimum(np.maximum(g, -clip), clip)
         if not name.startswith("b"):
             g = g + lam * np.sign(w[name])
-        is_output = name == "by" or name.startswith("Why")
-        rate = rates[3] if is_output else rates[int(name[-1]) - 1]
+        result[name] = g
+    return result
+
+
+def rate(name, rates):
+    """``rates`` is R1, R2, R3, Rout; what belongs to a layer has its number last."""
+    is_output = name == "by" or name.startswith("Why")
+    return rates[3] if is_output else rates[int(name[-1]) - 1]
+
+
+def rmsprop(w, gradients, means, rates, epsilon, clip, lam, norm=None):
+    """One update of {name: array}; returns the new weights and the new means."""
+    new_w, new_means = {}, {}
+    for name, g in prepared(w, gradients, clip, lam, norm).items():
         v = 0.9 * means[name] + 0.1 * g**2
         new_means[name] = v
-        new_w[name] = w[name] - rate * g / np.sqrt(np.maximum(v, epsilon))
+        step = g / np.sqrt(np.maximum(v, epsilon))
+        new_w[name] = w[name] - rate(name, rates) * step
     return new_w, new_means
+
+
+def adam(w, gradients, means, momenta, t, rates, clip, lam, norm=None):
+    """Update number t = 1, 2, …; returns the new weights, means and momenta.
+
+    D. P. Kingma, J. Ba 2015, algorithm 1, with the constants that it suggests.
+    """
+    new_w, new_means, new_momenta = {}, {}, {}
+    for name, g in prepared(w, gradients, clip, lam, norm).items():
+        m = new_momenta[name] = 0.9 * momenta[name] + (1 - 0.9) * g
+        v = new_means[name] = 0.999 * means[name] + (1 - 0.999) * g**2
+        m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.999**t)
+        new_w[name] = w[name] - rate(name, rates) * m_hat / (np.sqrt(v_hat) + 1e-8)
+    return new_w, new_means, new_momenta
+
+
+def evaluate(w, tunes, skip_first):
+    """Nats, hits, notes added and missed, and steps, of each tune: a row for each."""
+    rows = []
+    for tune in tunes:
+        before = tune[:-1] if skip_first else [np.zeros(len(tune[0])), *tune[:-1]]
+        after = tune[1:] if skip_first else tune
+        row = np.zeros(5)
+        for Y, k in zip(outputs(w, before), after, strict=True):
+            for y, note in zip(sigma(Y), k, strict=True):
+                row[0] -= np.log(y) if note else np.log(1 - y)
+                row[1] += note and y > 0.5
+                row[2] += not note and y > 0.5
+                row[3] += note and y <= 0.5
+            row[4] += 1
+        rows.append(row)
+    return np.array(rows)

@@ -7,7 +7,9 @@ from lstmmusic import markSilence, unmarkSilence
 from lstmmusic.batches import (
     check_dataset,
     cut_tunes,
+    draw_order,
     draw_tunes,
+    whole_tunes,
 )
 
 
@@ -53,6 +55,64 @@ def test_draws_are_without_replacement_and_random():
     draws = [draw_tunes(rng, tunes, 4)[0] for _ in range(40)]
     assert all(len(set(drawn)) == 4 for drawn in draws)
     assert len({frozenset(drawn) for drawn in draws}) == 5
+
+
+def test_an_epoch_of_whole_tunes_takes_every_tune_once():
+    # 43 tunes by 4: the last one of a pass is smaller. Fails if a tune is lost or taken
+    # twice, or if the order does not change from epoch to epoch.
+    rng = np.random.default_rng(1)
+    tunes = numbered(*rng.integers(2, 99, size=43))
+    epochs = [draw_order(rng, tunes, 4) for _ in range(3)]
+    for batches in epochs:
+        assert sorted(map(len, batches)) == [3] + 10 * [4]
+        assert sorted(n for batch in batches for n in batch) == list(range(43))
+    assert len({str(batches) for batches in epochs}) == 3
+    assert len({batches[0][0] for batches in epochs}) > 1
+    again = draw_order(np.random.default_rng(2), tunes, 4)
+    assert again == draw_order(np.random.default_rng(2), tunes, 4)
+
+
+def test_tunes_of_like_length_are_taken_together():
+    # Fails if they are not sorted (then the padding is half of all), or if all of them
+    # are (then a minibatch always holds the same tunes).
+    rng = np.random.default_rng(1)
+    tunes = numbered(*rng.integers(2, 200, size=320))
+    padding = partners = 0
+    for batch in (epoch := draw_order(rng, tunes, 10)):
+        lengths = [len(tunes[n]) for n in batch]
+        padding += max(lengths) * len(lengths) - sum(lengths)
+    assert padding < 0.15 * sum(map(len, tunes))
+    other = draw_order(rng, tunes, 10)
+    together = {n: set(batch) for batch in other for n in batch}
+    partners = sum(len(together[n] & set(batch)) - 1 for batch in epoch for n in batch)
+    assert partners < 0.5 * 9 * 320
+
+
+@pytest.mark.parametrize("average", ["tune", "step"])
+@pytest.mark.parametrize("dtype", [np.float64, np.uint8])
+def test_whole_tunes_are_padded_and_the_padding_has_no_share(average, dtype):
+    # Two tunes for three places, one over 32 steps: so 64. Fails if a row is lost, if
+    # the last one is no target, or if padding has a share.
+    rng = np.random.default_rng(1)
+    tunes = [rng.integers(0, 2, size=(n, 3)).astype(dtype) for n in (5, 34)]
+    x, k, share, block = whole_tunes(tunes, 3, average, np.float64)
+    assert x.shape == k.shape == (64, 3, 3)
+    assert x.dtype == k.dtype == share.dtype == np.float64
+    assert block == 32
+    for b, tune in enumerate(tunes):
+        steps = len(tune) - 1
+        np.testing.assert_array_equal(x[:steps, b], tune[:-1])
+        np.testing.assert_array_equal(k[:steps, b], tune[1:])
+        wanted = 1 / 2 if average == "tune" else 1 / (4 + 33)
+        np.testing.assert_array_equal(share[:steps, b], wanted)
+        assert not share[steps:, b].any()
+    assert not share[:, 2].any()
+    assert share.sum() == pytest.approx((4 + 33) / 2 if average == "tune" else 1)
+
+
+def test_33_steps_fill_a_block():
+    # 32 go in and 32 are predicted. Fails if a block is added for nothing.
+    assert whole_tunes(numbered(33), 1, "tune", np.float64).x.shape == (32, 1, 3)
 
 
 def test_a_dataset_may_hold_what_midiread_returns_and_uneven_types():

@@ -1,0 +1,470 @@
+"""Stopping and going on: bit for bit as if never stopped, or refused."""
+
+import copy
+import shutil
+import signal
+import threading
+
+import numpy as np
+import pytest
+from conftest import N
+
+from lstmmusic import RNN4Music, TrainingError, parameterfile, training
+
+RNG = np.random.default_rng(101)
+TUNES = [RNG.choice([0.0, 0.0, 1.0], size=(n, N)) for n in (9, 40, 5, 33, 20)]
+VALIDATION = [RNG.choice([0.0, 0.0, 1.0], size=(n, N)) for n in (12, 4)]
+COMMON = {
+    "noOfEpochPerMB": 2,
+    "sizeOfMiniBatch": 2,
+    "rateDecay": "cosine",
+    "validation": VALIDATION,
+}
+# Twelve updates each; the minibatches of the first are of one block or of two.
+PLANS = {
+    "whole": COMMON | {"noOfEpoch": 2, "lengthOfMB": None, "average": "step"},
+    "cut": COMMON | {"noOfEpoch": 6, "lengthOfMB": 33, "lam": 1e-3},
+}
+UPDATES = 12
+EPOCHS = {"whole": (6, 12), "cut": (2, 4, 6, 8, 10, 12)}  # their last updates
+
+
+@pytest.fixture
+def begin(network):
+    """A function that gives the network as it is before any training.
+
+    With all that draws random numbers, or remembers something.
+    """
+
+    def get():
+        model = network(optimizer="Adam")
+        model.setNewRates(0.05, 0.05, 0.05, 0.05)
+        model.dropout, model.gradNorm = 0.25, 2.0
+        return model
+
+    return get
+
+
+def train(model, plan="whole", dataset=TUNES, **arguments):
+    arguments = {"progress": False} | PLANS[plan] | arguments
+    return model.train(dataset, **arguments)
+
+
+ENDS = {}
+
+
+@pytest.fixture
+def straight(begin, everything):
+    """All that the plans, never stopped, end with: found once, for all tests."""
+    for plan in PLANS.keys() - ENDS.keys():
+        model = begin()
+        train(model, plan)
+        ENDS[plan] = everything(model)
+    return ENDS
+
+
+def ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def at_update(monkeypatch):
+    """A function that makes something happen at the end of update n."""
+
+    def hook(model, n, act):
+        record = model._record
+
+        def recorded(cost):
+            record(cost)
+            if len(model.instantaneousCost) == n:
+                act()
+
+        monkeypatch.setattr(model, "_record", recorded)
+
+    return hook
+
+
+# Ctrl-C
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("n", [1, 4, 5, 6, UPDATES])
+def test_ctrl_c_ends_after_the_update_and_resume_goes_on(
+    begin, straight, at_update, everything, same, capsys, plan, n
+):
+    # In the middle of a minibatch's updates, between two of them, and at the end of an
+    # epoch or of all. Fails if anything is lost or done twice.
+    model = begin()
+    usual = signal.getsignal(signal.SIGINT)
+    at_update(model, n, ctrl_c)
+    history = train(model, plan)
+    assert len(history) == n
+    assert signal.getsignal(signal.SIGINT) is usual
+    says = "stopped by Ctrl-C; resume=True goes on"
+    assert (says in capsys.readouterr().err) == (n < UPDATES)
+    assert len(model.validationCost) == sum(end <= n for end in EPOCHS[plan])
+    assert train(model, plan, resume=True)[:n] == history
+    same(everything(model), straight[plan])
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize(
+    ("place", "n"),
+    [*((place, n) for place in ("sums", "update") for n in (1, 4, 6, 7)),
+     ("evaluate", 1), ("evaluate", 2), ("setParameters", 1)],
+)  # fmt: skip
+def test_a_second_ctrl_c_interrupts_at_once_and_nothing_is_half_done(
+    begin, straight, everything, same, monkeypatch, plan, place, n
+):
+    # While gradients are computed, weights are changed, tunes evaluated, or the best
+    # weights put back. Fails if random numbers are drawn for an update that is not
+    # made, or if weights are changed by half: at once is then too soon.
+    model = begin()
+    usual = signal.getsignal(signal.SIGINT)
+    owner = model._functions if place in ("sums", "update") else model
+    function, calls = getattr(owner, place), []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == n:
+            ctrl_c()
+            ctrl_c()
+        return function(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, place, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(model, plan)
+    assert signal.getsignal(signal.SIGINT) is usual
+    done = {"sums": n - 1, "update": n, "evaluate": EPOCHS[plan][n - 1]}
+    assert len(model.instantaneousCost) == done.get(place, UPDATES)
+    if place == "setParameters":
+        same(model._weights(), model._progress.best)
+    train(model, plan, resume=True)
+    same(everything(model), straight[plan])
+
+
+def test_ctrl_c_works_in_no_other_thread_and_no_handler_is_set_there(
+    begin, straight, at_update, everything, same
+):
+    # Python lets the main thread alone set one: it would be a ValueError.
+    model, usual, handlers = begin(), signal.getsignal(signal.SIGINT), []
+    at_update(model, 3, lambda: handlers.append(signal.getsignal(signal.SIGINT)))
+    thread = threading.Thread(target=train, args=(model,))
+    thread.start()
+    thread.join()
+    assert handlers == [usual]
+    same(everything(model), straight["whole"])
+
+
+def test_ctrl_c_is_ignored_where_it_was_ignored(begin, at_update):
+    # As in what a shell runs in the background.
+    model = begin()
+    at_update(model, 3, ctrl_c)
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert len(train(model)) == UPDATES
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+# Checkpoints
+
+
+@pytest.fixture
+def checkpoints(begin, monkeypatch, tmp_path):
+    """A function that trains with a checkpoint; the paths of a copy of each save."""
+
+    def get(every, plan="whole", **arguments):
+        model, copies = begin(), []
+        save = model.saveParameters
+
+        def saved(path):
+            save(path)
+            copies.append(tmp_path / f"{len(copies)}.npz")
+            shutil.copy(path, copies[-1])
+
+        with monkeypatch.context() as patch:
+            patch.setattr(model, "saveParameters", saved)
+            path = tmp_path / "checkpoint.npz"
+            train(model, plan, checkpoint=path, checkpointEvery=every, **arguments)
+        return copies
+
+    return get
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_every_checkpoint_goes_on_as_if_never_stopped(
+    begin, straight, checkpoints, everything, same, plan
+):
+    # One after each update, those at an epoch's end among them, and one at the end.
+    paths = checkpoints(1, plan)
+    assert len(paths) == UPDATES + 1
+    for n, path in enumerate(paths, start=1):
+        assert len(parameterfile.read(path).history) == min(n, UPDATES)
+        model = begin()
+        history = train(model, plan, checkpoint=path, resume=True)
+        assert len(history) == UPDATES
+        same(everything(model), straight[plan])
+        with np.load(path) as file:
+            same({name: file[name] for name in file.files}, straight[plan])
+
+
+def test_checkpoints_come_after_as_many_updates_as_said(checkpoints, monkeypatch):
+    lengths = [len(parameterfile.read(path).history) for path in checkpoints(5)]
+    assert lengths == [5, 10, 12]
+    assert len(checkpoints(None)) == 1  # it took no five minutes
+    monkeypatch.setattr(training, "MINUTES", 0)
+    assert len(checkpoints(None)) == UPDATES + 1
+
+
+def test_a_checkpoint_of_a_training_that_patience_ended_is_at_its_end(
+    begin, monkeypatch, everything, same, tmp_path
+):
+    # The third validation is the second without a better one. Fails if a resumed
+    # training counts anew, or goes on for the epochs that were left.
+    path = tmp_path / "a.npz"
+    numbers = iter([2.0, 3.0, 3.0, 1.0])
+    model = begin()
+
+    class Result:
+        @property
+        def nll(self):
+            return next(numbers)
+
+    monkeypatch.setattr(model, "evaluate", lambda tunes: Result())
+    train(model, "cut", patience=2, checkpoint=path)
+    assert len(model.validationCost) == 3
+    before = everything(model)
+    model = begin()
+    train(model, "cut", patience=2, checkpoint=path, resume=True)
+    same(everything(model), before)
+    train(model, "cut", patience=2, resume=True)
+    same(everything(model), before)
+
+
+def test_patience_that_has_begun_goes_on(begin, monkeypatch, at_update):
+    # Stopped after one validation of the two without a better one.
+    model = begin()
+    numbers = iter([2.0, 3.0, 3.0, 1.0])
+    monkeypatch.setattr(
+        model, "evaluate", lambda tunes: type("", (), {"nll": next(numbers)})
+    )
+    at_update(model, 5, ctrl_c)
+    train(model, "cut", patience=2)
+    assert len(train(model, "cut", patience=2, resume=True)) == 6
+
+
+def test_in_a_new_process_it_goes_on_bit_for_bit(
+    begin, straight, at_update, same, in_new_process, tmp_path
+):
+    # Fails if anything that a training needs is not in the file.
+    model = begin()
+    at_update(model, 5, ctrl_c)
+    path = tmp_path / "stopped.npz"
+    train(model, checkpoint=path)
+    assert len(model.instantaneousCost) == 5
+    np.savez(tmp_path / "tunes.npz", *TUNES, *VALIDATION)
+    arguments = {**PLANS["whole"], "validation": None}
+    in_new_process(
+        f"""
+import numpy as np
+from lstmmusic import RNN4Music
+tunes = list(np.load("tunes.npz").values())
+arguments = {arguments!r} | {{"validation": tunes[5:], "progress": False}}
+model = RNN4Music.fromFile("stopped")
+model.train(tunes[:5], checkpoint="stopped", resume=True, **arguments)
+""",
+        PYTENSOR_FLAGS="floatX=float64",
+    )
+    with np.load(path) as file:
+        same({name: file[name] for name in file.files}, straight["whole"])
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
+    begin, straight, monkeypatch, everything, same, tmp_path
+):
+    # The third save fails. Fails if the file is written in place, or if the object
+    # cannot go on.
+    model, saves = begin(), []
+    path = tmp_path / "a.npz"
+    replace = parameterfile.os.replace
+
+    def full(*args):
+        saves.append(args)
+        if len(saves) == 3:
+            raise OSError("no space left on device")
+        replace(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parameterfile.os, "replace", full)
+        with pytest.raises(OSError, match="no space left"):
+            train(model, checkpoint=path, checkpointEvery=2)
+    assert len(parameterfile.read(path).history) == 4
+    assert [file.name for file in tmp_path.iterdir()] == ["a.npz"]
+    train(model, resume=True)
+    same(everything(model), straight["whole"])
+
+
+def test_a_checkpoint_that_is_not_there_begins_or_goes_on(
+    begin, straight, at_update, everything, same, tmp_path
+):
+    # So a script may always say resume=True. Fails if what this object has learnt
+    # would be trained over again from its beginning.
+    model = begin()
+    train(model, checkpoint=tmp_path / "a", resume=True)
+    same(everything(model), straight["whole"])
+    assert len(train(model, checkpoint=tmp_path / "b", resume=True)) == 2 * UPDATES
+    model = begin()
+    at_update(model, 5, ctrl_c)
+    train(model)
+    train(model, checkpoint=tmp_path / "c", resume=True)
+    same(everything(model), straight["whole"])
+
+
+def test_a_copy_goes_on_alone(begin, straight, at_update, everything, same):
+    # Fails if the copy's progress is the original's.
+    model = begin()
+    at_update(model, 5, ctrl_c)
+    train(model)
+    other = copy.copy(model)
+    other._progress.epoch = other._progress.update = 0
+    train(model, resume=True)
+    same(everything(model), straight["whole"])
+
+
+# Training that leaves the finite numbers
+
+
+def test_a_failed_update_leaves_all_as_before_it_and_the_checkpoint(
+    begin, straight, at_update, everything, same, tmp_path
+):
+    # Update 6 fails. Fails if its masks are drawn, or if something that is not finite
+    # gets into the object or the file.
+    model, path = begin(), tmp_path / "a.npz"
+
+    def too_far():
+        model.R2 = 1e308
+
+    at_update(model, 5, too_far)
+    with pytest.raises(TrainingError, match=r"update 6 .*not finite.*1e\+308"):
+        train(model, checkpoint=path, checkpointEvery=1)
+    before = everything(model)
+    with np.load(path) as file:
+        same({name: file[name] for name in file.files}, before)
+    assert len(model.instantaneousCost) == 5
+    model.R2 = 0.05
+    train(model, resume=True)
+    same(everything(model), straight["whole"])
+
+
+# Refusals
+
+
+@pytest.fixture
+def stopped(begin, at_update, tmp_path):
+    """A network whose training was stopped after 5 updates, and its checkpoint."""
+    model = begin()
+    at_update(model, 5, ctrl_c)
+    train(model, checkpoint=tmp_path / "stopped.npz")
+    return model, tmp_path / "stopped.npz"
+
+
+OTHERS = {
+    "noOfEpochPerMB": (1, "noOfEpochPerMB was 2, is 1$"),
+    "noOfEpoch": (3, "noOfEpoch was 2, is 3$"),
+    "sizeOfMiniBatch": (3, "sizeOfMiniBatch was 2, is 3$"),
+    "lengthOfMB": (33, "lengthOfMB was None, is 33$"),
+    "lam": (0.1, "lam was 0.0, is 0.1$"),
+    "average": ("tune", "average was 'step', is 'tune'$"),
+    "rateDecay": (None, "rateDecay was 'cosine', is None$"),
+    "patience": (9, "patience was None, is 9$"),
+    "validation": (VALIDATION[::-1], "validation was '2 tunes of 16 .* is '2 tunes"),
+    "dataset": (TUNES[:4], "dataset was '5 tunes of 107 steps, .* is '4 tunes of 87"),
+}
+# The same number of tunes and steps, too.
+CHANGED = [TUNES[0], TUNES[1], TUNES[2], 1 - TUNES[3], TUNES[4]]
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        *((name, *other) for name, other in OTHERS.items()),
+        ("dataset", TUNES[::-1], "dataset was '5 .*, is '5 tunes of 107"),
+        ("dataset", CHANGED, "dataset was '5 .*, is '5 tunes of 107"),
+    ],
+)
+def test_another_training_is_refused_by_what_differs(
+    stopped, begin, everything, same, from_file, name, value, message
+):
+    model, path = stopped
+    arguments = {"checkpoint": path} if from_file else {}
+    if from_file:
+        model = begin()
+    before = everything(model)
+    with pytest.raises(ValueError, match=f"not the training .* stopped: {message}"):
+        train(model, resume=True, **arguments, **{name: value})
+    same(before, everything(model))
+
+
+@pytest.mark.parametrize("form", [{"optimizer": "RMSprop"}, {"cost": "squared-error"}])
+def test_a_network_of_another_form_is_refused(stopped, everything, same, form):
+    _, path = stopped
+    other = RNN4Music(5, 4, 3, N, seed=1, **({"optimizer": "Adam"} | form))
+    before = everything(other)
+    ((name, value),) = form.items()
+    with pytest.raises(ValueError, match=f"stopped: .*{name} was .*, is '{value}'"):
+        train(other, checkpoint=path, resume=True)
+    same(before, everything(other))
+
+
+def test_nothing_to_go_on_with_is_refused(begin, everything, same, tmp_path):
+    model = begin()
+    model.saveParameters(tmp_path / "a")
+    before = everything(model)
+    with pytest.raises(ValueError, match="no training to go on with: this object"):
+        train(model, resume=True)
+    with pytest.raises(ValueError, match=r"no training to go on with: .*a\.npz"):
+        train(model, resume=True, checkpoint=tmp_path / "a.npz")
+    same(before, everything(model))
+
+
+WHOLE = "allowed are whole numbers from 1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"resume": 1}, "resume is 1; allowed are True and False"),
+        ({"patience": 2, "validation": None}, "patience is 2, .* no validation"),
+        ({"patience": 0}, f"patience is 0; {WHOLE}"),
+        ({"patience": 1.5}, f"patience is 1.5; {WHOLE}"),
+        ({"validation": []}, "validation is empty"),
+        ({"validation": [VALIDATION[0][:1]]}, "tune 0 of validation has 1 step; .* 2"),
+        ({"rateDecay": ""}, "rateDecay is ''; allowed are cosine"),
+        ({"rateDecay": "linear"}, "rateDecay is 'linear'; allowed are cosine"),
+        ({"average": None}, "average is None; allowed are tune, step"),
+        ({"noOfEpoch": "2"}, f"noOfEpoch is '2'; {WHOLE}"),
+        ({"noOfEpochPerMB": None}, f"noOfEpochPerMB is None; {WHOLE}"),
+        ({"sizeOfMiniBatch": "2"}, f"sizeOfMiniBatch is '2'; {WHOLE}"),
+        ({"sizeOfMiniBatch": 6}, "sizeOfMiniBatch is 6, .* 5 tunes"),
+        ({"lengthOfMB": "33"}, "lengthOfMB is '33'; allowed are whole numbers from 2"),
+        ({"lam": "0"}, "lam is '0'; allowed are finite numbers from 0"),
+        ({"dataset": [*TUNES, TUNES[0][:1]]}, "tune 5 of the dataset has 1 step; .* 2"),
+        ({"checkpointEvery": 5}, "checkpointEvery is 5, but there is no checkpoint"),
+        ({"checkpoint": "a", "checkpointEvery": 0}, f"checkpointEvery is 0; {WHOLE}"),
+        ({"checkpoint": 5}, "checkpoint is 5; allowed is a path"),
+        ({"checkpoint": b"a"}, "checkpoint is b'a'; allowed is a path"),
+        ({"checkpoint": "not there/a"}, "is 'not there/a', but .* no folder to write"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_work(
+    begin, everything, same, arguments, message
+):
+    model = begin()
+    before = everything(model)
+    with pytest.raises(ValueError, match=message):
+        train(model, **arguments)
+    same(before, everything(model))
