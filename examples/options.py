@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 SIZES = (120, 120, 120)
-RATES = (0.002, 0.002, 0.002, 0.002)
+RATES = (0.003, 0.003, 0.003, 0.003)
 MINIBATCH = 10
 
 
