@@ -68,7 +68,11 @@ def on_device(mode, arrays):
         return [np.asarray(array) for array in arrays]  # scalars among them
     import jax
 
-    return jax.block_until_ready(jax.device_put(list(arrays)))
+    arrays = list(arrays)
+    new = [n for n, array in enumerate(arrays) if not isinstance(array, jax.Array)]
+    for n, array in zip(new, jax.device_put([arrays[n] for n in new]), strict=True):
+        arrays[n] = array
+    return jax.block_until_ready(arrays)
 
 
 def function(inputs, outputs, updates, mode):
@@ -101,7 +105,15 @@ def callable_by_threads(run, mode):
     # PyTensor's own call keeps arguments and results in the function object.
     jitted = run.vm.jit_fn
     cells = [container.storage for container in run.input_storage]
-    return lambda *args: jitted(*args, *(cell[0] for cell in cells[len(args) :]))
+
+    def call(*args):
+        shared = cells[len(args) :]
+        for cell in shared:
+            if isinstance(cell[0], np.ndarray):  # set, and no update since
+                (cell[0],) = on_device(mode, cell)
+        return jitted(*args, *(cell[0] for cell in shared))
+
+    return call
 
 
 def threads(mode):

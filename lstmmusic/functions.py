@@ -4,20 +4,23 @@ Where lengths vary from call to call, in generation and `probabilities`, JAX run
 in chunks of fixed length with the state carried over, so that it need not compile anew.
 """
 
+import math
 from itertools import chain
 
 import numpy as np
 import pytensor.tensor as pt
 
+from lstmmusic.backend import in_threads, threads
 from lstmmusic.batches import piece
 from lstmmusic.compiler import Compiler
 from lstmmusic.costs import cross_entropy
 from lstmmusic.generation import generate
-from lstmmusic.gradient import Gradient, like_sums
+from lstmmusic.gradient import MOST_CELLS, Gradient, like_sums
 from lstmmusic.network import each, forward_pass, total, values
 from lstmmusic.updates import Settings, new_values, only_if_finite
 
 CHUNK = 32  # steps
+FEWEST_TUNES, MOST_TUNES = 8, 32  # that a thread generates at once
 
 
 class Functions:
@@ -96,28 +99,56 @@ class Functions:
             y.append(np.asarray(y_chunk))
         return np.concatenate(y)[:T]
 
-    def generate(self, primer, uniform, threshold):
-        """Sample after a primer (P, B, N), with random numbers U[0, 1) (T, B, N).
+    def generate(self, primer, uniform, threshold, temperature, most=None):
+        """Sample after a primer (P, B, N), with random numbers U[0, 1) (S, B, N).
 
-        Returns samples and probabilities, each (T, B, N).
+        ``threshold``, ``temperature`` and ``most`` as for `generation.generate`.
+
+        Returns
+        -------
+        tunes, probabilities : ndarray of shape (P − 1 + S, B, N)
+            From the primer's second row on, which is the first that is predicted.
         """
         P, B, N = primer.shape
-        T = P + len(uniform) - 1  # the last row of the primer gives the first sample
+        given = np.concatenate([primer[1:], uniform])
+        T = len(given)
+        is_primer = np.arange(T) < P - 1
         length = self._chunk(T)
-        run = self._generate(*self.compiler.shape(length, B))
-        uniform = np.concatenate([np.zeros((P - 1, B, N), uniform.dtype), uniform])
-        is_primer = np.arange(T) < P
-        sample, state = np.zeros((B, N), primer.dtype), self.compiler.state_at_start(B)
-        chunks = []
-        for start in range(0, T, length):
-            rolls = (piece(a, start, length) for a in (primer, is_primer, uniform))
-            samples, y, *state = run(*rolls, threshold, sample, *state)
-            sample = samples[-1]
-            chunks.append((np.asarray(samples), np.asarray(y)))
-        return (np.concatenate(c)[P - 1 : T] for c in zip(*chunks, strict=True))
+        workers, tunes = self._share(B)
+        limits = [threshold, temperature, *([] if most is None else [most])]
+        with np.errstate(over="ignore"):  # a temperature may round to infinity
+            limits = np.array(limits, dtype=primer.dtype)
+        run = self._generate(*self.compiler.shape(length, tunes), most is not None)
+        found = np.empty((2, T, B, N), primer.dtype)
+
+        def work(first):
+            part = piece(given, first, tunes, axis=1)
+            out = found[:, :, first : first + tunes]
+            row = piece(primer[0], first, tunes)
+            state = row, *self.compiler.state_at_start(tunes)
+            for start in range(0, T, length):
+                chunk = (piece(a, start, length) for a in (part, is_primer))
+                samples, y, *state = run(*chunk, *limits, *state)
+                for kept, new in zip(out[:, start:], (samples, y), strict=True):
+                    kept[:length] = np.asarray(new)[: len(kept), : kept.shape[1]]
+
+        firsts = range(0, B, tunes)
+        in_threads(lambda w: [work(first) for first in firsts[w::workers]], workers)
+        return found
 
     def _chunk(self, T):
         return CHUNK if self.mode == "JAX" else T
+
+    def _share(self, B):
+        """Return how many threads generate B tunes, and how many tunes one at once.
+
+        As a sample hangs on rounding, that of a tune must not depend on the threads:
+        it is the same for 2 to 32 tunes at once, and another for 1, and for 64.
+        """
+        if max(self.compiler.H) > MOST_CELLS:
+            return 1, B
+        workers = max(1, min(B // FEWEST_TUNES, threads(self.mode)))
+        return workers, math.ceil(B / (workers * math.ceil(B / workers / MOST_TUNES)))
 
     def _build_update(self, parts, limited):
         sums = [like_sums(self.store.weights) for _ in range(parts)]
@@ -152,18 +183,19 @@ class Functions:
         after = [values[-1] for values in (*trace.h, *trace.c)]
         return [x, *state.h, *state.c], [pt.sigmoid(Y), *after], None
 
-    def _build_generate(self, T, B):
-        primer, uniform = self.compiler.rolls(T, B, "primer", "uniform")
+    def _build_generate(self, T, B, limited):
+        (given,), state = self.compiler.rolls(T, B, "given"), self.compiler.state(B)
         is_primer = pt.tensor("is_primer", shape=(T,), dtype="bool")
-        sample = pt.tensor("sample", shape=(B, self.compiler.N))
-        threshold = pt.scalar("threshold")
-        state = self.compiler.state(B)
-        samples, probabilities, after = generate(
-            primer, is_primer, uniform, threshold, sample, state,
+        row = pt.tensor("row", shape=(B, self.compiler.N))
+        limits = threshold, temperature = pt.scalars("threshold", "temperature")
+        most = pt.scalar("most") if limited else None
+        rows, probabilities, after = generate(
+            given, is_primer, threshold, temperature, most, row, state,
             self.store.weights, self.original_forward,
         )  # fmt: skip
+        limits = [*limits, most] if limited else limits
         return (
-            [primer, is_primer, uniform, threshold, sample, *state.h, *state.c],
-            [samples, probabilities, *after.h, *after.c],
+            [given, is_primer, *limits, row, *state.h, *state.c],
+            [rows, probabilities, rows[-1], *after.h, *after.c],
             None,
         )

@@ -1,28 +1,41 @@
-"""Prime, then sample and feed back: the symbolic loop behind `genMusic`."""
+"""Prime, then sample and feed back: the symbolic loop behind `genMusic`.
 
+And what is said of a tune that has got stuck.
+"""
+
+import warnings
+
+import numpy as np
 import pytensor.tensor as pt
 from pytensor.scan import scan
 
-from lstmmusic.network import State, step_forward
+from lstmmusic.network import State, step_forward, total
+from lstmmusic.statistics import longest_held
+
+LONG = 32  # steps of silence, or of one note, beyond which a tune is stuck
 
 
-def generate(primer, is_primer, uniform, threshold, sample, state, network, original):
-    """Run the network over a primer's rows and then over its own samples.
+def generate(
+    given, is_primer, threshold, temperature, most, row, state, network, original
+):
+    """Run the network over the rows of a primer and then over its own samples.
 
-    At every step a note sounds next if its number in ``uniform`` is below its
-    probability; as long as ``is_primer``, the input is the primer's row, and after it
-    the sample of the step before.
+    Each step reads a row and gives the next: the primer's, as long as ``is_primer``,
+    and after it a sample, in which a note sounds if its random number is below its
+    probability.
 
     Parameters
     ----------
-    primer, uniform : (T, B, N)
-        The rows of ``primer`` beyond its end do not matter; ``uniform`` is U[0, 1).
+    given : (T, B, N)
+        The primer's next rows, then random numbers U[0, 1).
     is_primer : (T,)
         Truth values.
-    threshold : scalar
-        Probabilities below it count as zero.
-    sample : (B, N)
-        Sampled at the step before the first.
+    threshold, temperature : scalar
+        See `chances`.
+    most : scalar or None
+        Of the notes drawn at a step, at most so many sound: see `rank`.
+    row : (B, N)
+        What the first step reads.
     state : State
         At the step before the first.
     network : Network
@@ -31,26 +44,110 @@ def generate(primer, is_primer, uniform, threshold, sample, state, network, orig
 
     Returns
     -------
-    samples, probabilities : (T, B, N)
+    rows, probabilities : (T, B, N)
+        What each step gave, and the probability of each note in it.
     state : State
         After the last step (D6: of all three layers, from the same step).
     """
     n_layers = len(network.layers)
 
-    def step(row, is_primer, uniform, sample, *state):
-        x = pt.switch(is_primer, row, sample)
+    def step(given, is_primer, row, *state):
         state = State(state[:n_layers], state[n_layers : 2 * n_layers])
-        Y, state = step_forward(x, state, network, original)
-        y = pt.sigmoid(Y)
-        y = pt.switch(y < threshold, 0, y)
-        return pt.cast(uniform < y, x.dtype), *state.h, *state.c, y
+        Y, state = step_forward(row, state, network, original)
+        y = chances(Y, threshold, temperature)
+        drawn = given < y
+        if most is not None:
+            drawn = drawn & (rank(drawn, Y) < most)
+        row = pt.switch(is_primer, given, pt.cast(drawn, row.dtype))
+        return row, *state.h, *state.c, y
 
-    samples, *states, probabilities = scan(
+    rows, *states, probabilities = scan(
         step,
-        sequences=[primer, is_primer, uniform],
-        outputs_info=[sample, *state.h, *state.c, None],
+        sequences=[given, is_primer],
+        outputs_info=[row, *state.h, *state.c, None],
         return_updates=False,
         name="generate",
     )
     last = [s[-1] for s in states]
-    return samples, probabilities, State(tuple(last[:n_layers]), tuple(last[n_layers:]))
+    return rows, probabilities, State(tuple(last[:n_layers]), tuple(last[n_layers:]))
+
+
+def chances(Y, threshold, temperature):
+    """Return what notes are sampled with: σ(Y / temperature), and 0 where σ(Y) is low.
+
+    Temperature 0 gives 1 where σ(Y) is above ½, and 0 elsewhere.  ``threshold`` is for
+    the network's own σ(Y): which notes can sound does not depend on the temperature.
+    """
+    divisor = pt.maximum(temperature, np.finfo(Y.dtype).tiny)
+    y = pt.switch(temperature > 0, pt.sigmoid(Y / divisor), pt.cast(Y > 0, Y.dtype))
+    return pt.switch(y < threshold, 0, y)
+
+
+def rank(drawn, Y):
+    """Return the place, from 0, of each note among those drawn at its step, (B, N).
+
+    The most probable is first; of equally probable ones, the lowest.  By Y: at a low
+    temperature the probabilities themselves are all 1.
+    """
+    N = Y.type.shape[1]
+    Y = pt.switch(drawn, Y, -np.inf)
+    this, other = Y[:, :, None], Y[:, None, :]
+    other_is_lower = np.tri(N, k=-1, dtype=bool)
+    is_before = (other > this) | (pt.eq(other, this) & other_is_lower)
+    return total(pt.cast(is_before, Y.dtype), axis=2)
+
+
+def warn_if_stuck(tunes, temperature, threshold):
+    """Warn, on behalf of `genMusic`'s caller, of silence and of notes that never end.
+
+    ``tunes`` (B, T, N); once for all of them, and the message is about the first.
+    """
+    stuck = {n: found for n, tune in enumerate(tunes) if (found := what_is_stuck(tune))}
+    if not stuck:
+        return
+    n, (what, remedy) = next(iter(stuck.items()))
+    which = "the tune"
+    if len(tunes) > 1:
+        which = f"{len(stuck)} of {len(tunes)} tunes got stuck: tune {n}"
+    warnings.warn(
+        f"{which} {what}. {remedy} may help (temperature is {temperature:g}, "
+        f"genProbThreshold {threshold:g}).",
+        stacklevel=3,
+    )
+
+
+def what_is_stuck(tune):
+    """Say in words what is wrong with a tune (T, N), and what helps; None if nothing.
+
+    Silence to the end, of all of it or of over 32 steps; a note held for over 32.
+    """
+    sounding = np.flatnonzero(tune.any(axis=1))
+    silent = len(tune) - 1 - sounding.max(initial=-1)
+    if silent > LONG or not len(sounding):
+        steps = f"last {silent} of {len(tune)}" if len(sounding) else silent
+        return (
+            f"has no note in its {steps} steps",
+            "A lower genProbThreshold, a higher temperature, more training, or rests "
+            "marked by markSilence for training",
+        )
+    if is_held(tune, LONG + 1):
+        steps, column = longest_held(tune)
+        mark = ", markSilence's mark of a rest," if column == 0 else ""
+        return (
+            f"holds note {column}{mark} for {steps} of {len(tune)} steps",
+            "A higher temperature, another primer or more training",
+        )
+    return None
+
+
+def is_held(tune, steps):
+    """Return whether a note of a tune (T, N) sounds for so many steps on end.
+
+    `longest_held`, which looks at every note, takes ten times as long.
+    """
+    held, so_far = tune > 0, 1  # from each step on, for so_far steps
+    while so_far < steps:
+        more = min(so_far, steps - so_far)
+        held = held[:-more] & held[more:]
+        so_far += more
+    return held.any()

@@ -250,7 +250,7 @@ def _checked(roll, r):
 
 def _sounding(rolls, r, margin=2):
     """Return the lowest and highest pitch that sounds, with a margin, within r."""
-    sounds = np.any([roll.any(axis=0) for roll in rolls], axis=0)
+    sounds = np.any([(roll > 0).any(axis=0) for roll in rolls], axis=0)  # NaN: no
     found = np.flatnonzero(sounds) if sounds.any() else np.array([0, len(sounds) - 1])
     return (
         max(r[0], r[0] + int(found[0]) - margin),

@@ -8,7 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytensor
 
-from lstmmusic import checks, evaluation, network, parameterfile, parameters
+from lstmmusic import (
+    checks,
+    evaluation,
+    generation,
+    network,
+    parameterfile,
+    parameters,
+)
 from lstmmusic.backend import choose_mode
 from lstmmusic.batches import check_dataset, mean_over_tunes
 from lstmmusic.costs import COSTS
@@ -496,7 +503,17 @@ class RNN4Music:
 
     # Generating
 
-    def genMusic(self, startVectors, noOfSamps, *, seed=None):
+    def genMusic(
+        self,
+        startVectors,
+        noOfSamps,
+        *,
+        seed=None,
+        temperature=1.0,
+        maxNotes=None,
+        keepPrimer=False,
+        noOfTunes=1,
+    ):
         """Run a primer through the network, then feed its own samples back.
 
         Parameters
@@ -509,34 +526,70 @@ class RNN4Music:
         seed : int, optional
             Makes the samples repeatable, whatever was drawn before; None goes on with
             the object's own random numbers.
+        temperature : float
+            At least 0.  Notes are drawn with σ(Y / temperature), where σ(Y) is the
+            network's probability: 1 is the original, less is more certain, more is
+            bolder, and 0 takes the most probable notes, those above ½.  What is below
+            ``genProbThreshold`` without it stays silent with it.
+        maxNotes : int, optional
+            Of the notes drawn at a step, at most so many sound, the most probable; of
+            equally probable ones, the lowest.
+        keepPrimer : bool
+            Return the primer, too, in front of the tune.
+        noOfTunes : int
+            So many tunes after the one primer, each with samples of its own.
 
         Returns
         -------
         tune, probabilities : ndarray of shape (noOfSamps, io_length)
-            Zeros and ones, and the probability that each was sampled with, zero where
-            it was below ``genProbThreshold``.  With a leading axis for many tunes.
+            Zeros and ones, and the probability that each was drawn with, zero where
+            the network's own was below ``genProbThreshold``.  With the primer's steps
+            in front if it is kept: its rows, and the probability with which each would
+            have been drawn, NaN in the first row, before which there is nothing.
+            With a leading axis for many tunes.
+
+        Warns
+        -----
+        UserWarning
+            If a tune has no note, or none in more than 32 steps at its end, or holds
+            one for more than 32 steps; it says what to turn.
         """
         noOfSamps = checks.whole("noOfSamps", noOfSamps)
-        primer = getattr(startVectors, "piano_roll", startVectors)
-        primer = checks.array("startVectors", primer, self.dtype)
-        many = primer.ndim == 3
-        if many:
-            primer = checks.minibatch(
-                "startVectors", primer, self.io_length, self.dtype
-            )
-        else:
-            primer = checks.roll("startVectors", primer, self.io_length, self.dtype)
-            primer = primer[:, None]
+        temperature = checks.real("temperature", temperature, low_allowed=True)
+        if maxNotes is not None:
+            maxNotes = checks.whole("maxNotes", maxNotes)
+            maxNotes = None if maxNotes >= self.io_length else maxNotes
+        keep = checks.truth("keepPrimer", keepPrimer)
+        primer, many = self._primer(startVectors, noOfTunes)
         if seed is not None:
             checks.whole("seed", seed, low=0)
         rng = self.rng if seed is None else np.random.default_rng(seed)
         uniform = rng.random((noOfSamps, *primer.shape[1:]), dtype=self.dtype)
-        threshold = np.array(self.genProbThreshold, dtype=self.dtype)
-        tune, y = (
-            roll.swapaxes(0, 1)
-            for roll in self._functions.generate(primer, uniform, threshold)
+        rolls = self._functions.generate(
+            primer, uniform, self.genProbThreshold, temperature, maxNotes
         )
-        return (tune, y) if many else (tune[0], y[0])
+        tunes, y = rolls[:, -noOfSamps:].swapaxes(1, 2)
+        generation.warn_if_stuck(tunes, temperature, self.genProbThreshold)
+        if keep:
+            first = np.stack([primer[:1], np.full_like(primer[:1], np.nan)])
+            tunes, y = np.concatenate([first, rolls], axis=1).swapaxes(1, 2)
+        return (tunes, y) if many else (tunes[0], y[0])
+
+    def _primer(self, given, n_tunes):
+        """Return primers (steps, tunes, io_length), and whether there are many."""
+        n_tunes = checks.whole("noOfTunes", n_tunes)
+        primer = getattr(given, "piano_roll", given)
+        primer = checks.array("startVectors", primer, self.dtype)
+        if primer.ndim != 3:
+            primer = checks.roll("startVectors", primer, self.io_length, self.dtype)
+            return np.repeat(primer[:, None], n_tunes, axis=1), n_tunes > 1
+        primer = checks.minibatch("startVectors", primer, self.io_length, self.dtype)
+        if n_tunes > 1:
+            raise ValueError(
+                f"noOfTunes is {n_tunes}, but startVectors holds {primer.shape[1]} "
+                "primers, one for each tune; allowed is 1"
+            )
+        return primer, True
 
     # Keeping
 

@@ -91,19 +91,34 @@ def cost(name, w, inputs, targets, original=False, log=np.log, maths=NUMPY):
     return total / len(inputs)
 
 
-def generate(w, primer, uniform, threshold, original=False):
+def chances(Y, threshold, temperature=1.0):
+    """What each note is drawn with: 0 where the network's own y is below the threshold.
+
+    At temperature 0: 1 where that is above ½, otherwise 0.
+    """
+    result = []
+    for value in Y:
+        y = sigma(value)
+        at = float(y > 0.5) if temperature == 0 else sigma(value / temperature)
+        result.append(0.0 if y < threshold else at)
+    return np.array(result)
+
+
+def generate(w, primer, uniform, threshold, original=False, temperature=1.0, most=None):
     """Feed a primer (P, N), then the network's own samples; uniform is (T, N).
 
-    Returns samples and probabilities, each (T, N).
+    ``most``: of the notes drawn at a step only so many sound, those with the largest Y,
+    and of equal ones the lowest.  Returns samples and probabilities, each (T, N).
     """
     h, c = first_state(w)
     for x in primer:
         Y, h, c = step(w, x, h, c, original)
     samples, ys = [], []
     for u in uniform:
-        y = sigma(Y)
-        y = np.where(y < threshold, 0.0, y)
-        x = (u < y).astype(float)
+        y = chances(Y, threshold, temperature)
+        drawn = [n for n in range(len(u)) if u[n] < y[n]]
+        x = np.zeros(len(u))
+        x[sorted(drawn, key=lambda n: -Y[n])[:most]] = 1
         samples.append(x)
         ys.append(y)
         Y, h, c = step(w, x, h, c, original)

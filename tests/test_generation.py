@@ -1,9 +1,18 @@
 """genMusic, against a loop that samples with the same random numbers."""
 
+import inspect
+
 import numpy as np
 import oracle
 import pytest
 from conftest import N
+
+from lstmmusic import functions
+from lstmmusic.generation import what_is_stuck
+from lstmmusic.statistics import longest_held
+
+# Random weights hold notes; where a tune gets stuck is not what these tests are about.
+STUCK = r"ignore:.*genProbThreshold \d"
 
 PRIMER = np.random.default_rng(31).choice([0.0, 1.0], size=(9, N))
 
@@ -13,7 +22,7 @@ def uniform(seed, *shape):
 
 
 class Given:
-    """Random numbers known beforehand."""
+    """Random numbers known beforehand, (steps, tunes, N)."""
 
     def __init__(self, numbers):
         self.numbers = numbers
@@ -45,17 +54,24 @@ def test_samples_are_those_of_a_loop(network, steps, original):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(STUCK)
 def test_numba_generates_what_a_loop_generates(network):
     # Numba takes tunes of any length and number with one compilation; float32.
     model = network(dtype="float32", mode="NUMBA")
     primers = np.stack([PRIMER[:4], PRIMER[4:8]])
     for primer, steps in ((primers, 12), (PRIMER[None], 70)):
-        samples, y = model.genMusic(primer, steps, seed=39)
         numbers = np.random.default_rng(39).random((steps, len(primer), N), "float32")
-        for b, tune in enumerate(primer):
-            wanted = oracle.generate(model.parameters(), tune, numbers[:, b], 0.1)
-            np.testing.assert_allclose(y[b], wanted[1], rtol=0, atol=1e-5)
-            np.testing.assert_array_equal(samples[b], wanted[0])
+        for temperature, most in ((1, None), (0.7, 2), (0, 1)):
+            samples, y = model.genMusic(
+                primer, steps, seed=39, temperature=temperature, maxNotes=most
+            )
+            for b, tune in enumerate(primer):
+                wanted = oracle.generate(
+                    model.parameters(), tune, numbers[:, b], 0.1,
+                    temperature=temperature, most=most,
+                )  # fmt: skip
+                np.testing.assert_allclose(y[b], wanted[1], rtol=0, atol=1e-5)
+                np.testing.assert_array_equal(samples[b], wanted[0])
 
 
 def test_D6_generation_continues_from_the_end_of_the_primer(network):
@@ -106,7 +122,8 @@ def test_probabilities_below_the_threshold_count_as_zero(network):
     assert y[y > 0].min() >= 0.4
     assert not tune[y == 0].any()
     model.genProbThreshold = 1.0
-    tune, y = model.genMusic(PRIMER, 30, seed=36)
+    with pytest.warns(UserWarning, match="the tune has no note in its 30 steps"):
+        tune, y = model.genMusic(PRIMER, 30, seed=36)
     assert not tune.any()
     assert not y.any()
 
@@ -123,6 +140,209 @@ def test_a_seed_makes_samples_repeatable_and_leaves_the_own_numbers_alone(networ
     unseeded, _ = model.genMusic(PRIMER, 40)
     assert (unseeded != model.genMusic(PRIMER, 40)[0]).any()
     assert model.rng.bit_generator.state != before
+
+
+# Steering
+
+
+@pytest.mark.filterwarnings(STUCK)
+@pytest.mark.parametrize("most", [None, 1, 2])
+@pytest.mark.parametrize("temperature", [0, 0.3, 1, 2.5])
+def test_temperature_and_maxNotes_are_those_of_a_loop(network, temperature, most):
+    # Fails if Y is multiplied, the threshold sees the temperature, what is fed back
+    # is drawn before the limit, or the limit keeps other notes than the most probable.
+    model = network()
+    model.genProbThreshold = 0.3
+    found = model.genMusic(PRIMER, 70, seed=51, temperature=temperature, maxNotes=most)
+    wanted = oracle.generate(
+        model.parameters(), PRIMER, uniform(51, 70, N), 0.3,
+        temperature=temperature, most=most,
+    )  # fmt: skip
+    assert_generated(found, wanted)
+    if temperature > 0:
+        at_once = found[0].sum(axis=1).max()
+        assert at_once == most if most else at_once > 2
+
+
+@pytest.mark.filterwarnings(STUCK)
+def test_temperature_from_nothing_to_without_end(network):
+    # Fails if Y is divided by zero, or overflows to what is no number. What the
+    # threshold silences stays silent, however high the temperature.
+    model = network(dtype="float32")
+    model.genProbThreshold = 0.4
+    _, y = model.genMusic(PRIMER, 1, seed=52)
+    for cold in (0, 1e-300, 1e-44, 1e-30):
+        tune, at = model.genMusic(PRIMER, 1, seed=52, temperature=cold)
+        np.testing.assert_array_equal(at, y > 0.5)
+        np.testing.assert_array_equal(tune, y > 0.5)
+    for hot in (1e30, 1e300):
+        _, at = model.genMusic(PRIMER, 1, seed=52, temperature=hot)
+        np.testing.assert_array_equal(at, np.where(y > 0, 0.5, 0))
+    assert 0 < (y > 0.5).sum() < (y > 0).sum() < N
+
+
+def test_temperature_0_takes_no_chance(network):
+    # A note of exactly ½ is not taken either, whatever the random number.
+    model = network()
+    model.setParameters({name: 0 * a for name, a in model.parameters().items()})
+    model.setParameters({"by": [0, 1e-9, -1e-9, 2, -2, 0]})
+    for seed in range(5):
+        tune, y = model.genMusic(PRIMER, 9, seed=seed, temperature=0)
+        np.testing.assert_array_equal(tune, np.tile([0, 1, 0, 1, 0, 0], (9, 1)))
+        np.testing.assert_array_equal(y, tune)
+
+
+def test_maxNotes_takes_the_lowest_of_equally_probable_notes(network):
+    # And the more probable one, where the temperature has made the two equal.
+    model = network()
+    model.setParameters({name: 0 * a for name, a in model.parameters().items()})
+    model.rng = Given(np.array([[0.9, 0.1, 0.1, 0.1, 0.9, 0.1]]))
+    tune, y = model.genMusic(PRIMER, 1, maxNotes=2)
+    np.testing.assert_array_equal(tune, [[0, 1, 1, 0, 0, 0]])
+    np.testing.assert_array_equal(y, np.full((1, N), 0.5))
+    model.setParameters({"by": [3, 4, 5, 7, 7, 6]})
+    tune, y = model.genMusic(PRIMER, 1, temperature=0.01, maxNotes=3)
+    np.testing.assert_array_equal(tune, [[0, 0, 0, 1, 1, 1]])
+    assert (y == 1).all()
+
+
+def test_steering_does_not_compile_again(network, compilations):
+    model = network()
+    model.genMusic(PRIMER, 5)
+    model.genMusic(PRIMER, 5, maxNotes=3)
+    before = list(compilations)
+    for temperature, most in ((0.5, 2), (2, 1), (0.1, None), (1, N), (1, N + 1)):
+        model.genMusic(PRIMER, 5, temperature=temperature, maxNotes=most)
+    assert compilations == before
+
+
+@pytest.mark.parametrize("steps", [1, 9])
+def test_keepPrimer_puts_it_in_front(network, steps):
+    # As it was given, halves too; with the network's own probabilities beside it.
+    model = network()
+    model.genProbThreshold = 0.3
+    primer = np.random.default_rng(53).choice([0, 0.5, 1], size=(steps, N))
+    tune, y = model.genMusic(primer, 20, seed=54, temperature=0.8)
+    kept, all_y = model.genMusic(primer, 20, seed=54, temperature=0.8, keepPrimer=True)
+    assert kept.shape == all_y.shape == (steps + 20, N)
+    np.testing.assert_array_equal(kept, np.concatenate([primer, tune]))
+    np.testing.assert_array_equal(all_y[steps:], y)
+    assert np.isnan(all_y[0]).all()
+    own = oracle.outputs(model.parameters(), primer)[:-1]
+    wanted = np.array([oracle.chances(Y, 0.3, 0.8) for Y in own]).reshape(-1, N)
+    np.testing.assert_allclose(all_y[1:steps], wanted, rtol=0, atol=1e-10)
+
+
+def test_noOfTunes_are_as_many_from_one_primer(network):
+    # Each with its own random numbers: those of as many equal primers.
+    model = network()
+    found = model.genMusic(PRIMER, 20, seed=55, noOfTunes=3, keepPrimer=True)
+    copies = np.stack([PRIMER] * 3)
+    wanted = model.genMusic(copies, 20, seed=55, keepPrimer=True)
+    for a, b in zip(found, wanted, strict=True):
+        assert a.shape == (3, len(PRIMER) + 20, N)
+        np.testing.assert_array_equal(a, b)
+    w, numbers = model.parameters(), uniform(55, 20, 3, N)
+    for n in range(3):
+        after = [roll[n, len(PRIMER) :] for roll in found]
+        assert_generated(after, oracle.generate(w, PRIMER, numbers[:, n], 0.1))
+    assert len({tune.tobytes() for tune in found[0]}) == 3
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_tunes_are_the_same_whatever_the_threads(network, monkeypatch, n_threads):
+    # Seven tunes, two at once: fails if a thread takes or leaves its tunes in another's
+    # place, or the padding of the last share comes out.
+    monkeypatch.setattr(functions, "threads", lambda mode: n_threads)
+    monkeypatch.setattr(functions, "FEWEST_TUNES", 2)
+    monkeypatch.setattr(functions, "MOST_TUNES", 2)
+    model = network()
+    shares = [model._functions._share(B) for B in range(1, 9)]
+    assert shares == [(1, 1), *[(min(n_threads, B // 2), 2) for B in range(2, 9)]]
+    primers = np.random.default_rng(57).choice([0.0, 1.0], size=(7, 4, N))
+    tunes, y = model.genMusic(primers, 40, seed=56)
+    w, numbers = model.parameters(), uniform(56, 40, 7, N)
+    for n, primer in enumerate(primers):
+        wanted = oracle.generate(w, primer, numbers[:, n], 0.1)
+        assert_generated((tunes[n], y[n]), wanted)
+
+
+# Tunes that get stuck
+
+
+def tune_of(*notes, steps=100):
+    """A roll (steps, 5) in which each (column, first, end) sounds."""
+    roll = np.zeros((steps, 5))
+    for column, first, end in notes:
+        roll[first:end, column] = 1
+    return roll
+
+
+@pytest.mark.parametrize(
+    ("tune", "words"),
+    [
+        (tune_of(), "has no note in its 100 steps"),
+        (tune_of(steps=1), "has no note in its 1 steps"),
+        (tune_of((3, 0, 20), (2, 40, 67)), "has no note in its last 33 of 100 steps"),
+        (tune_of((3, 0, 20), (2, 40, 68)), None),
+        (tune_of((4, 40, 73), (2, 90, 100)), "holds note 4 for 33 of 100 steps"),
+        (tune_of((4, 40, 72), (2, 90, 100)), None),
+        (tune_of((1, 67, 100)), "holds note 1 for 33 of 100 steps"),
+        (tune_of((1, 0, 30), (2, 30, 60), (1, 60, 90)), None),
+        (tune_of((1, 0, 20), steps=20), None),
+        (tune_of((0, 3, 100)), "holds note 0, markSilence's mark of a rest, for 97 of"),
+    ],
+)
+def test_what_is_stuck(tune, words):
+    # On both sides of 32 steps; a short rest or a note repeated after one is music.
+    found = what_is_stuck(tune)
+    assert (found is None) == (words is None)
+    if words:
+        assert words in found[0]
+    assert (longest_held(tune)[0] > 32) == (words is not None and "holds" in words)
+
+
+def outputs_alone(model, by):
+    """Let the network's output be ``by`` at every step."""
+    model.setParameters({name: 0 * a for name, a in model.parameters().items()})
+    model.setParameters({"by": by})
+
+
+def test_silence_warns_at_the_line_of_the_caller(network):
+    model = network()
+    outputs_alone(model, np.full(N, -9))
+    line = inspect.currentframe().f_lineno + 2
+    with pytest.warns(UserWarning, match="the tune has no note in its 40") as seen:
+        model.genMusic(PRIMER, 40, temperature=1.5)
+    (warning,) = seen
+    assert (warning.filename, warning.lineno) == (__file__, line)
+    message = str(warning.message)
+    assert "(temperature is 1.5, genProbThreshold 0.1)" in message
+    for remedy in ("lower genProbThreshold", "higher temp", "training", "markSilence"):
+        assert remedy in message
+
+
+def test_a_note_held_warns_and_the_primer_does_not_count(network):
+    model = network()
+    outputs_alone(model, [-9, 99, 0, 0, 0, 0])
+    with pytest.warns(UserWarning, match="tune holds note 1 for 33 of 33 .*higher"):
+        model.genMusic(PRIMER, 33)
+    model.genMusic(np.ones((40, N)), 32, keepPrimer=True)
+    model.genMusic(np.zeros((40, N)), 32, keepPrimer=True)
+
+
+def test_one_warning_for_many_tunes(network):
+    # Tune 1 has its note at every other step, the others never.
+    model = network()
+    outputs_alone(model, [1, *[-9] * (N - 1)])
+    numbers = np.full((40, 3, N), 0.99)
+    numbers[::2, 1] = 0
+    model.rng = Given(numbers)
+    message = "^2 of 3 tunes got stuck: tune 0 has no note in its 40 steps"
+    with pytest.warns(UserWarning, match=message) as seen:
+        tunes, _ = model.genMusic(PRIMER, 40, noOfTunes=3)
+    assert len(seen) == 1
+    np.testing.assert_array_equal(tunes.sum(axis=(1, 2)), [0, 20, 0])
 
 
 @pytest.mark.parametrize(
@@ -145,3 +365,34 @@ def test_bad_primers_are_refused(network, everything, same, primer, steps, messa
     with pytest.raises(ValueError, match=message):
         model.genMusic(primer, steps)
     same(before, everything(model))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"temperature": -0.1}, "temperature is -0.1; allowed are finite .* from 0"),
+        ({"temperature": np.nan}, "temperature is nan; allowed are finite numbers"),
+        ({"temperature": np.inf}, "temperature is inf; allowed are finite numbers"),
+        ({"temperature": "1"}, "temperature is '1'; allowed are finite numbers"),
+        ({"maxNotes": 0}, "maxNotes is 0; allowed are whole numbers from 1"),
+        ({"maxNotes": 2.0}, "maxNotes is 2.0; allowed are whole numbers from 1"),
+        ({"keepPrimer": 1}, "keepPrimer is 1; allowed are True and False"),
+        ({"noOfTunes": 0}, "noOfTunes is 0; allowed are whole numbers from 1"),
+        ({"noOfTunes": None}, "noOfTunes is None; allowed are whole numbers from 1"),
+        ({"seed": -1}, "seed is -1; allowed are whole numbers from 0"),
+    ],
+    ids=str,
+)
+def test_bad_steering_is_refused(network, arguments, message):
+    model = network()
+    before = model.rng.bit_generator.state
+    with pytest.raises(ValueError, match=message):
+        model.genMusic(PRIMER, 5, **arguments)
+    assert model.rng.bit_generator.state == before
+
+
+def test_many_primers_are_for_one_tune_each(network):
+    with pytest.raises(ValueError, match=r"noOfTunes is 2, but .* 3 primers.* allowed"):
+        network().genMusic(np.stack([PRIMER] * 3), 5, noOfTunes=2)
+    tunes, _ = network().genMusic(np.stack([PRIMER] * 3), 5, noOfTunes=1)
+    assert tunes.shape == (3, 5, N)
