@@ -80,7 +80,7 @@ def chances(Y, threshold, temperature):
     """
     divisor = pt.maximum(temperature, np.finfo(Y.dtype).tiny)
     y = pt.switch(temperature > 0, pt.sigmoid(Y / divisor), pt.cast(Y > 0, Y.dtype))
-    return pt.switch(y < threshold, 0, y)
+    return pt.switch(pt.sigmoid(Y) < threshold, 0, y)
 
 
 def rank(drawn, Y):
