@@ -215,6 +215,7 @@ class RNN4Music:
         patience=None,
         checkpoint=None,
         checkpointEvery=None,
+        checkpointMinutes=5.0,
         resume=False,
         progress=True,
     ):
@@ -252,7 +253,9 @@ class RNN4Music:
         checkpoint : path, optional
             Save there, as `saveParameters` does, as it goes and at the end.
         checkpointEvery : int, optional
-            Updates from one such save to the next; None for every 5 minutes.
+            Updates from one such save to the next; None goes by the clock.
+        checkpointMinutes : float
+            Minutes from one to the next, without ``checkpointEvery``.
         resume : bool
             Go on with the training that was stopped, and has these same arguments: of
             the file ``checkpoint``, which is loaded if it is there, or of this object.
@@ -288,13 +291,20 @@ class RNN4Music:
                 raise ValueError(
                     f"checkpointEvery is {checkpointEvery}, but there is no checkpoint"
                 )
+        checks.real("checkpointMinutes", checkpointMinutes, low_allowed=True)
         if checks.truth("resume", resume):
             self._resume(plan, checkpoint)
         else:
             self._progress = Progress(plan._asdict())
-        Training(self, tunes, plan, validation, checkpoint, checkpointEvery).run(
-            progress
-        )
+        Training(
+            self,
+            tunes,
+            plan,
+            validation,
+            checkpoint,
+            checkpointEvery,
+            checkpointMinutes,
+        ).run(progress)
         return list(self.instantaneousCost)
 
     def _plan(

@@ -14,8 +14,6 @@ from tqdm import tqdm
 from lstmmusic.batches import cut_tunes, draw_order, draw_tunes, whole_tunes
 from lstmmusic.updates import Settings
 
-MINUTES = 5  # from one checkpoint to the next, if nothing else is said
-
 
 class TrainingError(ValueError, ArithmeticError):
     """Training has left the finite numbers; the last finite weights are kept."""
@@ -33,16 +31,19 @@ class Training:
         May be empty.
     checkpoint : path or None
     every : int or None
-        Updates from one checkpoint to the next; None for `MINUTES`.
+        Updates from one checkpoint to the next.
+    minutes : float
+        The same in minutes, where ``every`` is None.
     """
 
-    def __init__(self, model, tunes, plan, validation, checkpoint, every):
+    def __init__(self, model, tunes, plan, validation, checkpoint, every, minutes):
         self.model = model
         self.tunes = tunes
         self.plan = plan
         self.validation = validation
         self.checkpoint = checkpoint
         self.every = every
+        self.minutes = minutes
         self.rng = copy.deepcopy(model.rng)  # the model's follows after each update
         self.saved_at = time.monotonic()
         self.since_save = 0
@@ -171,7 +172,7 @@ class Training:
         if self.checkpoint is None:
             return
         if self.every is None:
-            due = time.monotonic() - self.saved_at > 60 * MINUTES
+            due = time.monotonic() - self.saved_at >= 60 * self.minutes
         else:
             due = self.since_save >= self.every
         if due:

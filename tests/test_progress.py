@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import N
 
-from lstmmusic import RNN4Music, TrainingError, parameterfile, training
+from lstmmusic import RNN4Music, TrainingError, parameterfile
 
 RNG = np.random.default_rng(101)
 TUNES = [RNG.choice([0.0, 0.0, 1.0], size=(n, N)) for n in (9, 40, 5, 33, 20)]
@@ -212,12 +212,11 @@ def test_every_checkpoint_goes_on_as_if_never_stopped(
             same({name: file[name] for name in file.files}, straight[plan])
 
 
-def test_checkpoints_come_after_as_many_updates_as_said(checkpoints, monkeypatch):
+def test_checkpoints_come_after_as_many_updates_or_minutes_as_said(checkpoints):
     lengths = [len(parameterfile.read(path).history) for path in checkpoints(5)]
     assert lengths == [5, 10, 12]
     assert len(checkpoints(None)) == 1  # it took no five minutes
-    monkeypatch.setattr(training, "MINUTES", 0)
-    assert len(checkpoints(None)) == UPDATES + 1
+    assert len(checkpoints(None, checkpointMinutes=0)) == UPDATES + 1
 
 
 def test_a_checkpoint_of_a_training_that_patience_ended_is_at_its_end(
@@ -456,6 +455,7 @@ WHOLE = "allowed are whole numbers from 1"
         ({"dataset": [*TUNES, TUNES[0][:1]]}, "tune 5 of the dataset has 1 step; .* 2"),
         ({"checkpointEvery": 5}, "checkpointEvery is 5, but there is no checkpoint"),
         ({"checkpoint": "a", "checkpointEvery": 0}, f"checkpointEvery is 0; {WHOLE}"),
+        ({"checkpointMinutes": -1}, "checkpointMinutes is -1; .* from 0"),
         ({"checkpoint": 5}, "checkpoint is 5; allowed is a path"),
         ({"checkpoint": b"a"}, "checkpoint is b'a'; allowed is a path"),
         ({"checkpoint": "not there/a"}, "is 'not there/a', but .* no folder to write"),
