@@ -34,17 +34,19 @@ def main(arguments=None):
         original, rest, pieces = split(tunes, options)
     except (ValueError, OSError) as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(INTERRUPTED, f"{parser.prog}: stopped\n")
     print(f"{len(tunes)} tunes, cut into {len(pieces)} pieces\n{model}", flush=True)
     try:
-        train(model, pieces, options, parser)
-        if not model.trainingOver:
+        stopped = not train(model, pieces, options, parser)
+        if stopped:
             print("music of what was learnt so far (Ctrl-C: none) ...", flush=True)
         generated = generate(model, original, tunes, options)
         print(write_results(model, original, rest, generated, options))
     except KeyboardInterrupt:
         model.saveParameters(options.save)
         stop(parser, "stopped", options)
-    if not model.trainingOver:
+    if stopped:
         stop(parser, f"stopped after {len(model.instantaneousCost)} updates", options)
 
 
@@ -150,10 +152,10 @@ def split(tunes, options):
 
 
 def train(model, pieces, options, parser):
-    """Train, and leave the parameters in the file ``options.save``."""
+    """Train, leave the parameters in a file; return False if Ctrl-C stopped it."""
     if options.epochs == 0:
         model.saveParameters(options.save)
-        return
+        return True
     try:
         model.train(
             pieces,
@@ -171,6 +173,7 @@ def train(model, pieces, options, parser):
         parser.exit(1, f"{parser.prog}: {error} (weights so far: {options.save})\n")
     except ValueError as error:  # other options than those of what --resume goes on
         parser.error(str(error))
+    return model.trainingOver
 
 
 def generate(model, original, tunes, options):

@@ -44,7 +44,7 @@ def write_results(model, original, dataset, generated, options):
     for temperature, tune in generated.items():
         # One tune's files have plain names; of several, each has its temperature's.
         suffix = f"-{temperature}" * (len(generated) > 1)
-        part = Part(f"Generated, at temperature {temperature}", tune.warnings)
+        part = Part(f"Generated, at temperature {temperature}", [*tune.warnings])
         write_tune(part, f"generated{suffix}", tune.roll, options)
         draw_tune(part, suffix, original.piano_roll, tune, options)
         parts.append(part)

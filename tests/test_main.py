@@ -346,6 +346,11 @@ def test_ctrl_c_leaves_music_and_a_command_that_goes_on(
     stopped = RNN4Music.fromFile(tmp_path / "parameters.npz")
     assert len(stopped.instantaneousCost) == 13
 
+    loaded = ["--load", str(tmp_path / "parameters.npz"), "--epochs", "0"]
+    options = main.make_parser().parse_args(loaded)
+    options.save = tmp_path / "copy.npz"
+    assert main.train(stopped, [], options, None), "no training is no stopped training"
+
     python, script, *arguments = shlex.split(command)
     assert (python, script) == ("python", "examples/main.py")
     assert arguments[-1] == "--resume"
@@ -373,7 +378,7 @@ def test_ctrl_c_after_training_keeps_what_was_learnt(
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(RNN4Music, "train", lambda *_, **__: None)
+    monkeypatch.setattr(main, "train", lambda *_: True)
     monkeypatch.setattr(main, "generate", interrupt)
     with pytest.raises(SystemExit) as exit_:
         main.main(["--midi", str(midi_folder), "--out", str(tmp_path), *TINY])
@@ -441,6 +446,7 @@ def test_each_temperature_has_its_tune_its_files_and_its_warnings(main, tmp_path
     (tmp_path / "generated-0.5.mid").write_bytes(b"of an earlier run")
     text = make_results(main, tmp_path, [roll, roll], generated=generated)
     assert "temperature 0.5: it fell silent: turn <this>" in text
+    assert text.count("temperature 0.5: ") == 1
     page = (tmp_path / "index.html").read_text("utf-8")
     assert "it fell silent: turn &lt;this&gt;" in page
     assert page.count("<audio") == 2
