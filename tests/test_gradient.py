@@ -87,18 +87,11 @@ def test_dropout_and_shares_have_the_gradient_of_pytensor_grad(
     assert_close(found, wanted, 1e-12)
 
 
-@pytest.mark.parametrize(
-    ("masked", "mode"),
-    [
-        (False, "JAX"),
-        (True, "JAX"),
-        pytest.param(True, "NUMBA", marks=pytest.mark.slow),
-    ],
-)
-def test_blocks_of_time_change_nothing(network, minibatch, masked, mode):
+@pytest.mark.parametrize("masked", [False, True])
+def test_blocks_of_time_change_nothing(network, minibatch, masked):
     # T is no multiple of 3: the last block has a step of padding. Fails if state or
     # errors are lost, or taken twice, where one block meets the next.
-    model = network(mode=mode)
+    model = network()
     rng = np.random.default_rng(82)
     share = rng.uniform(0.1, 1, size=(T, B))
     masks = make_masks(rng, T, B) if masked else ()
