@@ -75,6 +75,13 @@ def test_probabilities_have_their_colours_and_a_bar(roll):
     assert ax.figure.axes[1].get_ylabel() == "probability"
 
 
+def test_a_row_of_no_probabilities_does_not_widen_the_picture(roll):
+    # What genMusic returns beside the first row of a primer that is kept.
+    wanted = plots.plotRoll(roll, R, DT).get_ylim()
+    roll = np.concatenate([np.full_like(roll[:1], np.nan, dtype=float), roll])
+    assert plots.plotProbabilities(roll, R, DT).get_ylim() == wanted != (39.5, 70.5)
+
+
 def test_tune_shows_the_primer_before_what_was_generated(roll):
     generated = np.roll(roll, 1, axis=1)
     above, below = plots.plotTune(roll, generated, R, DT, primer=5)
