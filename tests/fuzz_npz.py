@@ -5,24 +5,29 @@ import bz2
 import io
 import lzma
 import math
+import re
 import shutil
-import struct
 import tempfile
 import zipfile
 import zlib
-from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytensor
+from fuzz_parts import Member, Touch, array, bomb, member, npy, npy_header, zipped
 
 from lstmmusic import RNN4Music
-from lstmmusic.parameterfile import mean_name
+from lstmmusic.parameterfile import mean_name, momentum_name
 from lstmmusic.parameters import state_shapes, weight_shapes
+from lstmmusic.progress import Progress
 
 FILE = Path(tempfile.mkdtemp()) / "fuzzed.npz"
 atexit.register(shutil.rmtree, FILE.parent)
+# The beginnings of what the original's files lack, and of what holds a text.
+LACKED = b"Rout eps sig mu gen cost orig rng form htd1 ctd1 opt gradN drop fix prog val"
+LACKED = tuple(LACKED.split())
+WITH_TEXT = (b"rngState", b"progress", b"cost.", b"optimizer.")
+WORDS = ["-1", "0", "1.5", "1e999", "NaN", "null", "true", "[]", '"x"', "9" * 5000, "{"]
 NAMES = (
     rb"../../fuzzed.npy /tmp/fuzzed.npy C:\fuzzed.npy by by.npy/ h3_length.npy".split()
 )
@@ -53,53 +58,29 @@ TEXTS = [
 VALUES = [*TEXTS, 0, -1, 1, 1.5, np.nan, np.inf, 1e30, 1e300, 2**16, 2**40, 2**63, True]
 
 
-class Member(NamedTuple):
-    """An entry of a zip, each field as the mutant wants it."""
-
-    name: bytes
-    stored: bytes
-    size: int
-    crc: int
-    method: int = 0
-    flags: int = 0
-    attributes: int = 0
-
-
-def member(name, content):
-    return Member(name, content, len(content), zlib.crc32(content))
-
-
 def seeds():
     """Lists of Member: of files of ours and of the original's layout, all small."""
     found = []
     for dtype, sizes in [("float32", (4, 3, 2, 5)), ("float64", (1, 1, 1, 1))]:
         with pytensor.config.change_flags(floatX=dtype):
             model = RNN4Music(*sizes, seed=1)
+            adam = RNN4Music(*sizes, seed=1, optimizer="Adam", dropout=0.5)
         model.instantaneousCost = [3.0, 2.0]
-        model.saveParameters(FILE)
-        with zipfile.ZipFile(FILE) as archive:
-            ours = [member(n.encode(), archive.read(n)) for n in archive.namelist()]
-        lacked = tuple(b"Rout eps sig mu gen cost orig rng form htd1 ctd1".split())
-        theirs = [m for m in ours if not m.name.startswith(lacked)]
-        found += [ours, ours, theirs, [m for m in theirs if m.name != b"h3_length.npy"]]
+        state = adam.rng.bit_generator.state
+        adam._progress = Progress(
+            {"noOfEpoch": 7}, 2, 1, state, 2.25, best=adam._weights()
+        )
+        ours, unfinished = _members(model), _members(adam)
+        theirs = [m for m in ours if not m.name.startswith(LACKED)]
+        early = [m for m in theirs if m.name != b"h3_length.npy"]
+        found += [ours, unfinished, unfinished, theirs, early]
     return found
 
 
-def zipped(members, offsets=None):
-    """Return the bytes of a zip file."""
-    out, directory = bytearray(), bytearray()
-    for number, m in enumerate(members):
-        fields = (m.flags, m.method, 0, 33, m.crc, len(m.stored), m.size, len(m.name))
-        at = (offsets or {}).get(number, len(out))
-        out += struct.pack("<4s5H3I2H", b"PK\3\4", 20, *fields, 0) + m.name + m.stored
-        directory += (
-            struct.pack("<4s6H3I", b"PK\1\2", 3 << 8 | 20, 20, *fields[:7])
-            + struct.pack("<5H2I", len(m.name), 0, 0, 0, 0, m.attributes, at)
-            + m.name
-        )
-    count = min(len(members), 2**16 - 1)
-    sizes = (0, 0, count, count, len(directory), len(out), 0)
-    return bytes(out + directory + struct.pack("<4s4H2IH", b"PK\5\6", *sizes))
+def _members(model):
+    model.saveParameters(FILE)
+    with zipfile.ZipFile(FILE) as archive:
+        return [member(n.encode(), archive.read(n)) for n in archive.namelist()]
 
 
 def mutant(rng, seeds):
@@ -136,55 +117,12 @@ def attempt(data, rng):
     assert not shapes
 
 
-def npy_header(kind, order, shape):
-    return f"{{'descr': {kind}, 'fortran_order': {order}, 'shape': {shape}}}"
-
-
-def npy(header, content=b"", version=1, length=None):
-    """Return the bytes of an .npy file with any header."""
-    text = header.encode("latin1") + b"\n"
-    kind = "<H" if version == 1 else "<I"
-    length = len(text) if length is None else length
-    return (
-        b"\x93NUMPY" + bytes((version, 0)) + struct.pack(kind, length) + text + content
-    )
-
-
-def array(value):
-    """Return the bytes of an .npy file of an array, pickled where need be."""
-    file = io.BytesIO()
-    np.lib.format.write_array(file, np.asarray(value), allow_pickle=True)
-    return file.getvalue()
-
-
-class Touch:
-    """Makes a file when unpickled."""
-
-    def __reduce__(self):
-        return open, ("fuzzed", "w")
-
-
-@cache
-def deflated_zeros(count):
-    """2**20 zeros, `count` times, in a thousandth of that."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    block = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
-    return block * count + b"\x03\x00"
-
-
-def bomb(name, content, size):
-    """Return a Member of `content` and zeros up to `size` bytes, deflated."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    head = packer.compress(content) + packer.flush(zlib.Z_FULL_FLUSH)
-    stored = head + deflated_zeros(size // 2**20 + 1)
-    return Member(name, stored, min(size, 2**32 - 1), 0, method=8)
-
-
 def bombs(members, dtype, cells):
     """Members of a file that is sound, small, and all zeros when unpacked."""
     h_lengths = (cells,) * 3
     shapes = weight_shapes(h_lengths, cells)
-    shapes |= {mean_name(name): shape for name, shape in shapes.items()}
+    kept = (str, mean_name, momentum_name, "best_{}".format)
+    shapes = {name(weight): s for weight, s in shapes.items() for name in kept}
     shapes |= state_shapes(h_lengths)
     sizes = {f"h{n}_length": cells for n in (1, 2, 3)} | {"io_length": cells}
     kind, out = np.dtype(dtype), []
@@ -222,6 +160,21 @@ def _many(rng, members):
         members += [
             Member(b"%d.npy" % n, b"", 0, 0) for n in range(rng.randrange(60_000))
         ]
+
+
+def _text(rng, members):
+    """Change a number in one of the texts, which are JSON, or a word."""
+    texts = [n for n, m in enumerate(members) if m.name.startswith(WITH_TEXT)]
+    if texts:
+        number = rng.choice(texts)
+        try:
+            text = str(np.load(io.BytesIO(members[number].stored)))
+        except Exception:  # what it holds is no array any more
+            return
+        places = [match.span() for match in re.finditer(r"[\w.+-]+", text)]
+        begin, end = rng.choice(places or [(0, 0)])
+        text = text[:begin] + rng.choice(WORDS) + text[end:]
+        members[number] = member(members[number].name, array(text))
 
 
 def changed(change):
@@ -276,7 +229,7 @@ def _cast(rng, m):
         old = np.load(io.BytesIO(m.stored))
         with np.errstate(all="ignore"):
             new = old.astype(rng.choice("f2 f4 f8 f16 i1 i8 u8 ? O U9 c8 >f8".split()))
-    except (ValueError, TypeError, EOFError, SyntaxError, OverflowError):
+    except Exception:  # what it holds is no array any more
         return m
     return member(m.name, array(rng.choice([new, new.T, new[..., None], new.ravel()])))
 
@@ -333,4 +286,13 @@ def _blank(rng, data):
 BYTES = [_flip, _cut, _drop, _move, _blank]
 CHANGES = [_rename, _field, _link, _content, _header, _header, _value, _value, _cast]
 CHANGES += [_cast, _pickle, _pack, _pack, _bomb]
-MEMBERS = [_leave_out, _shorten, _shuffle, _again, _many, *map(changed, CHANGES)]
+MEMBERS = [
+    _text,
+    _text,
+    _leave_out,
+    _shorten,
+    _shuffle,
+    _again,
+    _many,
+    *map(changed, CHANGES),
+]
