@@ -235,6 +235,7 @@ def test_a_progress_bar_is_shown_on_a_terminal_if_wanted(
     network, tunes, monkeypatch, capsys, stream, progress, shown
 ):
     model = network()
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # no notebook, either
     monkeypatch.setattr(sys, "stderr", stream())
     model.train(tunes, 2, 3, B, T + 1, progress=progress)
     written = sys.stderr.getvalue()
