@@ -84,7 +84,7 @@ class Functions:
             counts, *state = run(
                 *(piece(a, start, length) for a in (x, k, there)), *state
             )
-            found += counts
+            found += np.asarray(counts)  # JAX would add in its own precision
         return found
 
     def probabilities(self, x):

@@ -61,6 +61,19 @@ def test_neither_order_nor_size_nor_type_matters(network):
     assert "5 tunes, 143 steps: nll " in repr(found)
 
 
+def test_it_adds_up_in_float64_whatever_else_JAX_does(network):
+    # Fails, with JAX's warning, if what it returns is added up by JAX itself: outside
+    # the network's own precision, and compiled anew.
+    jax = pytest.importorskip("jax")
+    model = network()
+    usual = model.evaluate(TUNES, sizeOfBatch=4)
+    with jax.enable_x64(False):
+        assert model.evaluate(TUNES, sizeOfBatch=4).nll == usual.nll
+    arrays = np.zeros((2, 64, 4, N), np.float32)
+    found = network(dtype="float32")._functions.counts(*arrays, arrays[0, :, :, 0])
+    assert (type(found), found.dtype) == (np.ndarray, np.float64)
+
+
 def test_it_changes_nothing(network, everything, same):
     model = network()
     before = everything(model)

@@ -259,12 +259,13 @@ def test_patience_that_has_begun_goes_on(begin, monkeypatch, at_update):
 def test_in_a_new_process_it_goes_on_bit_for_bit(
     begin, straight, at_update, same, in_new_process, tmp_path
 ):
-    # Fails if anything that a training needs is not in the file.
+    # Between a minibatch's two updates, after a validation. Fails if anything that a
+    # training needs is not in the file.
     model = begin()
-    at_update(model, 5, ctrl_c)
+    at_update(model, 9, ctrl_c)
     path = tmp_path / "stopped.npz"
     train(model, checkpoint=path)
-    assert len(model.instantaneousCost) == 5
+    assert len(model.instantaneousCost) == 9
     np.savez(tmp_path / "tunes.npz", *TUNES, *VALIDATION)
     arguments = {**PLANS["whole"], "validation": None}
     in_new_process(

@@ -591,12 +591,25 @@ def test_what_midiread_returns_is_a_tune_and_a_primer(network, tunes):
 
 
 @pytest.mark.slow
-def test_numba_trains_as_jax_does():
+@pytest.mark.parametrize(
+    ("form", "arguments"),
+    [
+        ({}, {"lengthOfMB": 8}),
+        (
+            {"optimizer": "Adam", "gradNorm": 1.0, "dropout": 0.25},
+            {"lengthOfMB": None, "validation": rolls(5, 40, width=6)},
+        ),
+    ],
+    ids=["plain", "Adam"],
+)
+def test_numba_trains_as_jax_does(form, arguments):
     # Fails if an update's settings do not reach Numba as arrays.
     pytest.importorskip("jax")
-    tunes = rolls(20, 20, 20, width=6)
-    history = {}
+    tunes = rolls(20, 40, 20, width=6)
+    found = {}
     for mode in ("JAX", "NUMBA"):
-        model = RNN4Music(5, 4, 3, 6, seed=0, mode=mode)
-        history[mode] = model.train(tunes, 2, 2, 2, 8, progress=False)
-    assert history["NUMBA"] == pytest.approx(history["JAX"], rel=1e-5)
+        model = RNN4Music(5, 4, 3, 6, seed=0, mode=mode, **form)
+        model.train(tunes, 2, 2, 2, **arguments, progress=False)
+        found[mode] = model.instantaneousCost + [n for _, n in model.validationCost]
+    assert found["NUMBA"] == pytest.approx(found["JAX"], rel=1e-5)
+    assert len(found["JAX"]) == (4 if arguments["lengthOfMB"] else 8 + 2)
