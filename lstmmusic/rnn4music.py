@@ -52,7 +52,7 @@ class RNN4Music:
     genProbThreshold : float
         In generation, smaller probabilities count as zero.
     seed : int, optional
-        Same seed, same backend, same bits; None draws a new one.
+        Same seed, same backend, as many CPUs: same bits.  None draws a new one.
     originalForward : bool
         Layer 1's output gate looks at a_g, as in the original program (D3).
     optimizer : {'RMSprop', 'Adam'}
@@ -259,8 +259,9 @@ class RNN4Music:
         resume : bool
             Go on with the training that was stopped, and has these same arguments: of
             the file ``checkpoint``, which is loaded if it is there, or of this object.
-            It ends as if it had never stopped, bit for bit.  With a ``checkpoint`` that
-            is not there, and nothing to go on with in this object, it begins.
+            It ends as if it had never stopped, bit for bit (on as many CPUs: that is
+            how many threads a sum is shared out to).  With a ``checkpoint`` that is not
+            there, and nothing to go on with in this object, it begins.
         progress : bool
             Show a progress bar with the cost, on a terminal or in a notebook.
 
