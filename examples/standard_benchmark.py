@@ -40,7 +40,7 @@ class Sizes(NamedTuple):
 
 SIZES = {
     "JSB Chorales": Sizes(200, 0.5, 12),
-    "Nottingham": Sizes(200, 0.3, 4),
+    "Nottingham": Sizes(200, 0.2, 10),
     "MuseData": Sizes(200, 0.4, 6),
     "Piano-midi.de": Sizes(200, 0.5, 12),
 }
