@@ -28,6 +28,7 @@ FORMAT_VERSION = 2  # 1 had RMSprop alone, and no unfinished training
 H_LENGTHS = ("h1_length", "h2_length", "h3_length")
 LONGEST_TEXT = 2**16  # characters
 LONGEST_HISTORY = 2**27  # updates
+LONGEST_HEADER = 128  # bytes of an array's; Python's parser fails on deeper nesting
 LONGEST_PIECE = 2**20  # bytes of a zip that are read at once; our directory has 30 000
 # What a bomb is told by: as saved, a number takes 4 or 8 bytes of the file. Compressed,
 # with means that are all zero, it still takes two.
@@ -284,6 +285,10 @@ class _Arrays:
             # Later versions have headers of any length, for records.
             if (version := npy.read_magic(member)) != (1, 0):
                 raise ParameterFileError(f"{name} is of .npy version {version}")
+            length = int.from_bytes(member.read(2), "little")
+            if length > LONGEST_HEADER:
+                raise ParameterFileError(f"{name} has a header of {length} bytes")
+            member.seek(npy.MAGIC_LEN)
             shape, _, dtype = npy.read_array_header_1_0(member)
         return shape, dtype
 

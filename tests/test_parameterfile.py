@@ -574,6 +574,15 @@ def test_a_header_without_end_is_not_read(saved, members, refused):
     refused(saved, r"by is of .npy version \(2, 0\)")
 
 
+def test_a_header_that_Python_would_parse_for_long_is_not_parsed(
+    saved, members, refused
+):
+    # Nested deeply, it makes the parser end with a MemoryError.
+    members["by.npy"] = b"\x93NUMPY\1\0" + (9000).to_bytes(2, "little") + b"-" * 9000
+    zip_again(saved, members)
+    refused(saved, "by has a header of 9000 bytes$")
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_ways_to_compress_that_cannot_be_bounded_are_refused(
     saved, members, refused, method
