@@ -95,6 +95,18 @@ class Fixed:
         instance.__dict__[self.name] = value
 
 
+def stay_above_zero(numbers, dtype):
+    """Raise ValueError where ``dtype`` rounds one of {name: number or None} to 0."""
+    numbers = {name: value for name, value in numbers.items() if value is not None}
+    with np.errstate(over="ignore"):
+        if all(map(dtype.type, numbers.values())):
+            return
+    values = ", ".join(f"{name} {value:g}" for name, value in numbers.items())
+    raise ValueError(
+        f"{values} in {dtype}; allowed are numbers that it does not round to 0"
+    )
+
+
 def array(name, value, dtype):
     """Return a new array in C order; a ValueError names what is not made of numbers."""
     try:

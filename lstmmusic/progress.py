@@ -37,6 +37,37 @@ def described(tunes, dtype):
     return f"{len(tunes)} tunes of {steps} steps, checksum {checksum:08x}"
 
 
+def make_plan(
+    tunes, validation, dtype, epochs_per_minibatch, epochs, size, length, lam, average,
+    decay, patience,
+):  # fmt: skip
+    """Check the arguments of `RNN4Music.train`; return a `Plan`."""
+    if patience is not None and not validation:
+        raise ValueError(f"patience is {patience!r}, but there is no validation")
+    plan = Plan(
+        noOfEpochPerMB=checks.whole("noOfEpochPerMB", epochs_per_minibatch),
+        noOfEpoch=checks.whole("noOfEpoch", epochs),
+        sizeOfMiniBatch=checks.whole("sizeOfMiniBatch", size),
+        lengthOfMB=None
+        if length is None
+        else checks.whole("lengthOfMB", length, low=2),
+        lam=checks.real("lam", lam, low_allowed=True),
+        average=checks.one_of("average", average, ("tune", "step")),
+        rateDecay=None
+        if decay is None
+        else checks.one_of("rateDecay", decay, ("cosine",)),
+        patience=None if patience is None else checks.whole("patience", patience),
+        dataset=described(tunes, dtype),
+        validation=described(validation, dtype),
+    )
+    if len(tunes) < size:
+        raise ValueError(
+            f"sizeOfMiniBatch is {size}, but the dataset has {len(tunes)} tunes; "
+            f"allowed are 1 to {len(tunes)}"
+        )
+    return plan
+
+
 @dataclass
 class Progress:
     """Where a training stands; with the model, all it needs to go on."""

@@ -1,9 +1,6 @@
 """RNN4Music: holds the weights, trains them, evaluates and generates."""
 
 import math
-import sys
-import warnings
-from dataclasses import replace
 
 import numpy as np
 import pytensor
@@ -12,6 +9,7 @@ from lstmmusic import (
     checks,
     evaluation,
     generation,
+    keeping,
     network,
     parameterfile,
     parameters,
@@ -20,12 +18,11 @@ from lstmmusic.backend import choose_mode
 from lstmmusic.batches import check_dataset, mean_over_tunes
 from lstmmusic.costs import COSTS
 from lstmmusic.functions import Functions
-from lstmmusic.progress import Plan, Progress, described
+from lstmmusic.progress import Progress, make_plan
 from lstmmusic.store import OPTIMIZERS, Store
 from lstmmusic.training import Training, TrainingError
-from lstmmusic.updates import Moments
 
-FIXED = ("cost", "originalForward", "optimizer")  # settings that a file cannot change
+RATES = ("R1", "R2", "R3", "Rout", "epsilon", "gradClip", "gradNorm")
 
 
 class RNN4Music:
@@ -280,10 +277,14 @@ class RNN4Music:
             When the cost, or a weight, is no longer finite.  The message says at which
             update; all is as it was before it.
         """
-        tunes, plan, validation = self._plan(
-            dataset, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB, lam,
-            average, rateDecay, validation, patience,
+        tunes = self._tunes_of(dataset, "the dataset", least=1 + (lengthOfMB is None))
+        validation = [] if validation is None else self._tunes_of(validation)
+        plan = make_plan(
+            tunes, validation, self.dtype, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch,
+            lengthOfMB, lam, average, rateDecay, patience,
         )  # fmt: skip
+        rates = {name: getattr(self, name) for name in RATES}
+        checks.stay_above_zero(rates, self.dtype)
         if checkpoint is not None:
             parameterfile.check_place("checkpoint", checkpoint)
         if checkpointEvery is not None:
@@ -294,7 +295,7 @@ class RNN4Music:
                 )
         checks.real("checkpointMinutes", checkpointMinutes, low_allowed=True)
         if checks.truth("resume", resume):
-            self._resume(plan, checkpoint)
+            keeping.resume(self, plan, checkpoint)
         else:
             self._progress = Progress(plan._asdict())
         Training(
@@ -308,85 +309,8 @@ class RNN4Music:
         ).run(progress)
         return list(self.instantaneousCost)
 
-    def _plan(
-        self, dataset, epochs_per_minibatch, epochs, size, length, lam, average, decay,
-        validation, patience,
-    ):  # fmt: skip
-        """Check the arguments of `train`; return the tunes, a Plan, the validation."""
-        whole = length is None
-        tunes = check_dataset(dataset, self.io_length, self.dtype, least=1 + whole)
-        validation = [] if validation is None else self._tunes_of(validation)
-        if patience is not None and not validation:
-            raise ValueError(f"patience is {patience!r}, but there is no validation")
-        plan = Plan(
-            noOfEpochPerMB=checks.whole("noOfEpochPerMB", epochs_per_minibatch),
-            noOfEpoch=checks.whole("noOfEpoch", epochs),
-            sizeOfMiniBatch=checks.whole("sizeOfMiniBatch", size),
-            lengthOfMB=None if whole else checks.whole("lengthOfMB", length, low=2),
-            lam=checks.real("lam", lam, low_allowed=True),
-            average=checks.one_of("average", average, ("tune", "step")),
-            rateDecay=None
-            if decay is None
-            else checks.one_of("rateDecay", decay, ("cosine",)),
-            patience=None if patience is None else checks.whole("patience", patience),
-            dataset=described(tunes, self.dtype),
-            validation=described(validation, self.dtype),
-        )
-        if len(tunes) < size:
-            raise ValueError(
-                f"sizeOfMiniBatch is {size}, but the dataset has {len(tunes)} tunes; "
-                f"allowed are 1 to {len(tunes)}"
-            )
-        names = "R1 R2 R3 Rout epsilon gradClip gradNorm".split()
-        with np.errstate(over="ignore"):
-            numbers = {name: getattr(self, name) for name in names}
-            rounded = {
-                n: self.dtype.type(v) for n, v in numbers.items() if v is not None
-            }
-        if not all(rounded.values()):
-            values = ", ".join(f"{name} {numbers[name]:g}" for name in rounded)
-            raise ValueError(
-                f"{values} in {self.dtype}; "
-                "allowed are numbers that it does not round to 0"
-            )
-        return tunes, plan, validation
-
     def _tunes_of(self, dataset, name="validation", least=2):
         return check_dataset(dataset, self.io_length, self.dtype, name, least)
-
-    def _resume(self, plan, checkpoint):
-        """Take up the training of ``checkpoint``, or of this object, or begin it."""
-        saved, progress = None, self._progress
-        if checkpoint is not None:
-            if parameterfile.with_suffix(checkpoint).is_file():
-                saved = self._read(checkpoint)
-                progress = saved.progress
-            elif progress is None or progress.over:
-                self._progress = Progress(plan._asdict())
-                return
-        if progress is None:
-            raise ValueError(
-                "resume is True, but there is no training to go on with: "
-                f"{'this object' if saved is None else checkpoint} holds none"
-            )
-        differences = progress.differences(plan)
-        if saved is not None:
-            differences += self._differences(saved)
-        if differences:
-            raise ValueError(
-                "not the training that was stopped: "
-                + "; ".join(
-                    f"{n} was {was!r:.60}, is {is_!r}" for n, was, is_ in differences
-                )
-            )
-        if saved is not None:
-            self._take(saved, checkpoint)
-
-    def _differences(self, saved):
-        """Return (name, theirs, ours) of what differs, and a file cannot change."""
-        ours = {name: getattr(self, name) for name in FIXED}
-        theirs = {name: saved.settings.get(name, own) for name, own in ours.items()}
-        return [(n, theirs[n], ours[n]) for n in FIXED if theirs[n] != ours[n]]
 
     def _record(self, cost):
         if not np.isfinite(cost):
@@ -610,30 +534,7 @@ class RNN4Music:
         ``.npz`` is appended when missing.  A failed or killed save leaves an older file
         of that name whole.
         """
-        parameterfile.write(fileName, self._saved())
-
-    def _weights(self):
-        """Return {original name: array} of the weights alone."""
-        names = parameters.weight_shapes(self.h_lengths, self.io_length)
-        values = self.parameters()
-        return {name: values[name].copy() for name in names}
-
-    def _saved(self):
-        weights = self._weights()
-        state = {n: a for n, a in self.parameters().items() if n not in weights}
-        return parameterfile.Saved(
-            h_lengths=self.h_lengths,
-            io_length=self.io_length,
-            weights=weights,
-            state=state,
-            moments=self._store.get_moments(),
-            settings={name: getattr(self, name) for name in parameterfile.SETTINGS},
-            loss=self.loss,
-            history=list(self.instantaneousCost),
-            validation=list(self.validationCost),
-            rng_state=self.rng.bit_generator.state,
-            progress=self._progress and replace(self._progress),
-        )
+        parameterfile.write(fileName, keeping.saved_of(self))
 
     def loadParameters(self, fileName):
         """Load what `saveParameters`, here or of the original program, has written.
@@ -658,19 +559,7 @@ class RNN4Music:
 
         In each case the object stays as it was.
         """
-        self._take(self._read(fileName), fileName)
-
-    def _read(self, fileName):
-        saved = parameterfile.read(fileName)
-        ours = (*self.h_lengths, self.io_length)
-        theirs = (*saved.h_lengths, saved.io_length)
-        if ours != theirs:
-            raise ValueError(
-                f"{fileName} holds a network of sizes {theirs}, this one has {ours} "
-                "(h1_length, h2_length, h3_length, io_length); RNN4Music.fromFile "
-                "makes one of the file's own sizes"
-            )
-        return saved
+        keeping.take_up(self, keeping.read_for(self, fileName), fileName)
 
     @classmethod
     def fromFile(cls, fileName, *, mode=None):
@@ -686,51 +575,13 @@ class RNN4Music:
     def _of(cls, saved, source, mode, dtype):
         with pytensor.config.change_flags(floatX=dtype):
             model = cls(*saved.h_lengths, saved.io_length, mode=mode, **saved.settings)
-        model._take(saved, source)
+        keeping.take_up(model, saved, source)
         return model
 
     def __reduce__(self):
         """Copy and pickle what a file would hold; functions are compiled anew."""
-        return self._of, (self._saved(), repr(self), self.mode, self.dtype.name)
-
-    def _take(self, saved, fileName):
-        # Warnings point at whoever called a method of this module, however deep it is.
-        caller, level = sys._getframe(1), 2
-        while caller.f_back and caller.f_globals["__name__"] == __name__:
-            caller, level = caller.f_back, level + 1
-        if saved.moments is None:
-            warnings.warn(
-                f"{fileName} is of the original program: its RMSprop state is set "
-                "aside (D4), and the state at step −1 is zero (D9)",
-                stacklevel=level,
-            )
-        for name, theirs, ours in self._differences(saved):
-            warnings.warn(
-                f"{fileName} was trained with {name}={theirs!r}; this object has "
-                f"and keeps {ours!r}, so that its numbers differ",
-                stacklevel=level,
-            )
-        state = saved.state or {
-            name: np.zeros(shape)
-            for name, shape in parameters.state_shapes(self.h_lengths).items()
-        }
-        moments = saved.moments or Moments()
-        if saved.settings["optimizer"] != self.optimizer:
-            moments = Moments()
-        best = saved.progress and saved.progress.best
-        for arrays in (moments.means, moments.momenta, best):
-            self._store.check(arrays or {})  # before anything is set
-        self._store.set(saved.weights | state)
-        self._store.set_moments(moments)
-        for name, value in saved.settings.items():
-            if name not in FIXED:
-                setattr(self, name, value)
-        if saved.rng_state is not None:
-            self.rng.bit_generator.state = saved.rng_state
-        self.instantaneousCost = list(saved.history)
-        self.validationCost = list(saved.validation)
-        self.loss = saved.loss
-        self._progress = saved.progress
+        saved = keeping.saved_of(self)
+        return self._of, (saved, repr(self), self.mode, self.dtype.name)
 
 
 def print_table(arrays):

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lstmmusic.batches import cut_tunes, draw_order, draw_tunes, whole_tunes
+from lstmmusic.keeping import weights_of
 from lstmmusic.updates import Settings
 
 
@@ -164,7 +165,7 @@ class Training:
         model.validationCost.append((len(model.instantaneousCost), nll))
         at.sinceBest += 1
         if nll < at.bestNll:
-            at.bestNll, at.best, at.sinceBest = nll, model._weights(), 0
+            at.bestNll, at.best, at.sinceBest = nll, weights_of(model), 0
         at.stopped = at.sinceBest == self.plan.patience
 
     def save_if_due(self):

@@ -19,6 +19,7 @@ import pytest
 
 import lstmmusic
 from lstmmusic import RNN4Music
+from lstmmusic.keeping import saved_of, take_up
 
 ROOT = Path(lstmmusic.__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -36,7 +37,7 @@ def shared_model(cost, original, dtype, mode, optimizer):
     form = {"cost": cost, "originalForward": original, "optimizer": optimizer}
     with pytensor.config.change_flags(floatX=dtype):
         model = RNN4Music(*H, N, mode=mode, **form, **WILD)
-    return model, model._saved()
+    return model, saved_of(model)
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def network():
             pytest.importorskip("jax")
         model, first = shared_model(cost, original, dtype, mode, optimizer)
         model.rng = np.random.default_rng()  # a test may have put another there
-        model._take(first, "the first values")
+        take_up(model, first, "the first values")
         model.rng = np.random.default_rng(12)
         return model
 

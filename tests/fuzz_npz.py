@@ -17,6 +17,7 @@ import pytensor
 from fuzz_parts import Member, Touch, array, bomb, member, npy, npy_header, zipped
 
 from lstmmusic import RNN4Music
+from lstmmusic.keeping import weights_of
 from lstmmusic.parameterfile import mean_name, momentum_name
 from lstmmusic.parameters import state_shapes, weight_shapes
 from lstmmusic.progress import Progress
@@ -68,7 +69,7 @@ def seeds():
         model.instantaneousCost = [3.0, 2.0]
         state = adam.rng.bit_generator.state
         adam._progress = Progress(
-            {"noOfEpoch": 7}, 2, 1, state, 2.25, best=adam._weights()
+            {"noOfEpoch": 7}, 2, 1, state, 2.25, best=weights_of(adam)
         )
         ours, unfinished = _members(model), _members(adam)
         theirs = [m for m in ours if not m.name.startswith(LACKED)]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lstmmusic import ParameterFileError, RNN4Music, parameterfile
+from lstmmusic.keeping import weights_of
 from lstmmusic.progress import Progress
 from lstmmusic.updates import Moments
 
@@ -28,7 +29,7 @@ def model():
     model = RNN4Music(
         *SIZES, 0.01, 0.02, 0.03, 0.04, seed=1, muRand=0.5, optimizer="Adam"
     )
-    weights = model._weights()
+    weights = weights_of(model)
     means = {n: abs(a) for n, a in weights.items()}
     model._store.set_moments(Moments(means, {n: 2 * a for n, a in weights.items()}, 3))
     model.epsilon, model.gradClip, model.genProbThreshold = 1e-4, 7.0, 0.25
@@ -642,7 +643,7 @@ def test_the_authors_file_makes_an_object_with_warnings(shared):
 def test_the_authors_file_loads_into_an_object_with_warnings(shared, everything):
     path = shared(AUTHORS)
     model = RNN4Music(120, 120, 120, 88, originalForward=True, Rout=0.5, seed=1)
-    model._store.set_moments(Moments({n: abs(a) for n, a in model._weights().items()}))
+    model._store.set_moments(Moments({n: abs(a) for n, a in weights_of(model).items()}))
     with pytest.warns(UserWarning, match=r"\(D4\)"):
         model.loadParameters(path)
     arrays = everything(model)
@@ -697,7 +698,7 @@ def test_means_of_another_optimizer_are_set_aside_with_a_warning(
     # RMSprop's means of squares with no updates behind them would make Adam's steps a
     # thirtieth of what they are.
     other = new(optimizer=theirs)
-    weights = {n: abs(a) for n, a in other._weights().items()}
+    weights = {n: abs(a) for n, a in weights_of(other).items()}
     other._store.set_moments(Moments(weights, weights, 4))
     other.saveParameters(tmp_path / "a")
     model = new(optimizer=ours, seed=3)

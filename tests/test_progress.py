@@ -10,6 +10,7 @@ import pytest
 from conftest import N
 
 from lstmmusic import RNN4Music, TrainingError, parameterfile
+from lstmmusic.keeping import weights_of
 
 RNG = np.random.default_rng(101)
 TUNES = [RNG.choice([0.0, 0.0, 1.0], size=(n, N)) for n in (9, 40, 5, 33, 20)]
@@ -140,7 +141,7 @@ def test_a_second_ctrl_c_interrupts_at_once_and_nothing_is_half_done(
     done["evaluate"] = EPOCHS[plan][n - 1] if place == "evaluate" else None
     assert len(model.instantaneousCost) == done[place]
     if place == "setParameters":
-        same(model._weights(), model._progress.best)
+        same(weights_of(model), model._progress.best)
     train(model, plan, resume=True)
     same(everything(model), straight[plan])
 

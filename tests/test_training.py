@@ -9,6 +9,7 @@ import pytest
 from conftest import H, N
 
 from lstmmusic import batches
+from lstmmusic.keeping import weights_of
 from lstmmusic.network import each
 from lstmmusic.parameters import unpack
 
@@ -266,7 +267,7 @@ def scripted(monkeypatch):
         weights, left = [], iter(numbers)
 
         def evaluate(tunes):
-            weights.append(model._weights())
+            weights.append(weights_of(model))
             return SimpleNamespace(nll=next(left))
 
         monkeypatch.setattr(model, "evaluate", evaluate)
@@ -302,7 +303,7 @@ def test_the_best_weights_are_kept(adam, scripted, same):
     # Fails if the last ones are, or if an equal, a worse or no number counts as better.
     weights = scripted(adam, 5.0, 4.0, 4.5, 4.0, math.nan, math.inf)
     train(adam, 6, validation=TUNES)
-    same(adam._weights(), weights[1])
+    same(weights_of(adam), weights[1])
     assert len(weights) == len(adam.validationCost) == 6
     assert (weights[1]["by"] != weights[3]["by"]).all()
 
@@ -310,7 +311,7 @@ def test_the_best_weights_are_kept(adam, scripted, same):
 def test_without_a_number_the_last_weights_stay(adam, scripted, same):
     weights = scripted(adam, math.nan, math.inf)
     train(adam, 2, validation=TUNES)
-    same(adam._weights(), weights[1])
+    same(weights_of(adam), weights[1])
 
 
 @pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 6), (3, 10), (None, 12)])

@@ -9,6 +9,7 @@ from pytensor.graph.traversal import ancestors
 
 from lstmmusic.batches import WHOLE_BLOCK
 from lstmmusic.gradient import like_sums
+from lstmmusic.keeping import weights_of
 from lstmmusic.updates import Settings, new_values
 
 USUAL = {"gradClip": 30.0, "epsilon": 1e-5, "lam": 0.0, "gradNorm": None}
@@ -49,7 +50,7 @@ def of_length(tunes, length):
 
 
 def zeros(model):
-    return {name: np.zeros_like(a) for name, a in model._weights().items()}
+    return {name: np.zeros_like(a) for name, a in weights_of(model).items()}
 
 
 def assert_all_close(found, wanted):

@@ -15,9 +15,10 @@ from lstmmusic import wholefile
 SAVER = """
 import errno, os, random, resource, signal, sys, time
 from lstmmusic import RNN4Music, parameterfile
+from lstmmusic.keeping import saved_of
 
 path = sys.argv[1]
-whole = RNN4Music(40, 30, 20, 50, seed=1)._saved()
+whole = saved_of(RNN4Music(40, 30, 20, 50, seed=1))
 
 def save(number):
     parameterfile.write(path, whole._replace(loss=number, history=[number] * 999))

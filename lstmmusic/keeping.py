@@ -1,0 +1,132 @@
+"""Between a network and its file: what is saved of it, and how it takes that up."""
+
+import sys
+import warnings
+from dataclasses import replace
+
+import numpy as np
+
+from lstmmusic import parameterfile, parameters
+from lstmmusic.progress import Progress
+from lstmmusic.updates import Moments
+
+FIXED = ("cost", "originalForward", "optimizer")  # settings that a file cannot change
+
+
+def saved_of(model):
+    """Return what a file keeps of an RNN4Music, as `parameterfile.Saved`."""
+    weights = weights_of(model)
+    state = {n: a for n, a in model.parameters().items() if n not in weights}
+    return parameterfile.Saved(
+        h_lengths=model.h_lengths,
+        io_length=model.io_length,
+        weights=weights,
+        state=state,
+        moments=model._store.get_moments(),
+        settings={name: getattr(model, name) for name in parameterfile.SETTINGS},
+        loss=model.loss,
+        history=list(model.instantaneousCost),
+        validation=list(model.validationCost),
+        rng_state=model.rng.bit_generator.state,
+        progress=model._progress and replace(model._progress),
+    )
+
+
+def weights_of(model):
+    """Return {original name: array} of the weights alone."""
+    names = parameters.weight_shapes(model.h_lengths, model.io_length)
+    values = model.parameters()
+    return {name: values[name].copy() for name in names}
+
+
+def read_for(model, fileName):
+    """Read a `Saved` of the model's sizes; ValueError if it has others."""
+    saved = parameterfile.read(fileName)
+    ours = (*model.h_lengths, model.io_length)
+    theirs = (*saved.h_lengths, saved.io_length)
+    if ours != theirs:
+        raise ValueError(
+            f"{fileName} holds a network of sizes {theirs}, this one has {ours} "
+            "(h1_length, h2_length, h3_length, io_length); RNN4Music.fromFile "
+            "makes one of the file's own sizes"
+        )
+    return saved
+
+
+def take_up(model, saved, source):
+    """Give a model all that is saved; in an error it stays as it was."""
+    warn_of_departures(model, saved, source)
+    state = saved.state or {
+        name: np.zeros(shape)
+        for name, shape in parameters.state_shapes(model.h_lengths).items()
+    }
+    moments = saved.moments or Moments()
+    if saved.settings["optimizer"] != model.optimizer:
+        moments = Moments()
+    best = saved.progress and saved.progress.best
+    for arrays in (moments.means, moments.momenta, best):
+        model._store.check(arrays or {})  # before anything is set
+    model._store.set(saved.weights | state)
+    model._store.set_moments(moments)
+    for name, value in saved.settings.items():
+        if name not in FIXED:
+            setattr(model, name, value)
+    if saved.rng_state is not None:
+        model.rng.bit_generator.state = saved.rng_state
+    model.instantaneousCost = list(saved.history)
+    model.validationCost = list(saved.validation)
+    model.loss = saved.loss
+    model._progress = saved.progress
+
+
+def warn_of_departures(model, saved, source):
+    """Say what of a file the model cannot take; the warning points at the caller."""
+    caller, level = sys._getframe(1), 2  # a file may be loaded from deep within
+    while caller.f_back and caller.f_globals["__name__"].startswith("lstmmusic."):
+        caller, level = caller.f_back, level + 1
+    if saved.moments is None:
+        warnings.warn(
+            f"{source} is of the original program: its RMSprop state is set "
+            "aside (D4), and the state at step −1 is zero (D9)",
+            stacklevel=level,
+        )
+    for name, theirs, ours in differences(model, saved):
+        warnings.warn(
+            f"{source} was trained with {name}={theirs!r}; this object has "
+            f"and keeps {ours!r}, so that its numbers differ",
+            stacklevel=level,
+        )
+
+
+def differences(model, saved):
+    """Return (name, theirs, ours) of what differs, and a file cannot change."""
+    ours = {name: getattr(model, name) for name in FIXED}
+    theirs = {name: saved.settings.get(name, own) for name, own in ours.items()}
+    return [(n, theirs[n], ours[n]) for n in FIXED if theirs[n] != ours[n]]
+
+
+def resume(model, plan, checkpoint):
+    """Take up the training of ``checkpoint``, or of the model, or begin it."""
+    saved, progress = None, model._progress
+    if checkpoint is not None:
+        if parameterfile.with_suffix(checkpoint).is_file():
+            saved = read_for(model, checkpoint)
+            progress = saved.progress
+        elif progress is None or progress.over:
+            model._progress = Progress(plan._asdict())
+            return
+    if progress is None:
+        raise ValueError(
+            "resume is True, but there is no training to go on with: "
+            f"{'this object' if saved is None else checkpoint} holds none"
+        )
+    found = progress.differences(plan)
+    if saved is not None:
+        found += differences(model, saved)
+    if found:
+        raise ValueError(
+            "not the training that was stopped: "
+            + "; ".join(f"{n} was {was!r:.60}, is {is_!r}" for n, was, is_ in found)
+        )
+    if saved is not None:
+        take_up(model, saved, checkpoint)
