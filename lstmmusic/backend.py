@@ -8,15 +8,19 @@ import os
 import platform
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytensor
 from pytensor.compile.mode import get_mode
 
 MODES = ("JAX", "NUMBA")
+DEVICES = ("cpu", "cuda")
+CUDA_BUILDS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
+HOW_TO = "pip install 'lstmmusic[cuda]'"
 KEEP_BYTES = 2**30
 # Rewrites that find nothing to gain in these graphs that XLA does not find itself.
 SLOW_REWRITES = (
@@ -33,6 +37,14 @@ WRONG_REWRITES = ("local_reduce_broadcastable",)
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 
+class Backend(NamedTuple):
+    """Where the compiled functions of one network run."""
+
+    mode: str  # of `MODES`
+    device: str = "cpu"  # of `DEVICES`
+    tf32: bool = False  # products on a GPU with 10 bits of each factor's fraction
+
+
 def choose_mode(mode=None):
     """Return the PyTensor mode's name: the one asked for, or the fastest installed."""
     if mode is None:
@@ -47,41 +59,112 @@ def choose_mode(mode=None):
     return mode
 
 
-def precision(mode, dtype):
+def choose_device(mode, device):
+    """Return the device's name; ValueError where it cannot be had, and how it can."""
+    if device not in DEVICES:
+        raise ValueError(f"device is {device!r}; allowed are {', '.join(DEVICES)}")
+    if device == "cpu":
+        return device
+    if mode != "JAX":
+        raise ValueError(
+            f"device is {device!r}, but mode is {mode!r}; allowed is 'JAX': {HOW_TO}"
+        )
+    import jax
+
+    try:
+        jax.devices("cuda")
+    except RuntimeError as error:
+        built = any(map(importlib.util.find_spec, CUDA_BUILDS))
+        missing = "no GPU that it can use" if built else "no CUDA build of JAX"
+        found = "" if built else f": {HOW_TO}"
+        raise ValueError(
+            f"device is {device!r}, but there is {missing}{found} ({error})"
+        ) from error
+    return device
+
+
+@contextmanager
+def precision(backend, dtype):
     """Return a context in which JAX computes in ``dtype``; it has one for everything.
 
     PyTensor alone would fix it once, by the floatX of its first use.
     """
-    if mode != "JAX":
-        return nullcontext()
+    if backend.mode != "JAX":
+        yield
+        return
     import jax
 
-    return jax.enable_x64(dtype == "float64")
+    with jax.enable_x64(dtype == "float64"):
+        if backend.device == "cpu":
+            yield
+            return
+        products = "tensorfloat32" if backend.tf32 else "highest"
+        with jax.default_matmul_precision(products):
+            yield
 
 
-def on_device(mode, arrays):
-    """Give arrays to the backend, and wait until it has them.
+def on_device(backend, arrays):
+    """Give arrays to the backend; on a CPU wait until it has them.
 
     XLA would hand a function that still waits for them to another thread.
     """
-    if mode != "JAX":
+    if backend.mode != "JAX":
         return [np.asarray(array) for array in arrays]  # scalars among them
     import jax
 
     arrays = list(arrays)
     new = [n for n, array in enumerate(arrays) if not isinstance(array, jax.Array)]
-    for n, array in zip(new, jax.device_put([arrays[n] for n in new]), strict=True):
+    place = jax.devices(backend.device)[0]
+    given = jax.device_put([arrays[n] for n in new], place)
+    for n, array in zip(new, given, strict=True):
         arrays[n] = array
-    return jax.block_until_ready(arrays)
+    return jax.block_until_ready(arrays) if backend.device == "cpu" else arrays
 
 
-def function(inputs, outputs, updates, mode):
+def function(inputs, outputs, updates, backend):
     """Compile; the arguments are those of `pytensor.function`.
 
-    The function trusts its inputs: arrays of the right type, from `on_device`.
+    The function trusts its inputs: arrays of the right type, from `on_device`.  Without
+    updates, threads may call it at once.
     """
-    if mode == "JAX":
-        mode = get_mode(mode).excluding(*SLOW_REWRITES, *WRONG_REWRITES)
+    if backend.mode != "JAX":
+        return _compiled(inputs, outputs, updates, get_mode(backend.mode))
+    # PyTensor's own call keeps arguments and results in the function object, which
+    # threads would share: so XLA's is called, and the updates are made here.
+    updates = updates or {}
+    single = not isinstance(outputs, list)
+    outputs = [outputs] if single else outputs
+    mode = get_mode(backend.mode).excluding(*SLOW_REWRITES, *WRONG_REWRITES)
+    compiled = _compiled(inputs, [*outputs, *updates.values()], None, mode)
+    jitted = compiled.vm.jit_fn
+    shared = [box.storage for box in compiled.input_storage[len(inputs) :]]
+    changed = [variable.container.storage for variable in updates]
+    if backend.device != "cpu":
+        jitted = donating(jitted, len(inputs), shared, changed)
+
+    def call(*args):
+        for cell in shared:
+            if isinstance(cell[0], np.ndarray):  # set, and no update since
+                (cell[0],) = on_device(backend, cell)
+        found = jitted(*args, *(cell[0] for cell in shared))
+        for cell, value in zip(changed, found[len(outputs) :], strict=True):
+            cell[0] = value
+        return found[0] if single else found[: len(outputs)]
+
+    call.lower = lambda *args: jitted.lower(*args, *(cell[0] for cell in shared))
+    return call
+
+
+def donating(jitted, given, shared, changed):
+    """Let XLA write new values of shared variables where the old ones were."""
+    import jax
+
+    ids = {id(cell) for cell in changed}
+    places = [given + n for n, cell in enumerate(shared) if id(cell) in ids]
+    return jax.jit(jitted.__wrapped__, donate_argnums=places)
+
+
+def _compiled(inputs, outputs, updates, mode):
     collecting = gc.isenabled()
     gc.disable()  # a fifth of the time: millions of objects, few of them garbage
     try:
@@ -98,31 +181,17 @@ def function(inputs, outputs, updates, mode):
             gc.enable()
 
 
-def callable_by_threads(run, mode):
-    """Return a function without updates in a form that threads may call at once."""
-    if mode != "JAX":
-        return run
-    # PyTensor's own call keeps arguments and results in the function object.
-    jitted = run.vm.jit_fn
-    cells = [container.storage for container in run.input_storage]
-
-    def call(*args):
-        shared = cells[len(args) :]
-        for cell in shared:
-            if isinstance(cell[0], np.ndarray):  # set, and no update since
-                (cell[0],) = on_device(mode, cell)
-        return jitted(*args, *(cell[0] for cell in shared))
-
-    return call
-
-
-def threads(mode):
+def threads(backend):
     """Return how many threads may work at once: the CPUs that this process may use.
 
-    Numba's functions hold Python's lock.
+    Numba's functions hold Python's lock; a GPU is one for all.
     """
-    if mode != "JAX":
+    if backend.mode != "JAX" or backend.device != "cpu":
         return 1
+    return cpus()
+
+
+def cpus():
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -136,7 +205,7 @@ def in_threads(work, workers):
 
 @cache
 def _pool():
-    return ThreadPoolExecutor(max(1, threads("JAX") - 1), "lstmmusic")
+    return ThreadPoolExecutor(max(1, cpus() - 1), "lstmmusic")
 
 
 @cache

@@ -10,13 +10,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from lstmmusic.backend import (
-    callable_by_threads,
-    function,
-    on_device,
-    precision,
-    prepare,
-)
+from lstmmusic.backend import function, on_device, precision, prepare
 from lstmmusic.network import State
 
 
@@ -26,21 +20,20 @@ class Compiler:
     Parameters
     ----------
     store : Store
-    mode : str
-        "JAX" or "NUMBA".
+    backend : Backend
     """
 
-    def __init__(self, store, mode):
-        prepare(mode)  # before another program starts the backend, if that can be
+    def __init__(self, store, backend):
+        prepare(backend.mode)  # before another program starts it, if that can be
         self.store = store
-        self.mode = mode
+        self.backend = backend
         self.dtype = store.dtype.name
         self.N = store.weights.b_y.type.shape[0]
         self.H = [vector.type.shape[0] for vector in store.state.h]
 
     def shape(self, *lengths):
         """Return the key of a compiled function: the lengths where JAX needs them."""
-        return lengths if self.mode == "JAX" else (None,) * len(lengths)
+        return lengths if self.backend.mode == "JAX" else (None,) * len(lengths)
 
     def rolls(self, T, B, *names):
         """Return a symbolic roll (T, B, N) for each name."""
@@ -61,6 +54,11 @@ class Compiler:
         vectors = [v.get_value(borrow=True) for s in self.store.state for v in s]
         return [np.tile(vector, (B, 1)) for vector in vectors]
 
+    def given(self, arrays):
+        """Return arrays as the functions take them, to be given again and again."""
+        with precision(self.backend, self.dtype):
+            return on_device(self.backend, arrays)
+
     def nothing_later(self, B):
         """Return what reaches the last step of B tunes: zeros (B, 4H), then (B, H)."""
         widths = [*(4 * H for H in self.H), *self.H]
@@ -80,16 +78,13 @@ class Compiler:
         def get(*key):
             with (
                 pytensor.config.change_flags(**flags),
-                precision(self.mode, self.dtype),
+                precision(self.backend, self.dtype),
             ):
-                inputs, outputs, updates = build(*key)
-                run = function(inputs, outputs, updates, self.mode)
-            if not updates:
-                run = callable_by_threads(run, self.mode)
+                run = function(*build(*key), self.backend)
 
             def call(*args):
-                with precision(self.mode, self.dtype):
-                    return run(*on_device(self.mode, args))
+                with precision(self.backend, self.dtype):
+                    return run(*on_device(self.backend, args))
 
             return call
 

@@ -53,7 +53,7 @@ def evaluate(functions, tunes, dtype, size, skip_first):
         arrays = padded(rolls, longest, size, dtype)
         found[batch] = functions.counts(*arrays)[:, : len(batch)].T
 
-    workers = min(threads(functions.mode), len(batches) - 1)
+    workers = min(threads(functions.backend), len(batches) - 1)
     count(batches[0])  # compiles
     if workers > 0:
         others = batches[1:]

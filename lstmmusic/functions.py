@@ -6,6 +6,7 @@ in chunks of fixed length with the state carried over, so that it need not compi
 
 import math
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
@@ -23,6 +24,13 @@ CHUNK = 32  # steps
 FEWEST_TUNES, MOST_TUNES = 8, 32  # that a thread generates at once
 
 
+class Whole(NamedTuple):
+    """A minibatch that one program makes the update from: its shape, its arrays."""
+
+    key: tuple
+    arrays: list
+
+
 class Functions:
     """Compiles each function of a network at its first use, and keeps it.
 
@@ -35,33 +43,48 @@ class Functions:
     cost : str
         A key of `COSTS`.
     original_forward : bool
-    mode : str
-        "JAX" or "NUMBA".
+    backend : Backend
     """
 
-    def __init__(self, store, cost, original_forward, mode):
+    def __init__(self, store, cost, original_forward, backend):
         self.store = store
         self.original_forward = original_forward
-        self.mode = mode
+        self.backend = backend
         # In the instance, so that the compiled functions go when it goes.
-        self.compiler = Compiler(store, mode)
+        self.compiler = Compiler(store, backend)
         self.gradient = Gradient(self.compiler, cost, original_forward)
         self._update = self.compiler.kept(self._build_update)
+        self._whole_update = self.compiler.kept(self._build_whole_update)
         self._counts = self.compiler.kept(self._build_counts)
         self._probabilities = self.compiler.kept(self._build_probabilities)
         self._generate = self.compiler.kept(self._build_generate)
 
     def sums(self, minibatch, masks=()):
-        """Return `Gradient.sums`: nothing is changed yet."""
-        return self.gradient.sums(minibatch, masks)
+        """Return what `update` makes the update from; nothing is changed yet.
+
+        `Gradient.sums`, or a `Whole`: where there is one thread and one block, a single
+        program for all of an update is faster.
+        """
+        T, B, _ = minibatch.x.shape
+        workers, _ = self.gradient.plan(B)
+        if self.backend.mode != "JAX" or workers > 1 or minibatch.block < T:
+            return self.gradient.sums(minibatch, masks)
+        key = T, B, len(masks[0]) if masks else 0
+        state = self.compiler.state_at_start(B)
+        return Whole(key, [*minibatch[:3], *masks, *state])
 
     def update(self, sums, settings):
         """Make one update; return the cost before it, or NaN if nothing was changed.
 
         ``sums`` as they come from `sums`; ``settings`` a `Settings` of arrays.
         """
-        run = self._update(len(sums), bool(np.isfinite(settings.gradNorm)))
-        return float(run(*settings, *chain.from_iterable(sums)))
+        limited = bool(np.isfinite(settings.gradNorm))
+        if isinstance(sums, Whole):
+            run, arrays = self._whole_update(*sums.key, limited), sums.arrays
+        else:
+            run = self._update(len(sums), limited)
+            arrays = chain.from_iterable(sums)
+        return float(run(*settings, *arrays))
 
     def gradients(self, minibatch):
         """Return the cost, and its gradient as arrays in the order of `fields`."""
@@ -137,7 +160,7 @@ class Functions:
         return found
 
     def _chunk(self, T):
-        return CHUNK if self.mode == "JAX" else T
+        return CHUNK if self.backend.mode == "JAX" else T
 
     def _share(self, B):
         """Return how many threads generate B tunes, and how many tunes one at once.
@@ -147,19 +170,25 @@ class Functions:
         """
         if max(self.compiler.H) > MOST_CELLS:
             return 1, B
-        workers = max(1, min(B // FEWEST_TUNES, threads(self.mode)))
+        workers = max(1, min(B // FEWEST_TUNES, threads(self.backend)))
         return workers, math.ceil(B / (workers * math.ceil(B / workers / MOST_TUNES)))
 
     def _build_update(self, parts, limited):
         sums = [like_sums(self.store.weights) for _ in range(parts)]
         cost = sum(cost for cost, _ in sums)
         gradients = each(lambda *g: sum(g), *(gradients for _, gradients in sums))
+        inputs = [v for cost, g in sums for v in (cost, *values(g))]
+        return self._updating(inputs, cost, gradients, limited)
+
+    def _build_whole_update(self, T, B, mask_steps, limited):
+        return self._updating(*self.gradient.whole(T, B, mask_steps), limited)
+
+    def _updating(self, inputs, cost, gradients, limited):
         given = Settings(*pt.scalars(*Settings._fields))
         updates = new_values(
             self.store.weights, gradients, self.store.moments, given, limited
         )
         updates, new_cost = only_if_finite(updates, cost)
-        inputs = [v for cost, g in sums for v in (cost, *values(g))]
         return [*given, *inputs], new_cost, updates
 
     def _build_counts(self, T, B):

@@ -7,6 +7,7 @@ memory that is touched at once, and give tunes of all lengths one compilation.
 """
 
 import math
+from functools import cached_property
 
 import numpy as np
 import pytensor.tensor as pt
@@ -29,6 +30,7 @@ from lstmmusic.network import (
 # With more cells, the product of one step is large enough to be shared out to the
 # threads by itself, and the weights too large to be read by each of them.
 MOST_CELLS = 256
+FEWEST_TUNES = 4  # for a thread: with fewer, the passes take it as long as with more
 
 
 class Gradient:
@@ -48,9 +50,6 @@ class Gradient:
         self.original_forward = original_forward
         self._forward = compiler.kept(self._build_forward)
         self._backward = compiler.kept(self._build_backward)
-        store = compiler.store
-        shapes = [(), *(weight.type.shape for weight in values(store.weights))]
-        self._nothing = [np.zeros(shape, store.dtype) for shape in shapes]
 
     def sums(self, minibatch, masks=()):
         """Return the cost and its gradient in parts that are to be added up.
@@ -68,7 +67,7 @@ class Gradient:
         """
         arrays = [*minibatch[:3], *masks]
         B = minibatch.x.shape[1]
-        workers, tunes = self._plan(B)
+        workers, tunes = self.plan(B)
         mask_steps = min(len(masks[0]), minibatch.block) if masks else 0
         key = *self.compiler.shape(minibatch.block, tunes), mask_steps
         passes = self._forward(*key), self._backward(*key)
@@ -82,10 +81,18 @@ class Gradient:
 
         return in_threads(work, workers)
 
-    def _plan(self, B):
+    @cached_property
+    def _nothing(self):
+        store = self.compiler.store
+        shapes = [(), *(weight.type.shape for weight in values(store.weights))]
+        return self.compiler.given(np.zeros(shape, store.dtype) for shape in shapes)
+
+    def plan(self, B):
         """Return the number of threads, and of tunes that one takes at once."""
-        large = max(self.compiler.H) > MOST_CELLS
-        workers = 1 if large else min(B, threads(self.compiler.mode))
+        most = max(1, B // FEWEST_TUNES)
+        if max(self.compiler.H) > MOST_CELLS:
+            most = 1
+        workers = min(most, threads(self.compiler.backend))
         return workers, math.ceil(B / workers)
 
     def _through_blocks(self, forward, backward, part, steps, sums):
@@ -109,6 +116,19 @@ class Gradient:
             found = backward(*held.pop(), *later, *sums)
             later, sums = found[:6], found[6:]
         return sums
+
+    def whole(self, T, B, mask_steps):
+        """Return inputs, cost and gradients, symbolic, of a minibatch in one piece."""
+        (x, k), masks, state = self._inputs(T, B, mask_steps, "x", "k")
+        share = pt.tensor("share", shape=(T, B))
+        network, d3 = self.compiler.store.weights, self.original_forward
+        Y, trace = forward_pass(x, state, network, d3, masks)
+        cost, dY = self.cost(Y, k)
+        gradients, _ = backward_pass(
+            x, dY * share[:, :, None], state, trace, network, d3, masks
+        )
+        inputs = [x, k, share, *(masks or ()), *state.h, *state.c]
+        return inputs, total(share * total(cost, axis=2)), gradients
 
     def _inputs(self, T, B, mask_steps, *names):
         rolls = self.compiler.rolls(T, B, *names)

@@ -14,7 +14,7 @@ from lstmmusic import (
     parameterfile,
     parameters,
 )
-from lstmmusic.backend import choose_mode
+from lstmmusic.backend import Backend, choose_device, choose_mode
 from lstmmusic.batches import check_dataset, mean_over_tunes
 from lstmmusic.costs import COSTS
 from lstmmusic.functions import Functions
@@ -108,6 +108,7 @@ class RNN4Music:
     h1_length, h2_length, h3_length = checks.Fixed(), checks.Fixed(), checks.Fixed()
     io_length, cost, originalForward = checks.Fixed(), checks.Fixed(), checks.Fixed()
     mode, dtype, optimizer = checks.Fixed(), checks.Fixed(), checks.Fixed()
+    device = checks.Fixed()
 
     #: The symbolic passes, equation by equation: what every function here compiles.
     #: Their weights are a `network.Network` of symbolic variables, or of arrays made by
@@ -139,6 +140,8 @@ class RNN4Music:
         dropout=0.0,
         fixedMasks=False,
         mode=None,
+        device="cpu",
+        tf32=False,
     ):
         most = checks.LONGEST
         self.h1_length = checks.whole("h1_length", h1_length, high=most)
@@ -154,6 +157,8 @@ class RNN4Music:
         self.originalForward = checks.truth("originalForward", originalForward)
         self.optimizer = checks.one_of("optimizer", optimizer, OPTIMIZERS)
         self.mode = choose_mode(mode)
+        self.device = choose_device(self.mode, device)
+        backend = Backend(self.mode, self.device, checks.truth("tf32", tf32))
         if seed is not None:
             checks.whole("seed", seed, low=0)
         self.rng = np.random.default_rng(seed)
@@ -167,7 +172,7 @@ class RNN4Music:
         ) | parameters.first_state(self.rng, self.h_lengths, self.muRand)
         self._store = Store(first, self.dtype, self.optimizer)
         self._functions = Functions(
-            self._store, self.cost, self.originalForward, self.mode
+            self._store, self.cost, self.originalForward, backend
         )
 
     @property

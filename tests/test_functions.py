@@ -1,6 +1,7 @@
 """What is compiled, how often, and whether chunks of a tune add up to the tune."""
 
 import warnings
+from operator import attrgetter
 
 import numpy as np
 import oracle
@@ -10,7 +11,9 @@ from conftest import H, N
 
 from lstmmusic import RNN4Music
 from lstmmusic.backend import choose_mode
-from lstmmusic.functions import CHUNK
+from lstmmusic.batches import mean_over_tunes
+from lstmmusic.functions import CHUNK, Whole
+from lstmmusic.updates import Settings
 
 
 def rolls(steps, seed=41, width=N):
@@ -157,3 +160,23 @@ def test_deleted_networks_leave_nothing_behind():
         warnings.simplefilter("ignore")
         gc.collect()
     assert weights() is None
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_an_update_in_one_program_is_that_of_its_parts(network, dropout):
+    # Fails if the program of a whole update differs from gradient, sums and update.
+    settings = Settings(*np.array([0.01, 0.02, 0.03, 0.04, 1e-5, 0.1, np.inf, 0.001]))
+    rng = np.random.default_rng(5)
+    minibatch = mean_over_tunes(*(rng.random((2, 7, 3, N)) < 0.3).astype(float))
+    masks = [(rng.random((7, 3, cells)) < 0.5) * 2.0 for cells in H] if dropout else ()
+    found = []
+    for sums in ("sums", "gradient.sums"):
+        model = network()  # the same, with its first values
+        make = attrgetter(sums)(model._functions)
+        given = make(minibatch, masks)
+        assert isinstance(given, Whole) == (sums == "sums")
+        cost = model._functions.update(given, settings)
+        found.append({"cost": cost, **model.parameters()})
+    one, parts = found
+    for name, value in parts.items():
+        np.testing.assert_allclose(one[name], value, rtol=1e-9, atol=1e-13)
