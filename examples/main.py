@@ -16,6 +16,7 @@ from options import MINIBATCH, RATES, SIZES, make_parser
 from results import Generated, write_results
 
 from lstmmusic import RNN4Music, TrainingError, markSilence, unmarkSilence
+from lstmmusic.ranks import Ranks
 from midi.utils import readFolder
 
 EVERY = 50  # updates from one save to the next: seconds of work that a crash may cost
@@ -27,24 +28,48 @@ def main(arguments=None):
     parser = make_parser()
     options = parser.parse_args(arguments)
     options.command = typed_command(arguments)
+    options.ranks = make_ranks(options, parser)
+    with options.ranks.together(agreed=()):
+        journey(options, parser)
+
+
+def make_ranks(options, parser):
+    """Return all that mpiexec has started, with ``--mpi``; else this process alone."""
+    if not options.mpi:
+        return Ranks()
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        parser.error(f"--mpi needs mpi4py: pip install 'lstmmusic[mpi]' ({error})")
+    return Ranks(MPI.COMM_WORLD)
+
+
+def journey(options, parser):
+    """Read, train, and, on the first rank, generate and show."""
+    first = options.ranks.first
     try:
         model = make_model(options)  # refuses bad options before music is read
         options.out.mkdir(parents=True, exist_ok=True)
-        tunes = read_tunes(options)
+        tunes = options.ranks.in_turn(lambda: read_tunes(options))
         original, rest, pieces = split(tunes, options)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         parser.exit(INTERRUPTED, f"{parser.prog}: stopped\n")
-    print(f"{len(tunes)} tunes, cut into {len(pieces)} pieces\n{model}", flush=True)
+    if first:
+        pieces_of = f"{len(tunes)} tunes, cut into {len(pieces)} pieces"
+        print(f"{pieces_of}\n{model}", flush=True)
     try:
         stopped = not train(model, pieces, options, parser)
+        if not first:
+            return
         if stopped:
             print("music of what was learnt so far (Ctrl-C: none) ...", flush=True)
         generated = generate(model, original, tunes, options)
         print(write_results(model, original, rest, generated, options))
     except KeyboardInterrupt:
-        model.saveParameters(options.save)
+        if first:
+            model.saveParameters(options.save)
         stop(parser, "stopped", options)
     if stopped:
         stop(parser, f"stopped after {len(model.instantaneousCost)} updates", options)
@@ -87,7 +112,7 @@ def make_model(options):
     source = options.save if resumed else options.load
     if source is None:
         return new_model(options)
-    model = RNN4Music.fromFile(source, mode=options.mode)
+    model = RNN4Music.fromFile(source, mode=options.mode, device=options.device)
     for name, given, held in (
         ("--sizes", options.sizes, list(model.h_lengths)),
         ("--cost", options.cost, model.cost),
@@ -111,6 +136,7 @@ def new_model(options):
         genProbThreshold=options.threshold,
         seed=options.seed,
         mode=options.mode,
+        device=options.device,
     )
 
 
@@ -154,7 +180,8 @@ def split(tunes, options):
 def train(model, pieces, options, parser):
     """Train, leave the parameters in a file; return False if Ctrl-C stopped it."""
     if options.epochs == 0:
-        model.saveParameters(options.save)
+        if options.ranks.first:
+            model.saveParameters(options.save)
         return True
     try:
         model.train(
@@ -167,8 +194,11 @@ def train(model, pieces, options, parser):
             checkpoint=options.save,
             checkpointEvery=EVERY,
             resume=options.resume,
+            comm=options.ranks.comm,
         )
     except TrainingError as error:
+        if not options.ranks.first:
+            parser.exit(1)
         model.saveParameters(options.save)
         parser.exit(1, f"{parser.prog}: {error} (weights so far: {options.save})\n")
     except ValueError as error:  # other options than those of what --resume goes on

@@ -201,6 +201,18 @@ def add_file_options(group):
         help="output folder (%(default)s)",
     )
     add(
+        "--mpi",
+        action="store_true",
+        help="share the training out to all that mpiexec has started: "
+        "mpiexec -n 2 python examples/main.py --mpi",
+    )
+    add(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="cuda computes on an NVIDIA GPU (%(default)s)",
+    )
+    add(
         "--mode",
         choices=("JAX", "NUMBA"),
         help="PyTensor's backend (JAX where installed, otherwise Numba)",

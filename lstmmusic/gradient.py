@@ -67,6 +67,8 @@ class Gradient:
         """
         arrays = [*minibatch[:3], *masks]
         B = minibatch.x.shape[1]
+        if B == 0:  # a rank with no part of a small minibatch
+            return [self._nothing]
         workers, tunes = self.plan(B)
         mask_steps = min(len(masks[0]), minibatch.block) if masks else 0
         key = *self.compiler.shape(minibatch.block, tunes), mask_steps

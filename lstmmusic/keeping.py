@@ -79,6 +79,14 @@ def take_up(model, saved, source):
     model._progress = saved.progress
 
 
+def take_from_first(model, ranks):
+    """Give the networks of all `Ranks` what the first one has, its training too."""
+    if not ranks.alone:
+        saved = ranks.comm.bcast(saved_of(model) if ranks.first else None)
+        if not ranks.first:
+            take_up(model, saved, "rank 0")
+
+
 def warn_of_departures(model, saved, source):
     """Say what of a file the model cannot take; the warning points at the caller."""
     caller, level = sys._getframe(1), 2  # a file may be loaded from deep within

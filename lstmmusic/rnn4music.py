@@ -19,8 +19,9 @@ from lstmmusic.batches import check_dataset, mean_over_tunes
 from lstmmusic.costs import COSTS
 from lstmmusic.functions import Functions
 from lstmmusic.progress import Progress, make_plan
+from lstmmusic.ranks import Ranks
 from lstmmusic.store import OPTIMIZERS, Store
-from lstmmusic.training import Training, TrainingError
+from lstmmusic.training import Training, TrainingError, make_saving
 
 RATES = ("R1", "R2", "R3", "Rout", "epsilon", "gradClip", "gradNorm")
 
@@ -63,6 +64,11 @@ class RNN4Music:
         Drop the same outputs at all steps of a tune, not others at each step.
     mode : {None, 'JAX', 'NUMBA'}
         PyTensor's backend; None is JAX where installed, otherwise Numba.
+    device : {'cpu', 'cuda'}
+        'cuda' computes on an NVIDIA GPU, with JAX (``pip install 'lstmmusic[cuda]'``).
+    tf32 : bool
+        On a GPU: matrix products of float32 with 10 bits of each factor's fraction,
+        in less time, instead of all 23.
 
     Attributes
     ----------
@@ -108,7 +114,7 @@ class RNN4Music:
     h1_length, h2_length, h3_length = checks.Fixed(), checks.Fixed(), checks.Fixed()
     io_length, cost, originalForward = checks.Fixed(), checks.Fixed(), checks.Fixed()
     mode, dtype, optimizer = checks.Fixed(), checks.Fixed(), checks.Fixed()
-    device = checks.Fixed()
+    device, tf32 = checks.Fixed(), checks.Fixed()
 
     #: The symbolic passes, equation by equation: what every function here compiles.
     #: Their weights are a `network.Network` of symbolic variables, or of arrays made by
@@ -158,7 +164,8 @@ class RNN4Music:
         self.optimizer = checks.one_of("optimizer", optimizer, OPTIMIZERS)
         self.mode = choose_mode(mode)
         self.device = choose_device(self.mode, device)
-        backend = Backend(self.mode, self.device, checks.truth("tf32", tf32))
+        self.tf32 = checks.truth("tf32", tf32)
+        backend = Backend(self.mode, self.device, self.tf32)
         if seed is not None:
             checks.whole("seed", seed, low=0)
         self.rng = np.random.default_rng(seed)
@@ -193,9 +200,10 @@ class RNN4Music:
     def __repr__(self):
         shapes = parameters.weight_shapes(self.h_lengths, self.io_length)
         weights = sum(map(math.prod, shapes.values()))
+        where = self.mode if self.device == "cpu" else f"{self.mode} on {self.device}"
         return (
             f"<RNN4Music {self.h1_length}-{self.h2_length}-{self.h3_length} cells, "
-            f"{self.io_length} notes, {weights} weights, {self.dtype}, {self.mode}; "
+            f"{self.io_length} notes, {weights} weights, {self.dtype}, {where}; "
             f"{self.cost}, rates {self.R1:g} {self.R2:g} {self.R3:g} {self.Rout:g}; "
             f"{len(self.instantaneousCost)} updates, last cost {self.loss:g}>"
         )
@@ -220,6 +228,7 @@ class RNN4Music:
         checkpointMinutes=5.0,
         resume=False,
         progress=True,
+        comm=None,
     ):
         """Train by gradient descent; step t predicts step t+1.
 
@@ -266,6 +275,12 @@ class RNN4Music:
             there, and nothing to go on with in this object, it begins.
         progress : bool
             Show a progress bar with the cost, on a terminal or in a notebook.
+        comm : mpi4py.MPI.Comm, optional
+            Train with all its ranks, each of which calls this with the same arguments
+            and takes a part of each minibatch; the first one's network is taken by all.
+            They add up what one process would, to rounding.  The first alone shows
+            progress and writes the checkpoint; ``resume`` works with another number of
+            ranks.  An error that meets one rank alone ends the job.
 
         Returns
         -------
@@ -282,47 +297,43 @@ class RNN4Music:
             When the cost, or a weight, is no longer finite.  The message says at which
             update; all is as it was before it.
         """
-        tunes = self._tunes_of(dataset, "the dataset", least=1 + (lengthOfMB is None))
+        ranks = Ranks(comm)
+        with ranks.together(agreed=TrainingError):
+            tunes, validation, plan = self._plan(
+                dataset, validation, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch,
+                lengthOfMB, lam, average, rateDecay, patience,
+            )  # fmt: skip
+            saving = make_saving(checkpoint, checkpointEvery, checkpointMinutes, ranks)
+            checks.truth("resume", resume)
+            ranks.same("the training", plan)
+            if ranks.first:
+                if resume:
+                    keeping.resume(self, plan, checkpoint)
+                else:
+                    self._progress = Progress(plan._asdict())
+            keeping.take_from_first(self, ranks)
+            Training(self, tunes, plan, validation, saving, ranks).run(progress)
+        return list(self.instantaneousCost)
+
+    def _plan(self, dataset, validation, *numbers):
+        """Check the arguments of `train`; return the tunes of both, and a Plan."""
+        _, _, _, length, *_ = numbers
+        tunes = self._tunes_of(dataset, "the dataset", least=1 + (length is None))
         validation = [] if validation is None else self._tunes_of(validation)
-        plan = make_plan(
-            tunes, validation, self.dtype, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch,
-            lengthOfMB, lam, average, rateDecay, patience,
-        )  # fmt: skip
         rates = {name: getattr(self, name) for name in RATES}
         checks.stay_above_zero(rates, self.dtype)
-        if checkpoint is not None:
-            parameterfile.check_place("checkpoint", checkpoint)
-        if checkpointEvery is not None:
-            checks.whole("checkpointEvery", checkpointEvery)
-            if checkpoint is None:
-                raise ValueError(
-                    f"checkpointEvery is {checkpointEvery}, but there is no checkpoint"
-                )
-        checks.real("checkpointMinutes", checkpointMinutes, low_allowed=True)
-        if checks.truth("resume", resume):
-            keeping.resume(self, plan, checkpoint)
-        else:
-            self._progress = Progress(plan._asdict())
-        Training(
-            self,
-            tunes,
-            plan,
-            validation,
-            checkpoint,
-            checkpointEvery,
-            checkpointMinutes,
-        ).run(progress)
-        return list(self.instantaneousCost)
+        return tunes, validation, make_plan(tunes, validation, self.dtype, *numbers)
 
     def _tunes_of(self, dataset, name="validation", least=2):
         return check_dataset(dataset, self.io_length, self.dtype, name, least)
 
-    def _record(self, cost):
+    def _record(self, cost, broken=()):
         if not np.isfinite(cost):
+            where = f" (rank {', '.join(map(str, broken))})" if broken else ""
             raise TrainingError(
                 f"update {len(self.instantaneousCost) + 1} gave a cost or weights that "
-                "are not finite; the weights are those before it. Smaller rates (R1, "
-                f"R2, R3, Rout are {self.R1:g}, {self.R2:g}, {self.R3:g}, "
+                f"are not finite{where}; the weights are those before it. Smaller "
+                f"rates (R1, R2, R3, Rout are {self.R1:g}, {self.R2:g}, {self.R3:g}, "
                 f"{self.Rout:g}) or a smaller gradClip ({self.gradClip:g}) may help."
             )
         self.instantaneousCost.append(cost)
@@ -567,26 +578,28 @@ class RNN4Music:
         keeping.take_up(self, keeping.read_for(self, fileName), fileName)
 
     @classmethod
-    def fromFile(cls, fileName, *, mode=None):
+    def fromFile(cls, fileName, *, mode=None, device="cpu", tf32=False):
         """Make an object of a file's own sizes and settings, and load the file.
 
         A file of the original program gives an object with ``originalForward=True``:
         the form that its weights were trained in.
         """
         saved = parameterfile.read(fileName)
-        return cls._of(saved, fileName, mode, pytensor.config.floatX)
+        where = {"mode": mode, "device": device, "tf32": tf32}
+        return cls._of(saved, fileName, where, pytensor.config.floatX)
 
     @classmethod
-    def _of(cls, saved, source, mode, dtype):
+    def _of(cls, saved, source, where, dtype):
         with pytensor.config.change_flags(floatX=dtype):
-            model = cls(*saved.h_lengths, saved.io_length, mode=mode, **saved.settings)
+            model = cls(*saved.h_lengths, saved.io_length, **where, **saved.settings)
         keeping.take_up(model, saved, source)
         return model
 
     def __reduce__(self):
         """Copy and pickle what a file would hold; functions are compiled anew."""
         saved = keeping.saved_of(self)
-        return self._of, (saved, repr(self), self.mode, self.dtype.name)
+        where = {"mode": self.mode, "device": self.device, "tf32": self.tf32}
+        return self._of, (saved, repr(self), where, self.dtype.name)
 
 
 def print_table(arrays):

@@ -7,10 +7,12 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
+from lstmmusic import checks, parameterfile
 from lstmmusic.batches import cut_tunes, draw_order, draw_tunes, whole_tunes
 from lstmmusic.keeping import weights_of
 from lstmmusic.updates import Settings
@@ -18,6 +20,26 @@ from lstmmusic.updates import Settings
 
 class TrainingError(ValueError, ArithmeticError):
     """Training has left the finite numbers; the last finite weights are kept."""
+
+
+class Saving(NamedTuple):
+    """Where and when a training saves as it goes."""
+
+    path: object  # None: nowhere
+    every: int | None  # updates from one save to the next
+    minutes: float  # the same, where ``every`` is None
+
+
+def make_saving(checkpoint, every, minutes, ranks):
+    """Check arguments of `RNN4Music.train`; return a `Saving`."""
+    if checkpoint is not None and ranks.first:
+        parameterfile.check_place("checkpoint", checkpoint)
+    if checkpoint is None and every is not None:
+        raise ValueError(f"checkpointEvery is {every!r}, but there is no checkpoint")
+    if every is not None:
+        checks.whole("checkpointEvery", every)
+    checks.real("checkpointMinutes", minutes, low_allowed=True)
+    return Saving(checkpoint if ranks.first else None, every, minutes)
 
 
 class Training:
@@ -30,21 +52,18 @@ class Training:
     plan : Plan
     validation : list of ndarray (steps, N)
         May be empty.
-    checkpoint : path or None
-    every : int or None
-        Updates from one checkpoint to the next.
-    minutes : float
-        The same in minutes, where ``every`` is None.
+    saving : Saving
+    ranks : Ranks
     """
 
-    def __init__(self, model, tunes, plan, validation, checkpoint, every, minutes):
+    def __init__(self, model, tunes, plan, validation, saving, ranks):
         self.model = model
         self.tunes = tunes
         self.plan = plan
         self.validation = validation
-        self.checkpoint = checkpoint
-        self.every = every
-        self.minutes = minutes
+        self.saving = saving
+        self.ranks = ranks
+        self.stop = False  # as all ranks agree
         self.rng = copy.deepcopy(model.rng)  # the model's follows after each update
         self.saved_at = time.monotonic()
         self.since_save = 0
@@ -55,16 +74,17 @@ class Training:
 
     def run(self, show):
         """Go on to the end, or until Ctrl-C; show a progress bar where ``show``."""
+        show = show and self.ranks.first
         with progress_bar(self.updates_in_all(), show) as bar, Interruption() as ctrl_c:
             bar.update(self.done())
-            while not self.at.over and not ctrl_c.wanted:
+            while not self.at.over and not self.to_stop(ctrl_c):
                 self.run_epoch(bar, ctrl_c)
             if self.at.over and self.at.best is not None:
                 with ctrl_c.postponed():
                     self.model.setParameters(self.at.best)
-            if self.checkpoint is not None:
-                self.model.saveParameters(self.checkpoint)
-        if not self.at.over:
+            if self.saving.path is not None:
+                self.model.saveParameters(self.saving.path)
+        if not self.at.over and self.ranks.first:
             bar.write("stopped by Ctrl-C; resume=True goes on", file=sys.stderr)
 
     def updates_per_epoch(self):
@@ -84,21 +104,36 @@ class Training:
         for numbers in order[self.at.update :]:
             if numbers is not drawn:
                 minibatch, drawn = self.make([self.tunes[n] for n in numbers]), numbers
-            sums = self.model._functions.sums(minibatch, self.masks(minibatch))
+            sums, broken = self.sums(minibatch, ctrl_c)
             with ctrl_c.postponed():
-                self.model._record(self.model._functions.update(sums, self.settings()))
+                cost = self.model._functions.update(sums, self.settings())
+                self.model._record(cost, broken)
                 self.model.rng.bit_generator.state = self.rng.bit_generator.state
                 self.at.epochState = state
                 self.at.update += 1
             bar.set_postfix_str(f"cost {self.model.loss:.4g}", refresh=False)
             bar.update()
             last = self.at.update == self.updates_per_epoch()
-            if ctrl_c.wanted and not last:
+            if self.to_stop(ctrl_c) and not last:
                 return
             if not last:
                 self.save_if_due()
         self.end_epoch(bar, ctrl_c)
         self.save_if_due()
+
+    def sums(self, minibatch, ctrl_c):
+        """Return what the update is made from, and ranks that are no longer finite."""
+        functions, masks = self.model._functions, self.masks(minibatch)
+        if self.ranks.alone:
+            return functions.sums(minibatch, masks), []
+        part, masks = self.ranks.part(minibatch, masks)
+        sums = functions.gradient.sums(part, masks)
+        found = self.ranks.added_up(sums, ctrl_c.wanted)
+        self.stop = found.stop
+        return [found.sums], found.broken
+
+    def to_stop(self, ctrl_c):
+        return ctrl_c.wanted if self.ranks.alone else self.stop
 
     def draw(self):
         """Return the random state at the beginning of this epoch, and what it gave.
@@ -152,7 +187,7 @@ class Training:
     def end_epoch(self, bar, ctrl_c):
         nll = None
         if self.validation:
-            nll = self.model.evaluate(self.validation).nll
+            nll = self.ranks.pooled(self.model.evaluate, self.validation)
             bar.set_description_str(f"validation {nll:.4g}", refresh=False)
         with ctrl_c.postponed():
             if nll is not None:
@@ -170,14 +205,14 @@ class Training:
 
     def save_if_due(self):
         self.since_save += 1
-        if self.checkpoint is None:
+        if self.saving.path is None:
             return
-        if self.every is None:
-            due = time.monotonic() - self.saved_at >= 60 * self.minutes
+        if self.saving.every is None:
+            due = time.monotonic() - self.saved_at >= 60 * self.saving.minutes
         else:
-            due = self.since_save >= self.every
+            due = self.since_save >= self.saving.every
         if due:
-            self.model.saveParameters(self.checkpoint)
+            self.model.saveParameters(self.saving.path)
             self.saved_at, self.since_save = time.monotonic(), 0
 
 

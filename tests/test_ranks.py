@@ -1,0 +1,243 @@
+"""Training shared out to ranks by MPI is the training of one process, to rounding."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from lstmmusic import RNN4Music
+from lstmmusic.batches import mean_over_tunes
+from lstmmusic.ranks import Ranks
+
+MPIEXEC = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which(
+    "mpiexec"
+)
+# Of Open MPI; others ignore it. Tests may run as root in a container.
+ROOT_ALLOWED = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+SIZES = (6, 5, 4, 9)  # H1, H2, H3, N
+
+# What every program of ranks here begins with: a network and tunes, the same for all,
+# but for the first weights, which are the first rank's.
+BEGIN = f"""
+import os, signal, sys
+import numpy as np
+import pytensor
+from lstmmusic import RNN4Music, TrainingError
+from mpi4py import MPI
+comm = MPI.COMM_WORLD
+rank = comm.Get_rank()
+
+def make(dtype="float64", seed=3 + rank, **settings):
+    with pytensor.config.change_flags(floatX=dtype):
+        return RNN4Music(*{SIZES}, 0.01, 0.02, 0.03, 0.04, seed=seed, **settings)
+
+rng = np.random.default_rng(8)
+tunes = [(rng.random((n, 9)) < 0.3) * 1.0 for n in (12, 40, 7, 19, 33, 25, 14)]
+CUT = (2, 25, 5, 11)
+WHOLE = (1, 17, 3, None)
+
+def at_update(number, do):
+    record = RNN4Music._record
+    def recording(self, *args):
+        record(self, *args)
+        if len(self.instantaneousCost) == number:
+            do()
+    RNN4Music._record = recording
+"""
+
+
+@pytest.fixture
+def ranks(tmp_path):
+    """A function that runs a program as so many ranks, and returns what came of it."""
+    pytest.importorskip("mpi4py", reason="mpi4py is not installed")
+    if MPIEXEC is None:
+        pytest.skip("there is no mpiexec")
+
+    def run(n, code, fails=False):
+        program = tmp_path / "program.py"
+        program.write_text(BEGIN + code)
+        command = [MPIEXEC, "--oversubscribe", "-n", str(n), sys.executable, program]
+        start = time.monotonic()
+        done = subprocess.run(
+            command,
+            env=os.environ | ROOT_ALLOWED | {"PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert bool(done.returncode) == fails, done.stdout + done.stderr
+        return done.stdout, done.stderr, time.monotonic() - start
+
+    return run
+
+
+TRAIN = """
+for name, dtype, plan, settings, more in (
+    ("cut", "float64", CUT, {"gradNorm": 5.0}, {"lam": 0.01}),
+    ("cut32", "float32", CUT, {}, {}),
+    ("whole", "float64", WHOLE, {"optimizer": "Adam", "dropout": 0.4},
+     {"average": "step", "rateDecay": "cosine", "validation": tunes[2:5]}),
+):
+    model = make(dtype, **settings)
+    model.train(tunes, *plan, comm=comm, **more)
+    assert len(model.instantaneousCost) >= 50
+    if rank == 0:
+        model.saveParameters(f"{name}_{comm.Get_size()}")
+"""
+
+
+def weights(path):
+    model = RNN4Music.fromFile(path)
+    return model.parameters(), model.instantaneousCost, model.validationCost
+
+
+@pytest.mark.slow
+def test_ranks_with_a_part_each_follow_one_with_all(ranks, tmp_path):
+    # Fails if a share is weighted wrongly (5 and 3 tunes for 2 ranks, 3 tunes for 4),
+    # if ranks draw other tunes or masks, or do not take the first one's weights.
+    for n in (1, 2, 4):
+        ranks(n, TRAIN)
+    for name, tolerance in (("cut", 1e-10), ("cut32", 1e-5), ("whole", 1e-10)):
+        alone, costs, validation = weights(tmp_path / f"{name}_1.npz")
+        for n in (2, 4):
+            found, theirs, watched = weights(tmp_path / f"{name}_{n}.npz")
+            error = max(np.abs(found[key] - alone[key]).max() for key in alone)
+            print(f"{name}, {n} ranks: {error:.1e} after {len(costs)} updates")
+            assert error <= tolerance
+            np.testing.assert_allclose(theirs, costs, rtol=tolerance)
+            np.testing.assert_allclose(watched, validation, rtol=1e-9)
+    assert len(validation) == 17
+
+
+STOPPED = """
+if rank == {rank}:
+    at_update(20, lambda: os.kill(os.getpid(), signal.SIGINT))
+model = make(dropout=0.3)
+model.train(tunes, *WHOLE, comm=comm, checkpoint="stopped", validation=tunes[:2])
+assert len(model.instantaneousCost) == 21, len(model.instantaneousCost)
+assert not model.trainingOver
+print("stopped as agreed")
+"""
+GO_ON = """
+model = make(seed=77, dropout=0.3)
+model.train(tunes, *WHOLE, comm=comm, checkpoint="stopped", validation=tunes[:2],
+            resume=True)
+assert model.trainingOver
+"""
+
+
+@pytest.mark.slow
+def test_a_stopped_training_is_resumed_by_another_number_of_ranks(ranks, tmp_path):
+    # Ctrl-C in one rank stops all after the next update. Fails if the ranks stop apart,
+    # and then wait for each other, or if others go on otherwise than one would.
+    out, err, _ = ranks(2, STOPPED.format(rank=1))
+    assert out.count("stopped as agreed") == 2
+    assert err.count("resume=True goes on") == 1  # the first rank says it
+    ranks(3, GO_ON)
+    model = RNN4Music.fromFile(tmp_path / "stopped.npz")
+    ranks(1, GO_ON.replace("resume=True", "resume=False").replace("seed=77", "seed=3")
+          .replace('"stopped"', '"at_once"'))  # fmt: skip
+    at_once = RNN4Music.fromFile(tmp_path / "at_once.npz")
+    assert len(model.instantaneousCost) == len(at_once.instantaneousCost) == 51
+    for name, value in at_once.parameters().items():
+        np.testing.assert_allclose(model.parameters()[name], value, atol=1e-10)
+
+
+def test_a_part_that_is_not_finite_ends_all_with_its_name(ranks):
+    code = """
+model = make()
+sums = model._functions.gradient.sums
+def broken(*args):
+    found = sums(*args)
+    if rank == 1 and len(model.instantaneousCost) == 6:
+        found[0] = [np.full_like(array, np.nan) for array in found[0]]
+    return found
+model._functions.gradient.sums = broken
+try:
+    model.train(tunes, *CUT, comm=comm)
+except TrainingError as error:
+    print(error)
+    assert len(model.instantaneousCost) == 6
+    assert all(np.isfinite(a).all() for a in model.parameters().values())
+"""
+    out, _, seconds = ranks(2, code)
+    assert (
+        out.count("update 7 gave a cost or weights that are not finite (rank 1)") == 2
+    )
+    assert seconds < 30
+
+
+@pytest.mark.slow
+def test_main_makes_the_same_music_with_two_ranks(ranks, tmp_path):
+    # Fails if ranks draw other minibatches, or both write.
+    pytest.importorskip("music21", reason="music21 is not installed")
+    code = f"""
+sys.path.insert(0, {str(ROOT / "examples")!r})
+import main
+main.main(["--sizes", "9", "8", "7", "--epochs", "12", "--steps", "40", "--out",
+           str(comm.Get_size()), *(["--mpi"] if comm.Get_size() > 1 else [])])
+"""
+    printed = [ranks(n, code)[0] for n in (1, 2)]
+    for out in printed:
+        assert out.count("Trained for 12 updates") == 1
+    one, two = ((tmp_path / n / "generated.mid").read_bytes() for n in "12")
+    assert one == two
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "an error"])
+def test_a_rank_that_dies_ends_the_job(ranks, tmp_path, how):
+    # Fails if the others wait for it, or if the last checkpoint is not whole.
+    code = f"""
+def die():
+    if {how!r} == "an error":
+        raise OSError("the disk of rank 1 is gone")
+    os.kill(os.getpid(), signal.SIGKILL)
+if rank == 1:
+    at_update(9, die)
+make().train(tunes, *CUT, comm=comm, checkpoint="whole", checkpointEvery=1)
+"""
+    _, err, seconds = ranks(2, code, fails=True)
+    assert seconds < 30
+    if how == "an error":
+        assert "the disk of rank 1 is gone" in err
+        assert "rank 1 of 2 ends the job" in err
+    assert 8 <= len(RNN4Music.fromFile(tmp_path / "whole.npz").instantaneousCost) <= 9
+
+
+def test_ranks_with_other_arguments_are_told(ranks):
+    code = "make().train(tunes[rank:], *CUT, comm=comm)"
+    _, err, seconds = ranks(2, code, fails=True)
+    assert "the training is Plan(" in err
+    assert "on rank 0" in err
+    assert seconds < 30
+
+
+def test_what_is_no_communicator_is_refused():
+    with pytest.raises(ValueError, match="comm is 'world'; allowed are None and"):
+        Ranks("world")
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_parts_are_all_of_a_minibatch_once(size):
+    # Fails if a tune is taken twice, or left out.
+    x, k = np.random.default_rng(1).random((2, 4, 5, 3))
+    minibatch = mean_over_tunes(x, k)
+    masks = [x[:1], k]
+    parts = []
+    for rank in range(size):
+        ranks = Ranks()
+        ranks.rank, ranks.size, ranks.comm = rank, size, SimpleNamespace()
+        part, own = ranks.part(minibatch, masks)
+        parts.append((*part[:3], *own))
+    for found, wanted in zip(
+        zip(*parts, strict=True), (*minibatch[:3], *masks), strict=True
+    ):
+        np.testing.assert_array_equal(np.concatenate(found, axis=1), wanted)
