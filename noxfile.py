@@ -41,5 +41,5 @@ def lowest(session):
 def pytest(session):
     session.run("python", "-m", "pip", "list", "--format=freeze")
     # Apart from what another version of PyTensor has compiled.
-    flags = f"base_compiledir={session.create_tmp()}"
+    flags = f"base_compiledir={Path(session.create_tmp()).resolve()}"
     session.run("pytest", *session.posargs, env={"PYTENSOR_FLAGS": flags})

@@ -50,6 +50,8 @@ class Functions:
         self.store = store
         self.original_forward = original_forward
         self.backend = backend
+        self.ahead = backend.device != "cpu"  # updates are asked for before costs
+        self.begin()
         # In the instance, so that the compiled functions go when it goes.
         self.compiler = Compiler(store, backend)
         self.gradient = Gradient(self.compiler, cost, original_forward)
@@ -70,13 +72,15 @@ class Functions:
         if self.backend.mode != "JAX" or workers > 1 or minibatch.block < T:
             return self.gradient.sums(minibatch, masks)
         key = T, B, len(masks[0]) if masks else 0
-        state = self.compiler.state_at_start(B)
-        return Whole(key, [*minibatch[:3], *masks, *state])
+        return Whole(key, [*minibatch[:3], *masks])
 
     def update(self, sums, settings):
         """Make one update; return the cost before it, or NaN if nothing was changed.
 
-        ``sums`` as they come from `sums`; ``settings`` a `Settings` of arrays.
+        ``sums`` as they come from `sums`; ``settings`` a `Settings` of arrays.  On a
+        GPU the cost is still there, and the update perhaps not yet made: float(cost)
+        waits.  After one that is NaN the next ones change nothing, either, until
+        `begin`.
         """
         limited = bool(np.isfinite(settings.gradNorm))
         if isinstance(sums, Whole):
@@ -84,7 +88,12 @@ class Functions:
         else:
             run = self._update(len(sums), limited)
             arrays = chain.from_iterable(sums)
-        return float(run(*settings, *arrays))
+        self._before = run(self._before, *settings, *arrays)
+        return self._before if self.ahead else float(self._before)
+
+    def begin(self):
+        """Forget that the cost before was NaN."""
+        self._before = np.zeros((), self.store.dtype)
 
     def gradients(self, minibatch):
         """Return the cost, and its gradient as arrays in the order of `fields`."""
@@ -188,8 +197,9 @@ class Functions:
         updates = new_values(
             self.store.weights, gradients, self.store.moments, given, limited
         )
-        updates, new_cost = only_if_finite(updates, cost)
-        return [*given, *inputs], new_cost, updates
+        before = pt.scalar("before")  # the cost of the update before
+        updates, new_cost = only_if_finite(updates, cost, before)
+        return [before, *given, *inputs], new_cost, updates
 
     def _build_counts(self, T, B):
         (x, k), state = self.compiler.rolls(T, B, "x", "k"), self.compiler.state(B)

@@ -17,6 +17,7 @@ from lstmmusic.batches import piece
 from lstmmusic.costs import COSTS
 from lstmmusic.network import (
     Later,
+    State,
     Trace,
     backward_pass,
     dropped,
@@ -121,15 +122,18 @@ class Gradient:
 
     def whole(self, T, B, mask_steps):
         """Return inputs, cost and gradients, symbolic, of a minibatch in one piece."""
-        (x, k), masks, state = self._inputs(T, B, mask_steps, "x", "k")
+        (x, k), masks, _ = self._inputs(T, B, mask_steps, "x", "k")
         share = pt.tensor("share", shape=(T, B))
+        tunes = pt.zeros((B, 1), dtype=x.dtype)
+        start = self.compiler.store.state
+        state = State(*(tuple(tunes + vector for vector in all_h) for all_h in start))
         network, d3 = self.compiler.store.weights, self.original_forward
         Y, trace = forward_pass(x, state, network, d3, masks)
         cost, dY = self.cost(Y, k)
         gradients, _ = backward_pass(
             x, dY * share[:, :, None], state, trace, network, d3, masks
         )
-        inputs = [x, k, share, *(masks or ()), *state.h, *state.c]
+        inputs = [x, k, share, *(masks or ())]
         return inputs, total(share * total(cost, axis=2)), gradients
 
     def _inputs(self, T, B, mask_steps, *names):

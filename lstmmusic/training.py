@@ -42,6 +42,17 @@ def make_saving(checkpoint, every, minutes, ranks):
     return Saving(checkpoint if ranks.first else None, every, minutes)
 
 
+class Pending(NamedTuple):
+    """An update that was asked for, and where the training stands with it."""
+
+    cost: object  # of the backend
+    broken: list
+    rng_state: dict  # after its draws
+    epochState: dict
+    epoch: int
+    update: int
+
+
 class Training:
     """Runs a plan on a model, from where its progress stands.
 
@@ -67,18 +78,29 @@ class Training:
         self.rng = copy.deepcopy(model.rng)  # the model's follows after each update
         self.saved_at = time.monotonic()
         self.since_save = 0
+        self.epoch, self.update = self.at.epoch, self.at.update
+        self.pending = None  # `at` and the model's history do not know of it yet
+        model._functions.begin()
 
     @property
     def at(self):
         return self.model._progress
+
+    @property
+    def over(self):
+        return self.at.stopped or self.epoch >= self.plan.noOfEpoch
 
     def run(self, show):
         """Go on to the end, or until Ctrl-C; show a progress bar where ``show``."""
         show = show and self.ranks.first
         with progress_bar(self.updates_in_all(), show) as bar, Interruption() as ctrl_c:
             bar.update(self.done())
-            while not self.at.over and not self.to_stop(ctrl_c):
-                self.run_epoch(bar, ctrl_c)
+            try:
+                while not self.over and not self.to_stop(ctrl_c):
+                    self.run_epoch(bar, ctrl_c)
+            finally:
+                with ctrl_c.postponed():
+                    self.settle()
             if self.at.over and self.at.best is not None:
                 with ctrl_c.postponed():
                     self.model.setParameters(self.at.best)
@@ -96,30 +118,43 @@ class Training:
         return self.plan.noOfEpoch * self.updates_per_epoch()
 
     def done(self):
-        return self.at.epoch * self.updates_per_epoch() + self.at.update
+        return self.epoch * self.updates_per_epoch() + self.update
 
     def run_epoch(self, bar, ctrl_c):
         minibatch = drawn = None
         state, order = self.draw()
-        for numbers in order[self.at.update :]:
+        for numbers in order[self.update :]:
             if numbers is not drawn:
                 minibatch, drawn = self.make([self.tunes[n] for n in numbers]), numbers
             sums, broken = self.sums(minibatch, ctrl_c)
             with ctrl_c.postponed():
                 cost = self.model._functions.update(sums, self.settings())
-                self.model._record(cost, broken)
-                self.model.rng.bit_generator.state = self.rng.bit_generator.state
-                self.at.epochState = state
-                self.at.update += 1
+                self.settle()  # the one before, while this one is made
+                self.update += 1
+                drawn_with = self.rng.bit_generator.state
+                self.pending = Pending(
+                    cost, broken, drawn_with, state, self.epoch, self.update
+                )
+                if not self.model._functions.ahead:
+                    self.settle()
             bar.set_postfix_str(f"cost {self.model.loss:.4g}", refresh=False)
             bar.update()
-            last = self.at.update == self.updates_per_epoch()
+            last = self.update == self.updates_per_epoch()
             if self.to_stop(ctrl_c) and not last:
                 return
             if not last:
                 self.save_if_due()
         self.end_epoch(bar, ctrl_c)
         self.save_if_due()
+
+    def settle(self):
+        """Wait for the update that was asked for last, and take note of it."""
+        if self.pending is not None:
+            done, self.pending = self.pending, None
+            self.model._record(float(done.cost), done.broken)
+            self.model.rng.bit_generator.state = done.rng_state
+            self.at.epochState = done.epochState
+            self.at.epoch, self.at.update = done.epoch, done.update
 
     def sums(self, minibatch, ctrl_c):
         """Return what the update is made from, and ranks that are no longer finite."""
@@ -142,7 +177,7 @@ class Training:
         drawn again as it was then.
         """
         rng = self.rng
-        if self.at.update > 0:
+        if self.update > 0:
             rng = np.random.default_rng()
             rng.bit_generator.state = self.at.epochState
         state = rng.bit_generator.state
@@ -187,12 +222,17 @@ class Training:
     def end_epoch(self, bar, ctrl_c):
         nll = None
         if self.validation:
+            self.settle()
             nll = self.ranks.pooled(self.model.evaluate, self.validation)
             bar.set_description_str(f"validation {nll:.4g}", refresh=False)
         with ctrl_c.postponed():
             if nll is not None:
                 self.compare(nll)
-            self.at.epoch, self.at.update = self.at.epoch + 1, 0
+            self.epoch, self.update = self.epoch + 1, 0
+            if self.pending is None:
+                self.at.epoch, self.at.update = self.epoch, 0
+            else:
+                self.pending = self.pending._replace(epoch=self.epoch, update=0)
 
     def compare(self, nll):
         """Record a validation; keep the weights if they are the best so far."""
@@ -212,6 +252,7 @@ class Training:
         else:
             due = self.since_save >= self.saving.every
         if due:
+            self.settle()
             self.model.saveParameters(self.saving.path)
             self.saved_at, self.since_save = time.monotonic(), 0
 

@@ -112,11 +112,13 @@ def adam_step(g, v, m, t):
     return v_next, m_next, m_next / (1 - DECAY**t) / (root + EPSILON_ADAM)
 
 
-def only_if_finite(updates, cost):
+def only_if_finite(updates, cost, before):
     """Keep every old value where the cost or any new value is not finite.
+
+    So, too, where ``before`` is not: the cost of an update that was not awaited.
 
     Returns the guarded updates, and the cost, NaN where they were kept.
     """
-    finite = pt.isfinite(cost + sum(map(total, updates.values())))
+    finite = pt.isfinite(before + cost + sum(map(total, updates.values())))
     guarded = {old: pt.switch(finite, new, old) for old, new in updates.items()}
     return guarded, pt.switch(finite, cost, pt.constant(float("nan"), dtype=cost.dtype))

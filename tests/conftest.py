@@ -8,6 +8,7 @@ in minibatches different from T and B too.
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -20,6 +21,9 @@ import pytest
 import lstmmusic
 from lstmmusic import RNN4Music
 from lstmmusic.keeping import saved_of, take_up
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does behind `&`
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(lstmmusic.__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"

@@ -290,8 +290,8 @@ from lstmmusic import RNN4Music
 
 record = RNN4Music._record
 
-def record_and_die(model, cost):
-    record(model, cost)
+def record_and_die(model, *args):
+    record(model, *args)
     if len(model.instantaneousCost) == 70:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -329,8 +329,8 @@ def test_ctrl_c_leaves_music_and_a_command_that_goes_on(
     """Fails if the run that was stopped ends with other bits than one that was not."""
     record = RNN4Music._record
 
-    def record_and_stop(model, cost):
-        record(model, cost)
+    def record_and_stop(model, *args):
+        record(model, *args)
         if len(model.instantaneousCost) == 13:
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -348,7 +348,7 @@ def test_ctrl_c_leaves_music_and_a_command_that_goes_on(
 
     loaded = ["--load", str(tmp_path / "parameters.npz"), "--epochs", "0"]
     options = main.make_parser().parse_args(loaded)
-    options.save = tmp_path / "copy.npz"
+    options.save, options.ranks = tmp_path / "copy.npz", main.Ranks()
     assert main.train(stopped, [], options, None), "no training is no stopped training"
 
     python, script, *arguments = shlex.split(command)

@@ -75,8 +75,8 @@ def at_update(monkeypatch):
     def hook(model, n, act):
         record = model._record
 
-        def recorded(cost):
-            record(cost)
+        def recorded(*args):
+            record(*args)
             if len(model.instantaneousCost) == n:
                 act()
 

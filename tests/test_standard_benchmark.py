@@ -48,7 +48,7 @@ def test_rows_are_what_the_saved_networks_give(
     rows = re.findall(ROW, printed)
     assert [row[0] for row in rows] == ["1", "2"]
     for seed, valid, test, accuracy, updates in rows:
-        model = RNN4Music.fromFile(tmp_path / f"Nottingham_8_0.3_4_{seed}.npz")
+        model = RNN4Music.fromFile(tmp_path / f"Nottingham_8_0.2_4_{seed}.npz")
         assert model.h_lengths == (8, 8, 8)
         assert int(updates) == len(model.instantaneousCost) == 8  # 16 tunes, 4 epochs
         found = model.evaluate(data.test)

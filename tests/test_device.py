@@ -1,0 +1,166 @@
+"""What can be proved of device='cuda' without a GPU: its program, and its course."""
+
+import re
+
+import numpy as np
+import pytensor
+import pytest
+
+from lstmmusic import RNN4Music, TrainingError, backend
+from lstmmusic.keeping import weights_of
+from lstmmusic.network import values
+
+jax = pytest.importorskip("jax", reason="JAX is not installed")
+
+TUNES = [(np.random.default_rng(n).random((n, 9)) < 0.3) * 1.0 for n in range(12, 17)]
+SETTINGS = {"gradNorm": 5.0, "dropout": 0.2, "seed": 4}
+RATES = 0.01, 0.02, 0.03, 0.04
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A function that makes a network for a GPU, on a CPU that passes for one."""
+    cpu = jax.devices("cpu")
+    monkeypatch.setattr(jax, "devices", lambda name: cpu)
+
+    def make(dtype="float64", **settings):
+        settings = SETTINGS | settings
+        with pytensor.config.change_flags(floatX=dtype):
+            return RNN4Music(6, 5, 4, 9, *RATES, device="cuda", **settings)
+
+    return make
+
+
+def on_cpu(**settings):
+    with pytensor.config.change_flags(floatX="float64"):
+        return RNN4Music(6, 5, 4, 9, *RATES, **(SETTINGS | settings))
+
+
+@pytest.mark.parametrize("plan", [(2, 6, 3, 11), (1, 3, 2, None)])
+@pytest.mark.parametrize("watched", [False, True])
+def test_costs_that_are_not_awaited_change_nothing(cuda, plan, watched):
+    # Fails if an update that is asked for before the last one's cost is known is
+    # counted, saved or drawn otherwise than one at a time.
+    validation = TUNES[:2] if watched else None
+    ahead, one_by_one = cuda(), on_cpu()
+    assert ahead._functions.ahead
+    for model in (ahead, one_by_one):
+        model.train(TUNES, *plan, validation=validation)
+    np.testing.assert_allclose(
+        ahead.instantaneousCost, one_by_one.instantaneousCost, rtol=1e-12
+    )
+    np.testing.assert_allclose(ahead.validationCost, one_by_one.validationCost)
+    for name, value in one_by_one.parameters().items():
+        np.testing.assert_allclose(ahead.parameters()[name], value, atol=1e-12)
+    assert ahead.rng.bit_generator.state == one_by_one.rng.bit_generator.state
+    assert ahead._progress.over
+
+
+def test_an_update_is_asked_for_before_the_last_ones_cost(cuda):
+    # Fails if every cost is awaited.
+    model, order = cuda(), []
+    update, record = model._functions.update, model._record
+
+    def noted(*args):
+        order.append("update")
+        return update(*args)
+
+    def recorded(*args):
+        order.append("cost")
+        return record(*args)
+
+    model._functions.update, model._record = noted, recorded
+    model.train(TUNES, 1, 3, 3, 11)
+    assert order == ["update", "update", "cost", "update", "cost", "cost"]
+
+
+def test_what_follows_a_cost_that_is_not_finite_changes_nothing(cuda):
+    # The next update is on its way when NaN is seen. Fails if it is made.
+    model = cuda(dropout=0.0, gradNorm=None)
+    model.train(TUNES, 3, 1, 3, 11)
+    before = weights_of(model)
+    broken = iter([1, np.nan, 1, 1, 1, 1, 1])
+    sums = model._functions.sums
+
+    def once_nan(*args):
+        whole = sums(*args)
+        return whole._replace(
+            arrays=[whole.arrays[0] * next(broken), *whole.arrays[1:]]
+        )
+
+    model._functions.sums = once_nan
+    with pytest.raises(TrainingError, match="update 5 gave"):
+        model.train(TUNES, 5, 1, 3, 11)
+    assert len(model.instantaneousCost) == 4
+    assert model._progress.update == 1
+    del model._functions.sums
+    model.train(TUNES, 5, 1, 3, 11, resume=True)
+    assert len(model.instantaneousCost) == 8
+    same = cuda(dropout=0.0, gradNorm=None)
+    same.train(TUNES, 3, 1, 3, 11)
+    for name, value in weights_of(same).items():
+        np.testing.assert_array_equal(before[name], value)
+    same.train(TUNES, 5, 1, 3, 11)
+    for name, value in weights_of(same).items():
+        np.testing.assert_array_equal(weights_of(model)[name], value)
+
+
+def program(model, monkeypatch):
+    """Train a little; return all calls of compiled programs, with their arguments."""
+    calls = []
+
+    def watched(jitted, *args):
+        run = donating(jitted, *args)
+
+        def call(*arrays):
+            calls.append((run, jax.tree.map(jax.typeof, arrays), arrays))
+            return run(*arrays)
+
+        call.lower = run.lower
+        return call
+
+    donating = backend.donating
+    monkeypatch.setattr(backend, "donating", watched)
+    model.train(TUNES, 1, 4, 3, 11)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("tf32", "wanted"), [(False, "[HIGHEST, HIGHEST]"), (True, "[HIGH, HIGH]")]
+)
+def test_an_update_is_one_program_without_the_host(cuda, monkeypatch, tf32, wanted):
+    # HIGH is TF32 where a GPU has it (jax.lax.Precision).
+    # Fails if an update takes two programs, goes through the host, keeps the old
+    # weights beside the new, or multiplies matrices in another precision.
+    model = cuda("float32", tf32=tf32)
+    calls = program(model, monkeypatch)
+    assert len(calls) == 4  # updates
+    run, types, arrays = calls[0]
+    kept = [array for array in arrays if isinstance(array, jax.Array)]
+    gone = [array for array in kept if array.is_deleted()]
+    assert len(gone) == 2 * len(values(model._store.weights))  # and the running means
+    with backend.precision(model._functions.backend, "float32"):
+        lowered = run.trace(*types).lower(lowering_platforms=("cuda",))
+    text = lowered.as_text()
+    assert "tensor<?" not in text  # all shapes are static
+    assert not re.search("callback|infeed|outfeed|send|recv", text)
+    donors = text.count("tf.aliasing_output") + text.count("jax.buffer_donor")
+    assert donors == len(gone)
+    products = re.findall(r"dot_general.*", text)
+    assert products
+    assert all(wanted in product for product in products), products
+
+
+def test_a_device_that_is_not_there_is_refused_with_the_way_to_it():
+    allowed = r"allowed are cpu, cuda"
+    with pytest.raises(ValueError, match=rf"device is 'gpu'; {allowed}"):
+        on_cpu(device="gpu")
+    with pytest.raises(ValueError, match=r"mode is 'NUMBA'; allowed is 'JAX'"):
+        on_cpu(device="cuda", mode="NUMBA")
+    try:
+        jax.devices("cuda")
+    except RuntimeError:
+        with pytest.raises(ValueError, match=r"device is 'cuda', but there is no"):
+            on_cpu(device="cuda")
+    with pytest.raises(ValueError, match="tf32 is 1"):
+        on_cpu(tf32=1)
