@@ -5,6 +5,8 @@
     python benchmarks/measure.py memory PEER T B H
     python benchmarks/measure.py folder
     python benchmarks/measure.py profile T B H
+    python benchmarks/measure.py ahead DEVICE T B H PEER [PEER ...]
+    mpiexec -n RANKS python benchmarks/measure.py ranks T B H
 
 `run.py` calls it, each time in a fresh process.  Threads are pinned to as many cores.
 """
@@ -210,6 +212,100 @@ def profile(T, B, H):
     }
 
 
+def ahead(device, T, B, H, *names):
+    """Ten updates asked for one after the other, the last one's cost awaited.
+
+    Median seconds of one, in turns; and how fast the device multiplies large matrices.
+    PEER is a name of ``peers_of``.
+    """
+    from functools import partial
+
+    import peers
+    import torch
+
+    def with_tf32(allowed, make):
+        def made(*args):
+            run = make(*args)
+
+            def update():
+                torch.backends.cuda.matmul.allow_tf32 = allowed
+                torch.backends.cudnn.allow_tf32 = allowed
+                return run()
+
+            return update
+
+        return made
+
+    ours, fused = peers.ours, partial(peers.torch_fused, device=device)
+    written = partial(peers.torch_peephole, device=device)
+    peers_of = {
+        "ours": partial(ours, device=device),
+        "ours TF32": partial(ours, device=device, tf32=True),
+        "nn.LSTM": with_tf32(False, fused),
+        "nn.LSTM TF32": with_tf32(True, fused),
+        "peephole": with_tf32(False, written),
+        "compiled": with_tf32(False, partial(written, compiled=True)),
+    }
+    x, k = minibatch(T, B)
+
+    def ten(update):
+        for _ in range(9):
+            update()
+        return float(update())
+
+    found = alternate(
+        {name: partial(ten, peers_of[name](x, k, H)) for name in names}, seconds=20
+    )
+    found = {name: seconds / 10 for name, seconds in found.items()}
+    a = torch.randn(4096, 4096, device=device)
+    for name, allowed in (("TFLOP/s", False), ("TFLOP/s TF32", True)):
+        torch.backends.cuda.matmul.allow_tf32 = allowed
+        seconds = alternate({"": lambda: float((a @ a)[0, 0])}, seconds=2)[""]
+        found[name] = 2 * 4096**3 / seconds / 1e12
+    return found
+
+
+def ranks(T, B, H):
+    """An update shared out to the ranks of mpiexec, each on a core of its own.
+
+    Median seconds of the whole and of its parts, on the first rank; bytes added up.
+    """
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[comm.Get_rank()]})
+    import peers
+
+    from lstmmusic.batches import mean_over_tunes
+    from lstmmusic.ranks import Ranks
+
+    x, k = minibatch(T, B)
+    functions, settings = peers.our_functions(H, x.shape[2])
+    together, whole = Ranks(comm), mean_over_tunes(x, k)
+    part, masks = together.part(whole, [])
+    times = {"whole": [], "own": [], "adding up": []}
+    for n in range(25):
+        comm.Barrier()
+        marks = [time.perf_counter()]
+        sums = functions.sums(part) if together.alone else None
+        if sums is None:
+            sums = functions.gradient.sums(part, masks)
+            marks.append(time.perf_counter())
+            sums = [together.added_up(sums, False).sums]
+        marks.append(time.perf_counter())
+        functions.update(sums, settings)
+        marks.append(time.perf_counter())
+        if n > 4:
+            times["whole"].append(marks[-1] - marks[0])
+            times["own"].append(marks[1] - marks[0])
+            times["adding up"].append(marks[-2] - marks[1])
+    if not together.first:
+        return None
+    weights = sum(a.nbytes for a in functions.gradient._nothing)
+    found = {name: statistics.median(values) for name, values in times.items()}
+    return found | {"bytes": weights}
+
+
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
     arguments = [int(a) if a.isdigit() else a for a in arguments]
@@ -217,4 +313,5 @@ if __name__ == "__main__":
         pin(arguments[0])
     elif what in ("folder", "profile"):
         pin(1)
-    print(json.dumps(globals()[what](*arguments)))
+    if (found := globals()[what](*arguments)) is not None:
+        print(json.dumps(found))

@@ -9,17 +9,22 @@ import numpy as np
 RATE, EPSILON, CLIP = 1e-4, 1e-5, 30.0
 
 
-def ours(x, k, H, mode=None):
-    """RNN4Music's compiled update, cost fetched, as `train` calls it."""
+def our_functions(H, N, **where):
+    """RNN4Music's compiled functions, and the numbers of an update."""
     from lstmmusic import RNN4Music
-    from lstmmusic.batches import mean_over_tunes
     from lstmmusic.updates import Settings
 
-    N = x.shape[2]
     rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), RATE)
-    functions = RNN4Music(H, H, H, N, **rates, seed=0, mode=mode)._functions
+    functions = RNN4Music(H, H, H, N, **rates, seed=0, **where)._functions
     numbers = [RATE] * 4 + [EPSILON, CLIP, np.inf, 0.0]
-    settings = Settings(*np.array(numbers, dtype=np.float32))
+    return functions, Settings(*np.array(numbers, dtype=np.float32))
+
+
+def ours(x, k, H, **where):
+    """RNN4Music's compiled update, as `train` calls it; on a CPU the cost fetched."""
+    from lstmmusic.batches import mean_over_tunes
+
+    functions, settings = our_functions(H, x.shape[2], **where)
     minibatch = mean_over_tunes(x, k)
 
     def update():
@@ -29,24 +34,29 @@ def ours(x, k, H, mode=None):
     return update
 
 
-def torch_update(torch, network, x, k):
-    """Make the update function of a torch module: BCE, value clip, RMSprop."""
+def torch_update(torch, network, x, k, device):
+    """Make the update function of a torch module: BCE, value clip, RMSprop.
+
+    Off the CPU the minibatch goes in at each update, and the cost is not awaited.
+    """
     x, k = torch.from_numpy(x), torch.from_numpy(k)
+    network = network.to(device)
     optimizer = torch.optim.RMSprop(network.parameters(), lr=RATE, alpha=0.9)
     cost_of = torch.nn.functional.binary_cross_entropy_with_logits
 
     def update():
         optimizer.zero_grad()
-        cost = cost_of(network(x), k, reduction="sum") / x.shape[1]
+        rows, wanted = x.to(device), k.to(device)
+        cost = cost_of(network(rows), wanted, reduction="sum") / x.shape[1]
         cost.backward()
         torch.nn.utils.clip_grad_value_(network.parameters(), CLIP)
         optimizer.step()
-        return cost.item()
+        return cost.item() if device == "cpu" else cost.detach()
 
     return update
 
 
-def torch_fused(x, k, H):
+def torch_fused(x, k, H, device="cpu"):
     """PyTorch's nn.LSTM, three times, each fed [x, h below]; it has no peepholes."""
     import torch
 
@@ -65,10 +75,10 @@ def torch_fused(x, k, H):
                 h.append(layer(torch.cat([x, h[-1]], -1) if h else x)[0])
             return self.output(torch.cat(h, -1))
 
-    return torch_update(torch, Stack(), x, k)
+    return torch_update(torch, Stack(), x, k, device)
 
 
-def torch_peephole(x, k, H):
+def torch_peephole(x, k, H, device="cpu", compiled=False):
     """The peephole layer written out in PyTorch, step by step, as a user would."""
     import torch
 
@@ -105,7 +115,8 @@ def torch_peephole(x, k, H):
                 h.append(layer(torch.cat([x, h[-1]], -1) if h else x))
             return self.output(torch.cat(h, -1))
 
-    return torch_update(torch, Stack(), x, k)
+    network = torch.compile(Stack()) if compiled else Stack()
+    return torch_update(torch, network, x, k, device)
 
 
 def floor(x, k, H):

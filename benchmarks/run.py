@@ -2,7 +2,9 @@
 
     python benchmarks/run.py            all of it, about 15 minutes on 2 cores
     python benchmarks/run.py startup    one table: update, profile, startup, generate,
-                                        linear, memory or folder
+                                        linear, memory, folder, ranks or cuda
+
+The last one is made only where it is asked for: it wants an NVIDIA GPU.
 
 Needs the extra lstmmusic[benchmarks], and nothing else running.  Every figure of a row
 comes from one process in which the programs took turns; medians after warm-up.
@@ -11,6 +13,7 @@ comes from one process in which the programs took turns; medians after warm-up.
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,10 +32,14 @@ SHAPES = [  # T, B, H
 ]
 
 
-def measure(*arguments):
+def measure(*arguments, before=()):
     """Run measure.py in a fresh process; return what it prints."""
-    command = [sys.executable, str(HERE / "measure.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    program = [sys.executable, str(HERE / "measure.py")]
+    command = [*before, *program, *map(str, arguments)]
+    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | root
+    )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -220,6 +227,53 @@ def folder():
     )
 
 
+def ranks():
+    print("## An update shared out by MPI, one core for each rank, 100 tunes, ms\n")
+    rows = [["T×B×H", "1 rank", "2 ranks", "of it adding up", "MB added up", "1 / 2"]]
+    mpiexec = shutil.which("mpiexec", path=Path(sys.executable).parent) or "mpiexec"
+    for H in (120, 600):
+        shape = 98, 100, H
+        one, two = (
+            measure("ranks", *shape, before=[mpiexec, "--oversubscribe", "-n", str(n)])
+            for n in (1, 2)
+        )
+        rows.append(
+            [
+                "×".join(map(str, shape)),
+                f"{one['whole'] * 1e3:.0f}",
+                f"{two['whole'] * 1e3:.0f}",
+                f"{two['adding up'] * 1e3:.1f}",
+                f"{two['bytes'] / 1e6:.1f}",
+                f"**{one['whole'] / two['whole']:.2f}**",
+            ]
+        )
+    table(rows[0], rows[1:])
+
+
+CUDA_SHAPES = [(T, B, H) for T in (98, 500) for B in (20, 128, 512) for H in
+               (120, 512, 1024, 2048)]  # fmt: skip
+
+
+def cuda():
+    print("## One training update on a GPU, ms; the minibatch goes in at each\n")
+    names = ["ours", "ours TF32", "nn.LSTM", "nn.LSTM TF32", "peephole", "compiled"]
+    head = ["T×B×H", *names, "ours/nn.LSTM", "ours/peephole", "TFLOP/s, of products"]
+    rows = []
+    for T, B, H in CUDA_SHAPES:
+        found = measure("ahead", "cuda", T, B, H, *names)
+        flop = 2 * T * B * (4 * H * (6 * 88 + 15 * H) + 9 * 88 * H)
+        rows.append(
+            [
+                f"{T}×{B}×{H}",
+                *(f"{found[name] * 1e3:.2f}" for name in names),
+                f"**{found['ours'] / found['nn.LSTM']:.2f}**",
+                f"**{found['ours'] / found['peephole']:.2f}**",
+                f"{flop / found['ours'] / 1e12:.1f} of {found['TFLOP/s']:.0f}",
+            ]
+        )
+    table(head, rows)
+
+
 TABLES = {
     "update": updates,
     "profile": profiles,
@@ -228,11 +282,13 @@ TABLES = {
     "linear": linear,
     "memory": memory,
     "folder": folder,
+    "ranks": ranks,
+    "cuda": cuda,
 }
 
 if __name__ == "__main__":
     if unknown := set(sys.argv[1:]) - set(TABLES):
         raise SystemExit(f"there is no table {unknown}; there are {', '.join(TABLES)}")
     machine()
-    for name in sys.argv[1:] or TABLES:
+    for name in sys.argv[1:] or [name for name in TABLES if name != "cuda"]:
         TABLES[name]()
