@@ -1,6 +1,7 @@
 """Training shared out to ranks by MPI is the training of one process, to rounding."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from conftest import ROOT
 from lstmmusic import RNN4Music
 from lstmmusic.batches import mean_over_tunes
 from lstmmusic.ranks import Ranks
+from midi import midiwrite
 
 MPIEXEC = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which(
     "mpiexec"
@@ -218,6 +220,34 @@ def test_ranks_with_other_arguments_are_told(ranks):
     assert "the training is Plan(" in err
     assert "on rank 0" in err
     assert seconds < 30
+
+
+def blocks(language):
+    text = (ROOT / "docs/scaling.md").read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_program_in_the_documentation_trains_and_goes_on(ranks, tmp_path):
+    # Fails if what docs/scaling.md shows does not run, or begins anew when sent again.
+    (tmp_path / "tunes").mkdir()
+    for n in range(4):
+        roll = np.random.default_rng(n).random((30, 88)) < 0.05
+        midiwrite(tmp_path / "tunes" / f"{n}.mid", roll, dt=0.3)
+    (program,) = blocks("python")
+    program = program.replace("120, 120, 120, 88", "7, 6, 5, 88")
+    stop = "at_update(30, lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+    for code, updates in ((stop + program, 31), (program, 100), (program, 100)):
+        ranks(2, code)
+        model = RNN4Music.fromFile(tmp_path / "trained.npz")
+        assert len(model.instantaneousCost) == updates
+        assert model.trainingOver == (updates == 100)
+
+
+def test_the_job_in_the_documentation_is_a_script():
+    script = blocks("sh")[1]
+    assert script.startswith("#!/bin/bash\n#SBATCH ")
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 
 
 def test_what_is_no_communicator_is_refused():
