@@ -15,7 +15,13 @@ from chorales import chorales_folder
 from options import MINIBATCH, RATES, SIZES, make_parser
 from results import Generated, write_results
 
-from lstmmusic import RNN4Music, TrainingError, markSilence, unmarkSilence
+from lstmmusic import (
+    RNN4Music,
+    TrainingError,
+    markSilence,
+    parameterfile,
+    unmarkSilence,
+)
 from lstmmusic.ranks import Ranks
 from midi.utils import readFolder
 
@@ -110,6 +116,8 @@ def make_model(options):
     options.save = save if save.suffix == ".npz" else Path(f"{save}.npz")
     resumed = options.resume and options.save.is_file()
     source = options.save if resumed else options.load
+    if source is None or Path(source).resolve() != options.save.resolve():
+        keep_unfinished(options.save)
     if source is None:
         return new_model(options)
     model = RNN4Music.fromFile(source, mode=options.mode, device=options.device)
@@ -124,6 +132,22 @@ def make_model(options):
     if options.rates:
         model.setNewRates(*options.rates)
     return model
+
+
+def keep_unfinished(path):
+    """Raise ValueError where a new training would be saved over a stopped one."""
+    if not path.is_file():
+        return
+    try:
+        saved = parameterfile.read(path)
+    except parameterfile.ParameterFileError:
+        return
+    if saved.progress and not saved.progress.over:
+        raise ValueError(
+            f"{path} holds a training that was stopped after {len(saved.history)} "
+            "updates; allowed are --resume, which goes on with it, another --out or "
+            "--save, or to remove that file first"
+        )
 
 
 def new_model(options):

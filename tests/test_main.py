@@ -389,6 +389,32 @@ def test_ctrl_c_after_training_keeps_what_was_learnt(
     assert RNN4Music.fromFile(tmp_path / "parameters.npz").h1_length == 5
 
 
+@pytest.mark.parametrize("more", [[], ["--epochs", "0"], ["--load", "{other}"]])
+def test_a_stopped_training_is_not_written_over(
+    main, midi_folder, whole_run, tmp_path, capsys, more
+):
+    """Fails if the same command without --resume loses what was learnt, or says less
+    than how to go on.  A training that has ended may be written over.
+    """
+    path = tmp_path / "parameters.npz"
+    model = RNN4Music.fromFile(whole_run / "parameters.npz")
+    model._progress.epoch = 70
+    model.saveParameters(path)
+    before = path.read_bytes()
+    arguments = ["--midi", str(midi_folder), "--out", str(tmp_path), *LONG]
+    more = [word.format(other=whole_run / "parameters.npz") for word in more]
+    with pytest.raises(SystemExit) as exit_:
+        main.main([*arguments, *more])
+    assert exit_.value.code == 2
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1
+    assert f"{path} holds a training that was stopped after 120 updates" in text
+    assert "allowed are --resume" in text
+    assert path.read_bytes() == before
+    for path in (whole_run / "parameters.npz", whole_run / "nothing.npz"):
+        main.keep_unfinished(path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "given", "held"),
     [
