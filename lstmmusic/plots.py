@@ -8,6 +8,7 @@ above and below are cropped.  matplotlib is imported at the first call.
 
 import numpy as np
 
+from lstmmusic import checks
 from lstmmusic.statistics import NAMES, MusicStatistics, musicStatistics, noteName
 
 
@@ -38,9 +39,9 @@ def plotRoll(
     Raises
     ------
     ValueError
-        If the roll's shape does not fit r, or it has no steps.
+        If the roll's shape does not fit r, it has no steps, or dt is not above 0.
     """
-    roll = _checked(roll, r)
+    roll, dt = _checked(roll, r), checks.real("dt", dt)
     ax = _axes((9, 3.2)) if ax is None else ax
     low, high = _sounding([roll], r) if pitches is None else pitches
     ends = (start * dt, (start + len(roll)) * dt)
@@ -93,6 +94,8 @@ def plotTune(original, generated, r=(21, 109), dt=0.2, ax=None, *, primer=0):
         They share both scales.
     """
     original, generated = _checked(original, r), _checked(generated, r)
+    primer = checks.whole("primer", primer, low=0, high=len(original))
+    dt = checks.real("dt", dt)
     generated = np.concatenate([original[:primer], generated])
     pitches = _sounding([original, generated], r)
     if ax is None:
@@ -130,6 +133,7 @@ def plotStatistics(statistics, r=(21, 109), dt=0.2, ax=None):
     """
     if not isinstance(statistics, dict):
         statistics = {"tune": statistics}
+    dt = checks.real("dt", dt)
     drawn = {}
     for name, found in statistics.items():
         if not isinstance(found, MusicStatistics):
@@ -175,7 +179,10 @@ def plotCost(history, ax=None, *, steps=None, window=25, validation=None):
     -------
     matplotlib.axes.Axes
     """
-    cost = np.asarray(history, dtype=float) / (steps or 1)
+    checks.whole("window", window)
+    if steps is not None:
+        checks.whole("steps", steps)
+    cost = checks.array("history", history, float) / (steps or 1)
     if cost.ndim != 1 or len(cost) == 0:
         raise ValueError(f"history has shape {cost.shape}; allowed is at least 1 cost")
     ax = _axes((7, 3.5)) if ax is None else ax
@@ -239,10 +246,11 @@ def _in_words(statistics, dt):
 
 def _checked(roll, r):
     """Return a roll as an array, if its width is that of r."""
-    roll = np.asarray(getattr(roll, "piano_roll", roll), dtype=float)
+    r = checks.pitch_range(r)
+    roll = checks.array("the roll", getattr(roll, "piano_roll", roll), float)
     if roll.ndim != 2 or len(roll) == 0 or roll.shape[1] != r[1] - r[0]:
         raise ValueError(
-            f"the roll has shape {roll.shape}; allowed for r = {tuple(r)} are "
+            f"the roll has shape {roll.shape}; allowed for r = {r} are "
             f"(steps, {r[1] - r[0]}) with at least 1 step"
         )
     return roll

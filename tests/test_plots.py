@@ -227,3 +227,25 @@ def test_wrong_shape_is_named(shape):
 def test_empty_history_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         plots.plotCost([])
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda roll: plots.plotRoll(roll, 5), "r is 5; allowed are two pitches"),
+        (lambda roll: plots.plotRoll(roll, R, 0), "dt is 0; allowed .* above 0"),
+        (lambda roll: plots.plotRoll(roll, R, "x"), "dt is 'x'; allowed"),
+        (lambda roll: plots.plotRoll("C4", R), "the roll is not an array of numbers"),
+        (lambda roll: plots.plotTune(roll, roll, R, -1), "dt is -1; allowed"),
+        (lambda roll: plots.plotTune(roll, roll, R, primer=-1), "primer is -1; .* 13"),
+        (lambda roll: plots.plotTune(roll, roll, R, primer=14), "primer is 14; .* 13"),
+        (lambda roll: plots.plotStatistics(roll, R, 0), "dt is 0; allowed"),
+        (lambda roll: plots.plotCost("low"), "history is not an array of numbers"),
+        (lambda roll: plots.plotCost([1.0], steps=0), "steps is 0; allowed .* from 1"),
+        (lambda roll: plots.plotCost([1.0], window=0), "window is 0; .* from 1"),
+    ],
+)
+def test_what_is_not_allowed_is_named(roll, draw, message):
+    """Fails if it is drawn, or if matplotlib's own words are all that is said."""
+    with pytest.raises(ValueError, match=message):
+        draw(roll)
