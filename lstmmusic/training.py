@@ -93,8 +93,8 @@ class Training:
     def run(self, show):
         """Go on to the end, or until Ctrl-C; show a progress bar where ``show``."""
         show = show and self.ranks.first
-        with progress_bar(self.updates_in_all(), show) as bar, Interruption() as ctrl_c:
-            bar.update(self.done())
+        bar = progress_bar(self.done(), self.updates_in_all(), show)
+        with bar, Interruption() as ctrl_c:
             try:
                 while not self.over and not self.to_stop(ctrl_c):
                     self.run_epoch(bar, ctrl_c)
@@ -298,8 +298,12 @@ class Interruption:
             raise KeyboardInterrupt
 
 
-def progress_bar(total, wanted):
-    """Make a progress bar that shows itself on a terminal or in a notebook only."""
+def progress_bar(done, total, wanted):
+    """Make a progress bar that shows itself on a terminal or in a notebook only.
+
+    What was done before it began does not count for the speed that it shows.
+    """
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
     seen = on_terminal or "ipykernel" in sys.modules
-    return tqdm(total=total, unit="update", disable=not (wanted and seen))
+    hidden = not (wanted and seen)
+    return tqdm(initial=done, total=total, unit="update", disable=hidden)

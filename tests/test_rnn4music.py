@@ -4,14 +4,16 @@ import copy
 import io
 import math
 import pickle
+import re
 import sys
+import time
 
 import numpy as np
 import oracle
 import pytest
 from conftest import B, N, T
 
-from lstmmusic import RNN4Music, TrainingError
+from lstmmusic import RNN4Music, TrainingError, training
 
 NOTES = 5
 SIZES = (4, 3, 2, NOTES)
@@ -245,6 +247,19 @@ def test_a_progress_bar_is_shown_on_a_terminal_if_wanted(
     else:
         assert written == ""
     assert capsys.readouterr().out == ""
+
+
+def test_what_was_done_before_counts_for_the_bar_but_not_for_its_speed(monkeypatch):
+    # Fails if a resumed training seems to have made all its updates in a moment.
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with training.progress_bar(3000, 6000, wanted=True) as bar:
+        time.sleep(0.2)
+        bar.update()
+        bar.refresh()
+    last = sys.stderr.getvalue().rsplit("\r", 1)[1]
+    assert "3001/6000" in last
+    rate, unit = re.search(r"([\d.]+)(s/update|update/s)", last).groups()
+    assert (float(rate) if unit == "update/s" else 1 / float(rate)) < 10
 
 
 # Seeds and files: float32 objects of their own, as a user has them
