@@ -90,7 +90,9 @@ def take_from_first(model, ranks):
 def warn_of_departures(model, saved, source):
     """Say what of a file the model cannot take; the warning points at the caller."""
     caller, level = sys._getframe(1), 2  # a file may be loaded from deep within
-    while caller.f_back and caller.f_globals["__name__"].startswith("lstmmusic."):
+    while caller.f_back and caller.f_globals.get("__name__", "").startswith(
+        "lstmmusic."
+    ):
         caller, level = caller.f_back, level + 1
     if saved.moments is None:
         warnings.warn(

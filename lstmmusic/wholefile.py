@@ -32,7 +32,11 @@ def write(fileName, content):
     """
     path = Path(os.path.realpath(fileName))
     _remove_what_was_left(path)
-    file = _create_locked(path)
+    try:
+        file = _create_locked(path)
+    except OSError as error:
+        error.filename = str(path)  # not that of the part, which nobody has named
+        raise
     try:
         with file:
             content(file)

@@ -202,7 +202,12 @@ def write_bytes(filename, data):
         return
     partial = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with open(partial, "xb") as file:
+        file = open(partial, "xb")
+    except OSError as error:
+        error.filename = str(target)  # not the partial file's, which nobody has named
+        raise
+    try:
+        with file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -154,6 +154,11 @@ def test_warnings_point_at_the_line_that_loads(saved):
         assert {(w.filename, w.lineno) for w in caught} == {(__file__, here)}
 
 
+def test_a_caller_without_a_module_may_load(saved):
+    # As in eval with names of its own, or an embedded interpreter.
+    exec("load(path)", {"load": RNN4Music.fromFile, "path": saved})
+
+
 def test_the_suffix_is_appended_before_the_bare_name_is_tried(model, tmp_path):
     # Fails if whatever file is called as the parameters were is read in their place.
     (tmp_path / "a").write_bytes(b"something else")
@@ -613,6 +618,12 @@ def test_other_sizes_are_a_ValueError_that_names_both(saved, everything, same):
 
 def test_a_missing_file_is_FileNotFoundError(tmp_path, refused):
     refused(tmp_path / "nothing", "nothing.npz", FileNotFoundError)
+
+
+def test_a_missing_folder_is_named_with_the_file_that_was_meant(tmp_path):
+    # Fails if the error names the part that is written first, beside it.
+    with pytest.raises(FileNotFoundError, match=r"missing.a\.npz'$"):
+        RNN4Music(5, 4, 3, 6, seed=1).saveParameters(tmp_path / "missing" / "a")
 
 
 # The original's own file
