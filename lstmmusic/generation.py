@@ -132,7 +132,7 @@ def what_is_stuck(tune):
         )
     if is_held(tune, LONG + 1):
         steps, column = longest_held(tune)
-        mark = ", markSilence's mark of a rest," if column == 0 else ""
+        mark = " (a rest, if markSilence has marked rests)" if column == 0 else ""
         return (
             f"holds note {column}{mark} for {steps} of {len(tune)} steps",
             "A higher temperature, another primer or more training",
