@@ -190,8 +190,9 @@ def add_file_options(group):
         type=number(int, 0),
         default=1,
         metavar="N",
-        help="the same seed gives the same music (%(default)s); with --load it draws "
-        "the primer and the samples; training goes on with the file's random numbers",
+        help="the same seed, with the same backend and as many CPUs, gives the same "
+        "music (%(default)s); with --load it draws the primer and the samples; "
+        "training goes on with the file's random numbers",
     )
     add(
         "--out",

@@ -1,7 +1,6 @@
 """index.html: what a run of main.py made, to see, to hear and to repeat."""
 
 import hashlib
-import os
 import platform
 from dataclasses import dataclass, field
 from html import escape
@@ -13,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 import lstmmusic
+from lstmmusic.backend import cpus
 
 # What the numbers, the pictures and the sounds depend on.
 PACKAGES = (
@@ -91,7 +91,7 @@ def settings(model, original, dataset, options):
         "network": repr(model),
         **used,
         "versions": ", ".join(versions()),
-        "machine": f"{platform.platform()}, {os.cpu_count()} CPUs",
+        "machine": f"{platform.platform()}, {cpus()} CPUs",
     }
 
 
