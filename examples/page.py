@@ -83,7 +83,7 @@ def settings(model, original, dataset, options):
     used = {
         f"--{name.replace('_', '-')}": " ".join(map(str, np.ravel(value)))
         for name, value in vars(options).items()
-        if name not in ("command", "resume") and value is not None
+        if name not in ("command", "ranks", "resume") and value is not None
     }
     return {
         "working folder": Path.cwd(),

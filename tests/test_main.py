@@ -107,6 +107,7 @@ def test_page_says_how_to_repeat_the_run(journey, midi_folder):
     assert cells["--temperature"] == "1.0"
     assert cells["--rates"] == "0.01 0.01 0.01 0.02"
     assert "4 tunes, 74 steps, SHA-256 " in cells["data"]
+    assert "--ranks" not in cells, "what main.py keeps in its options is none of them"
     assert "12 notes" in cells["network"]
     for package in ("Python", "lstmmusic", "numpy", "pytensor", "pretty_midi"):
         assert re.search(rf"\b{package} \d", cells["versions"]), package
