@@ -4,6 +4,7 @@
     python benchmarks/measure.py generate THREADS
     python benchmarks/measure.py memory PEER T B H
     python benchmarks/measure.py folder
+    python benchmarks/measure.py collection KIND
     python benchmarks/measure.py profile T B H
     python benchmarks/measure.py ahead DEVICE T B H PEER [PEER ...]
     mpiexec -n RANKS python benchmarks/measure.py ranks T B H
@@ -116,9 +117,8 @@ def memory(name, T, B, H):
     return {"imports": before, "peak": peak()}
 
 
-def folder(files=40):
-    """A folder of MIDI files of 3000 notes each to rolls, dt 0.2 s, per file."""
-    import tempfile
+def write_random(path, files):
+    """Write MIDI files of 3000 random notes in 240 s each to a folder."""
     import warnings
     from pathlib import Path
 
@@ -126,18 +126,27 @@ def folder(files=40):
     import numpy as np
     import pretty_midi
 
+    rng = np.random.default_rng(0)
+    for n in range(files):
+        song = pretty_midi.PrettyMIDI()
+        piano = pretty_midi.Instrument(0)
+        starts = np.sort(rng.uniform(0, 240, 3000))
+        for start, pitch in zip(starts, rng.integers(21, 109, 3000), strict=True):
+            piano.notes.append(pretty_midi.Note(64, int(pitch), start, start + 0.4))
+        song.instruments.append(piano)
+        song.write(str(Path(path, f"{n:02}.mid")))
+
+
+def folder(files=40):
+    """A folder of MIDI files of 3000 notes each to rolls, dt 0.2 s, per file."""
+    import tempfile
+    from pathlib import Path
+
     import midi
 
-    rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as path:
-        for n in range(files):
-            song = pretty_midi.PrettyMIDI()
-            piano = pretty_midi.Instrument(0)
-            starts = np.sort(rng.uniform(0, 240, 3000))
-            for start, pitch in zip(starts, rng.integers(21, 109, 3000), strict=True):
-                piano.notes.append(pretty_midi.Note(64, int(pitch), start, start + 0.4))
-            song.instruments.append(piano)
-            song.write(str(Path(path, f"{n:02}.mid")))
+        write_random(path, files)
+        import pretty_midi
 
         def theirs():
             for file in sorted(Path(path).iterdir()):
@@ -151,6 +160,64 @@ def folder(files=40):
             seconds=4,
         )
     return {name: seconds / files for name, seconds in found.items()}
+
+
+def collection(kind, files=640):
+    """Bytes and files per second of readFolder, of files of one kind, dt 0.2 s.
+
+    ``kind``: 'random', as for `folder`, each of 40 many times; or 'Nottingham', the
+    data set's own tunes, a step of which is an eighth note of 0.2 s.
+    """
+    import shutil
+    import tempfile
+    import tracemalloc
+    from pathlib import Path
+
+    import midi
+
+    with tempfile.TemporaryDirectory() as path:
+        if kind == "random":
+            write_random(path, 40)
+            for n in range(40, files):
+                shutil.copy(Path(path, f"{n % 40:02}.mid"), Path(path, f"{n:02}.mid"))
+        else:
+            write_tunes(kind, path, files)
+
+        def read(**options):
+            return lambda: midi.readFolder(path, progress=False, **options)
+
+        def held(packed):
+            tracemalloc.start()
+            before = tracemalloc.get_traced_memory()[0]
+            kept = read(packed=packed)()
+            after = tracemalloc.get_traced_memory()[0]
+            tracemalloc.stop()
+            return (after - before) / len(kept)
+
+        steps = sum(len(roll) for roll in read(packed=True)()) / files
+        found = alternate(
+            {str(n): read(packed=True, n_jobs=n) for n in (None, 1, 2)}
+            | {"MidiRoll": read()},
+            seconds=15,
+        )
+        return {
+            "files": files,
+            "steps": steps,
+            "bytes": [held(False), held(True)],
+            "files per second": {name: files / s for name, s in found.items()},
+        }
+
+
+def write_tunes(name, path, files):
+    """Write tunes of a standard data set, found in ../shared/data, to a folder."""
+    from pathlib import Path
+
+    import midi
+    from lstmmusic import datasets
+
+    data = Path(__file__).parents[2] / "shared" / "data" / "polyphonic"
+    for n, roll in enumerate(datasets.loadStandard(name, data).train[:files]):
+        midi.midiwrite(Path(path, f"{n:02}.mid"), roll)
 
 
 def profile(T, B, H):

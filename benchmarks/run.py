@@ -2,7 +2,7 @@
 
     python benchmarks/run.py            all of it, about 15 minutes on 2 cores
     python benchmarks/run.py startup    one table: update, profile, startup, generate,
-                                        linear, memory, folder, ranks or cuda
+                                        linear, memory, folder, collection, ranks or cuda
 
 The last one is made only where it is asked for: it wants an NVIDIA GPU.
 
@@ -274,6 +274,34 @@ def cuda():
     table(head, rows)
 
 
+def collection(lakh=170_000):
+    print("## Collections of MIDI files, packed: per file, and in a projection\n")
+    print("Random: 3000 notes in 240 s, which hardly shrink; Nottingham: real tunes.")
+    print("Bytes with all objects and names; files per second with n_jobs.\n")
+    head = ["files", "steps", "MidiRoll, bytes", "PackedRoll, bytes", "ratio"]
+    speed = [f"n_jobs={n}, files/s" for n in (None, 1, 2)]
+    projected = [f"{lakh} files: MidiRoll, GB", "PackedRoll, GB", "minutes, n_jobs=2"]
+    table([*head, *speed, "2 / None", *projected], collection_rows(lakh))
+
+
+def collection_rows(lakh):
+    for kind in ("random", "Nottingham"):
+        found = measure("collection", kind)
+        rolls, packed = found["bytes"]
+        rates = [found["files per second"][str(n)] for n in (None, 1, 2)]
+        yield [
+            f"{found['files']} {kind}",
+            f"{found['steps']:.0f}",
+            f"{rolls:.0f}",
+            f"{packed:.0f}",
+            f"**{rolls / packed:.0f} ×**",
+            *(f"{rate:.0f}" for rate in rates),
+            f"**{rates[2] / rates[0]:.2f}**",
+            *(f"{each * lakh / 1e9:.2f}" for each in (rolls, packed)),
+            f"{lakh / rates[2] / 60:.1f}",
+        ]
+
+
 TABLES = {
     "update": updates,
     "profile": profiles,
@@ -284,6 +312,7 @@ TABLES = {
     "folder": folder,
     "ranks": ranks,
     "cuda": cuda,
+    "collection": collection,
 }
 
 if __name__ == "__main__":

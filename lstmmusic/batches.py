@@ -1,6 +1,8 @@
 """Tunes of unequal length to minibatches: NumPy only.
 
-A tune is a piano-roll (steps, N); a dataset is a sequence of tunes.
+A tune is a piano-roll (steps, N); a dataset is a sequence of tunes.  A tune may be
+packed: it then has what `midi.PackedRoll` has, and only the rows that a minibatch takes
+are unpacked.
 """
 
 import math
@@ -19,6 +21,7 @@ def check_dataset(dataset, io_length, dtype, name="the dataset", least=1):
     """Return the tunes of a dataset as arrays (steps, io_length).
 
     Of ``dtype``, but uint8 where a tune is given in bytes: a quarter of the memory.
+    Packed tunes stay packed; they hold bits, which need no check.
 
     Raises
     ------
@@ -36,16 +39,32 @@ def check_dataset(dataset, io_length, dtype, name="the dataset", least=1):
         raise ValueError(f"{name} is empty; at least one tune is needed")
     checked = []
     for n, tune in enumerate(tunes):
-        tune = getattr(tune, "piano_roll", tune)
-        small = isinstance(tune, np.ndarray) and tune.dtype in (np.uint8, np.bool_)
-        of = np.uint8 if small else dtype
-        checked.append(checks.roll(f"tune {n} of {name}", tune, io_length, of))
+        checked.append(_checked_tune(f"tune {n} of {name}", tune, io_length, dtype))
         if len(checked[-1]) < least:
             raise ValueError(
                 f"tune {n} of {name} has {len(checked[-1])} step; "
                 f"allowed are {least} or more"
             )
     return checked
+
+
+def _checked_tune(name, tune, io_length, dtype):
+    if is_packed(tune):
+        checks.roll_shape(name, tune.shape, io_length)
+        return tune
+    tune = getattr(tune, "piano_roll", tune)
+    small = isinstance(tune, np.ndarray) and tune.dtype in (np.uint8, np.bool_)
+    return checks.roll(name, tune, io_length, np.uint8 if small else dtype)
+
+
+def is_packed(tune):
+    """Whether a tune is packed: what `midi.PackedRoll` has, and no array has."""
+    return hasattr(tune, "withRoll")
+
+
+def unpacked(tune, most=None):
+    """Return a tune's rows, or ``most`` of them from its beginning, as an array."""
+    return tune.rows(0, most) if is_packed(tune) else tune[:most]
 
 
 class Minibatch(NamedTuple):
@@ -73,7 +92,8 @@ def cut_tunes(tunes, length, dtype):
     input, every one but the first is target (D7).
     """
     steps = np.arange(length)
-    rolls = np.stack([tune[steps % len(tune)] for tune in tunes], axis=1)
+    begun = (unpacked(tune, length) for tune in tunes)
+    rolls = np.stack([tune[steps % len(tune)] for tune in begun], axis=1)
     rolls = rolls.astype(dtype, copy=False)
     return mean_over_tunes(rolls[:-1], rolls[1:])
 
@@ -119,6 +139,7 @@ def in_and_out(tune, skip_first=True):
 
     Without ``skip_first`` a row of zeros goes in first, and every row is followed.
     """
+    tune = unpacked(tune)
     if not skip_first:
         tune = np.concatenate([np.zeros_like(tune[:1]), tune])
     return tune[:-1], tune[1:]
@@ -161,21 +182,22 @@ def markSilence(dataset):
 
     Parameters
     ----------
-    dataset : sequence of ndarray (steps, N)
+    dataset : sequence of ndarray (steps, N), or of what `midi.readFolder` reads
 
     Returns
     -------
     list of ndarray, same shapes and dtypes
+        Of a packed tune, a packed one.
     """
     marked = []
-    for n, tune in enumerate(dataset):
-        tune = np.array(getattr(tune, "piano_roll", tune))
+    for n, given in enumerate(dataset):
+        tune = np.array(getattr(given, "piano_roll", given))
         if tune.ndim != 2 or tune.shape[1] == 0:
             raise ValueError(
                 f"tune {n} has shape {tune.shape}; allowed are (steps, notes)"
             )
         tune[~tune.any(axis=1), 0] = 1
-        marked.append(tune)
+        marked.append(given.withRoll(tune) if is_packed(given) else tune)
     return marked
 
 

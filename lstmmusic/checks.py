@@ -125,12 +125,17 @@ def roll(name, value, width, dtype):
     What `midi.midiread` returns will do, too: its roll is taken.
     """
     found = array(name, getattr(value, "piano_roll", value), dtype)
-    if found.ndim != 2 or found.shape[1] != width or len(found) == 0:
+    roll_shape(name, found.shape, width)
+    return unit_values(name, found)
+
+
+def roll_shape(name, shape, width):
+    """Raise ValueError if that is no piano-roll's shape (steps, width)."""
+    if len(shape) != 2 or shape[1] != width or shape[0] == 0:
         raise ValueError(
-            f"{name} has shape {found.shape}; "
+            f"{name} has shape {shape}; "
             f"allowed are (steps, {width}) with at least 1 step"
         )
-    return unit_values(name, found)
 
 
 def minibatch(name, value, width, dtype):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmmusic import checks, rollfiles
+from lstmmusic.batches import is_packed
 from lstmmusic.rollfiles import SPLITS
 
 OCTAVE = 12  # semitones
@@ -178,7 +179,7 @@ def transpose(dataset, semitones):
 
     Parameters
     ----------
-    dataset : sequence of array_like (steps, N) or MidiRoll
+    dataset : sequence of array_like (steps, N), MidiRoll or PackedRoll
         At least an octave wide, N ≥ 12.
     semitones : int or sequence of ints
         Upwards, from −127 to 127.
@@ -187,7 +188,7 @@ def transpose(dataset, semitones):
     -------
     list of ndarray
         New rolls of the same shapes and dtypes; all tunes at the first of the
-        semitones, then all at the second, and so on.
+        semitones, then all at the second, and so on.  Of a packed tune, packed ones.
 
     Raises
     ------
@@ -212,8 +213,9 @@ def transpose(dataset, semitones):
 
 
 def _checked_tune(n, tune):
-    tune = np.asarray(getattr(tune, "piano_roll", tune))
-    if tune.ndim != 2 or tune.shape[1] < OCTAVE:
+    if not is_packed(tune):
+        tune = np.asarray(getattr(tune, "piano_roll", tune))
+    if len(tune.shape) != 2 or tune.shape[1] < OCTAVE:
         raise ValueError(
             f"tune {n} has shape {tune.shape}; "
             f"allowed are (steps, notes) with at least {OCTAVE} notes"
@@ -222,6 +224,8 @@ def _checked_tune(n, tune):
 
 
 def _shifted(tune, shift):
+    if is_packed(tune):
+        return tune.withRoll(_shifted(tune.piano_roll, shift))
     sounding = np.flatnonzero(tune.any(axis=0))
     shifted = np.zeros_like(tune)
     if not sounding.size:

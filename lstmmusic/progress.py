@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmmusic import checks
+from lstmmusic.batches import unpacked
 
 MOST_UPDATES = 2**53  # of an epoch; a float still tells one from the next
 
@@ -32,7 +33,8 @@ def described(tunes, dtype):
     checksum = 0
     for tune in tunes:
         checksum = zlib.crc32(b"%d" % len(tune), checksum)
-        checksum = zlib.crc32(np.ascontiguousarray(tune, dtype), checksum)
+        roll = np.ascontiguousarray(unpacked(tune), dtype)
+        checksum = zlib.crc32(roll, checksum)
     steps = sum(map(len, tunes))
     return f"{len(tunes)} tunes of {steps} steps, checksum {checksum:08x}"
 

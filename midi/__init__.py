@@ -1,7 +1,8 @@
 """MIDI files to piano-rolls and back; knows nothing of the network."""
 
 from midi.checks import MidiError
+from midi.packed import PackedRoll
 from midi.rolls import MidiRoll
 from midi.utils import midiread, midiwrite, readFolder
 
-__all__ = ["MidiError", "MidiRoll", "midiread", "midiwrite", "readFolder"]
+__all__ = ["MidiError", "MidiRoll", "PackedRoll", "midiread", "midiwrite", "readFolder"]

@@ -68,33 +68,78 @@ def checked_patch(patch):
     return int(patch)
 
 
+def checked_jobs(n_jobs):
+    """Return `n_jobs` as an int, or None; for an int, joblib must be there."""
+    if n_jobs is None:
+        return None
+    if not _is_whole(n_jobs) or n_jobs == 0:
+        raise ValueError(
+            f"n_jobs is {n_jobs!r}; allowed: None, or a whole number that is not 0 "
+            "(-1 for all CPUs)"
+        )
+    try:
+        import joblib  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            f"n_jobs is {n_jobs}, but joblib cannot be imported ({error}); allowed: "
+            "None, or to pip install 'lstmmusic[folders]' first"
+        ) from error
+    return int(n_jobs)
+
+
 def checked_roll(piano_roll, r, dt):
     """Return `piano_roll` as an int8 array of zeros and ones, shape (T, high - low)."""
     width = r[1] - r[0]
     allowed = f"an array of zeros and ones of shape (steps, {width}), as r is {r}"
-    try:
-        roll = np.asarray(piano_roll)
-    except ValueError as error:  # rows of unequal length
-        raise ValueError(
-            f"piano_roll is no array: {error}; allowed: {allowed}"
-        ) from None
-    if roll.ndim != 2 or roll.shape[1] != width or roll.dtype.kind not in "buif":
-        raise ValueError(
-            f"piano_roll has shape {roll.shape} and dtype {roll.dtype}; "
-            f"allowed: {allowed}"
-        )
+    roll = _checked_array(piano_roll, width, allowed)
     if not len(roll):
         raise ValueError(f"piano_roll has no step; allowed: {allowed}")
     check_size(len(roll), len(roll) * dt, r, "piano_roll", ValueError)
-    odd = roll[(roll != 0) & (roll != 1)]  # NaN is neither
-    if odd.size:
-        raise ValueError(f"piano_roll holds the value {odd[0]}; allowed: {allowed}")
+    _check_zeros_and_ones(roll, allowed)
     if not roll.any():
         raise ValueError(
             "piano_roll is silent: a file without a note could not be read back; "
             "allowed: a roll with at least one 1"
         )
     return roll.astype(np.int8)
+
+
+def checked_bits(piano_roll, r=None):
+    """Return `piano_roll` as an array of zeros and ones, as wide as `r` if given."""
+    width = None if r is None else r[1] - r[0]
+    allowed = "an array of zeros and ones of shape "
+    allowed += "(steps, notes)" if r is None else f"(steps, {width}), as r is {r}"
+    roll = _checked_array(piano_roll, width, allowed)
+    if roll.shape[1] == 0 or roll.size > MAX_CELLS:
+        raise ValueError(
+            f"piano_roll has shape {roll.shape}; allowed: a note or more, and up to "
+            f"{MAX_CELLS} cells"
+        )
+    _check_zeros_and_ones(roll, allowed)
+    return roll
+
+
+def _checked_array(piano_roll, width, allowed):
+    """Return `piano_roll` as an array (steps, `width`) of numbers."""
+    try:
+        roll = np.asarray(piano_roll)
+    except ValueError as error:  # rows of unequal length
+        raise ValueError(
+            f"piano_roll is no array: {error}; allowed: {allowed}"
+        ) from None
+    fits = roll.ndim == 2 and width in (None, roll.shape[1])
+    if not fits or roll.dtype.kind not in "buif":
+        raise ValueError(
+            f"piano_roll has shape {roll.shape} and dtype {roll.dtype}; "
+            f"allowed: {allowed}"
+        )
+    return roll
+
+
+def _check_zeros_and_ones(roll, allowed):
+    odd = roll[(roll != 0) & (roll != 1)]  # NaN is neither
+    if odd.size:
+        raise ValueError(f"piano_roll holds the value {odd[0]}; allowed: {allowed}")
 
 
 def _is_whole(value):

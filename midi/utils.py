@@ -5,13 +5,15 @@ import os
 import secrets
 import warnings
 from fractions import Fraction
+from functools import partial
 from math import floor
 from pathlib import Path
 
 import numpy as np
 
-from midi import checks, events, parsing, rolls
+from midi import checks, events, folders, parsing, rolls
 from midi.checks import MidiError
+from midi.packed import PackedRoll
 
 MAX_TEMPO = 2**24 - 1  # µs per beat: three bytes
 
@@ -216,21 +218,10 @@ def write_bytes(filename, data):
         partial.unlink(missing_ok=True)
 
 
-class MidiFolder(list):
-    """What `readFolder` returns: a list of MidiRoll, in order of their paths.
-
-    Attributes
-    ----------
-    skipped : list of (str, str)
-        Path and reason of each file that could not be read.
-    """
-
-    def __init__(self, read, skipped):
-        super().__init__(read)
-        self.skipped = skipped
-
-
-def readFolder(path, r=(21, 109), dt=0.2, *, drums=False, pedal=False, progress=True):
+def readFolder(
+    path, r=(21, 109), dt=0.2, *, drums=False, pedal=False, progress=True, packed=False,
+    n_jobs=None,
+):  # fmt: skip
     """Read every MIDI file below a folder.
 
     Files are those named .mid or .midi, in any letter case, at any depth. One that
@@ -244,32 +235,41 @@ def readFolder(path, r=(21, 109), dt=0.2, *, drums=False, pedal=False, progress=
         As for `midiread`.
     progress : bool
         Show a progress bar, if attached to a terminal.
+    packed : bool
+        Keep of each file its roll alone, as bits: `PackedRoll`.
+    n_jobs : int, optional
+        Read through joblib (the extra ``lstmmusic[folders]``) in so many processes; -1
+        takes as many as there are CPUs. Inside ``joblib.parallel_config`` its backend
+        reads, a cluster too, where this library is installed and the files have the
+        same paths. The result is the same. None reads in this process.
 
     Returns
     -------
     MidiFolder
-        A list of MidiRoll in sorted order of path; `skipped` lists (path, reason).
+        A list of MidiRoll or PackedRoll in sorted order of path; `skipped` lists
+        (path, reason).
 
     Raises
     ------
     ValueError
-        If an argument is not allowed.
+        If an argument is not allowed, or joblib is wanted and not installed.
     MidiError
         If the folder holds no MIDI file that can be read.
     FileNotFoundError, NotADirectoryError
         If there is no such folder.
     """
-    from tqdm import tqdm  # not paid by `import midi`
-
     r, dt = checks.checked_range(r), checks.checked_dt(dt)
-    files = _midi_files(os.fsdecode(path))
-    read, skipped = [], []
-    # disable=None: a bar only where there is a terminal.
-    for file in tqdm(files, unit="file", disable=None if progress else True):
-        try:
-            read.append(midiread(file, r, dt, drums=drums, pedal=pedal))
-        except (MidiError, OSError) as error:
-            skipped.append((file, str(error).removeprefix(f"{file}: ")))
+    n_jobs = checks.checked_jobs(n_jobs)
+    files = folders.midi_files(os.fsdecode(path))
+    options = {"r": r, "dt": dt, "drums": drums, "pedal": pedal}
+    read_one = partial(_read_named, packed=packed, **options)
+    found = folders.read_all(files, read_one, n_jobs, progress)
+    read = [roll for roll, _ in found if roll is not None]
+    skipped = [
+        (file, why)
+        for file, (_, why) in zip(files, found, strict=True)
+        if why is not None
+    ]
     reasons = "\n".join(f"  {file}: {reason}" for file, reason in skipped)
     if not read:
         what = f"none can be read:\n{reasons}" if files else "there are none"
@@ -279,15 +279,11 @@ def readFolder(path, r=(21, 109), dt=0.2, *, drums=False, pedal=False, progress=
     if skipped:
         count = f"{len(skipped)} of {len(files)} files skipped"
         warnings.warn(f"{path}: {count}:\n{reasons}", UserWarning, stacklevel=2)
-    return MidiFolder(read, skipped)
+    return folders.MidiFolder(read, skipped)
 
 
-def _midi_files(folder):
-    """Paths of all .mid and .midi files below `folder`, sorted."""
-    os.listdir(folder)  # a missing folder is an error, which os.walk would swallow
-    return sorted(
-        os.path.join(parent, name)
-        for parent, _, names in os.walk(folder)
-        for name in names
-        if name.lower().endswith((".mid", ".midi"))
-    )
+def _read_named(path, name, packed, **options):
+    """Read a file that is to be known by another name."""
+    roll = midiread(path, **options)
+    roll.name = name
+    return PackedRoll.of(roll) if packed else roll

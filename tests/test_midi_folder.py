@@ -1,11 +1,20 @@
 """readFolder: which files, in which order, and what of those that cannot be read."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
 
-from midi import MidiError, midiread, midiwrite, readFolder
+from midi import (
+    MidiError,
+    MidiRoll,
+    PackedRoll,
+    folders,
+    midiread,
+    midiwrite,
+    readFolder,
+)
 
 
 @pytest.fixture
@@ -126,3 +135,103 @@ def test_drums_and_pedal_reach_every_file(tmp_path):
     assert plain.tolist() == [(60, 0.1, 0.2)]
     both = readFolder(tmp_path, drums=True, pedal=True)[0].notes
     assert both.tolist() == [(36, 0.0, 0.2), (60, 0.1, 0.3)]
+
+
+@pytest.fixture
+def broken(folder):
+    """The folder, with 30 more files in it, of which a third is broken."""
+    good = (folder / "b.mid").read_bytes()
+    for n in range(30):
+        (folder / "sub" / f"x{n}.mid").write_bytes(good[: None if n % 3 else n])
+    (folder / "dangling.mid").symlink_to(folder / "nowhere")
+    return folder
+
+
+def read_and_warned(folder, **options):
+    with pytest.warns(UserWarning, match="11 of 35 files skipped") as caught:
+        found = readFolder(folder, (60, 64), 0.3, **options)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    return found, str(caught[0].message)
+
+
+def assert_same_folder(found, usual):
+    (found, warned), (usual, warned_usually) = found, usual
+    assert (found.skipped, warned) == (usual.skipped, warned_usually)
+    assert [tune.name for tune in found] == [tune.name for tune in usual]
+    for one, other in zip(found, usual, strict=True):
+        assert np.array_equal(one.piano_roll, other.piano_roll)
+        assert (one.r, one.dt) == (other.r, other.dt)
+        if not isinstance(one, PackedRoll):
+            assert one.left_out == other.left_out
+            assert np.array_equal(one.notes, other.notes)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize("n_jobs", [1, 2, -1])
+def test_threads_read_the_same(broken, monkeypatch, packed, relative, n_jobs):
+    # Fails if order, names, reasons or the warning depend on who has read.
+    joblib = pytest.importorskip("joblib")
+    monkeypatch.chdir(broken.parent)
+    path = broken.name if relative else broken
+    usual = read_and_warned(path)
+    assert_same_folder(read_and_warned(path, packed=packed), usual)
+    with joblib.parallel_config(backend="threading"):
+        found = read_and_warned(path, packed=packed, n_jobs=n_jobs)
+    assert_same_folder(found, usual)
+    kinds = {type(tune) for tune in found[0]}
+    assert kinds == {PackedRoll if packed else MidiRoll}
+
+
+def test_processes_read_the_same_from_where_the_caller_is(broken, monkeypatch):
+    # The second time from another folder than the workers were started in: fails if
+    # they look for a relative path there.
+    joblib = pytest.importorskip("joblib")
+    from joblib.externals.loky import get_reusable_executor
+
+    try:
+        with joblib.parallel_config(backend="loky"):
+            usual = read_and_warned(broken)
+            assert_same_folder(read_and_warned(broken, n_jobs=2), usual)
+            monkeypatch.chdir(broken.parent)
+            usual = read_and_warned(broken.name)
+            found = read_and_warned(broken.name, n_jobs=2, packed=True)
+            assert_same_folder(found, usual)
+    finally:
+        get_reusable_executor().shutdown(wait=True)
+
+
+def test_files_go_out_in_batches(folder):
+    # 35 files for 2 jobs: 5 at a time, so that each has four tasks. 600: 64 at a time.
+    pytest.importorskip("joblib")
+    for files, sizes in ((35, 7 * [5]), (600, 9 * [64] + [24]), (3, 3 * [1])):
+        seen = []
+
+        def parallel(tasks, seen=seen):
+            return [seen.append(len(args[0])) or [] for _, args, _ in tasks]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("joblib.Parallel", lambda **_: parallel)
+            folders.read_all([f"{n}" for n in range(files)], None, 2, False)
+        assert seen == sizes
+
+
+@pytest.mark.parametrize("n_jobs", [0, 1.5, True, "2"])
+def test_n_jobs_that_is_no_number_of_jobs_is_refused(folder, n_jobs):
+    with pytest.raises(ValueError, match=f"n_jobs is {n_jobs!r}; allowed: None, or a"):
+        readFolder(folder, (60, 64), n_jobs=n_jobs)
+
+
+def test_without_joblib_only_n_jobs_is_refused_and_says_how_to_get_it(
+    folder, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "joblib", None)
+    assert len(readFolder(folder, (60, 64), 0.3, packed=True)) == 4
+    with pytest.raises(ValueError, match=r"n_jobs is 2, .*'lstmmusic\[folders\]'"):
+        readFolder(folder, (60, 64), 0.3, n_jobs=2)
+
+
+def test_midi_is_imported_without_joblib(in_new_process):
+    code = "import sys, midi; print({'joblib', 'tqdm', 'lstmmusic'} & {*sys.modules})"
+    assert in_new_process(code) == "set()"
