@@ -2,9 +2,9 @@
 
     python benchmarks/run.py            all of it, about 15 minutes on 2 cores
     python benchmarks/run.py startup    one table: update, profile, startup, generate,
-                                        linear, memory, folder, collection, ranks or cuda
+                                        linear, memory, folder, ranks, collection, cuda
 
-The last one is made only where it is asked for: it wants an NVIDIA GPU.
+The table cuda is made only where it is asked for: it wants an NVIDIA GPU.
 
 Needs the extra lstmmusic[benchmarks], and nothing else running.  Every figure of a row
 comes from one process in which the programs took turns; medians after warm-up.

@@ -224,7 +224,10 @@ def train(model, pieces, options, parser):
         if not options.ranks.first:
             parser.exit(1)
         model.saveParameters(options.save)
-        parser.exit(1, f"{parser.prog}: {error} (weights so far: {options.save})\n")
+        way_on = (
+            f"--load {options.save} with smaller --rates goes on from these weights"
+        )
+        parser.exit(1, f"{parser.prog}: {error} {way_on}\n")
     except ValueError as error:  # other options than those of what --resume goes on
         parser.error(str(error))
     return model.trainingOver

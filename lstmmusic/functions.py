@@ -18,7 +18,7 @@ from lstmmusic.costs import cross_entropy
 from lstmmusic.generation import generate
 from lstmmusic.gradient import MOST_CELLS, Gradient, like_sums
 from lstmmusic.network import each, forward_pass, total, values
-from lstmmusic.updates import Settings, new_values, only_if_finite
+from lstmmusic.updates import Settings, new_values, only_if_sound
 
 CHUNK = 32  # steps
 FEWEST_TUNES, MOST_TUNES = 8, 32  # that a thread generates at once
@@ -198,7 +198,8 @@ class Functions:
             self.store.weights, gradients, self.store.moments, given, limited
         )
         before = pt.scalar("before")  # the cost of the update before
-        updates, new_cost = only_if_finite(updates, cost, before)
+        weights = values(self.store.weights)
+        updates, new_cost = only_if_sound(updates, weights, cost, before)
         return [before, *given, *inputs], new_cost, updates
 
     def _build_counts(self, T, B):

@@ -75,9 +75,14 @@ def with_suffix(fileName):
 def check_place(name, fileName):
     """Raise ValueError where no file can be written; said early, not after hours."""
     try:
-        folder = Path(os.path.realpath(with_suffix(fileName))).parent
+        path = with_suffix(fileName)
+        folder = Path(os.path.realpath(path)).parent
+        if path.name.strip(".") == "npz":
+            raise TypeError
     except TypeError:
-        raise ValueError(f"{name} is {fileName!r}; allowed is a path") from None
+        raise ValueError(
+            f"{name} is {fileName!r}; allowed is the path of a file"
+        ) from None
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise ValueError(
             f"{name} is {fileName!r}, but {folder} is no folder to write to"

@@ -262,7 +262,8 @@ class RNN4Music:
         patience : int, optional
             Stop after so many epochs without a better validation.
         checkpoint : path, optional
-            Save there, as `saveParameters` does, as it goes and at the end.
+            Save there, as `saveParameters` does, as it goes and at the end, in place of
+            what is there.
         checkpointEvery : int, optional
             Updates from one such save to the next; None goes by the clock.
         checkpointMinutes : float
@@ -294,8 +295,9 @@ class RNN4Music:
             ``checkpoint`` that cannot be written, and for a resumed training with other
             arguments.
         TrainingError
-            When the cost, or a weight, is no longer finite.  The message says at which
-            update; all is as it was before it.
+            When the cost, or a weight, is no longer finite, or a weight would be beyond
+            ±1e6: training has diverged.  The message says at which update; all is as
+            it was before it.
         """
         ranks = Ranks(comm)
         with ranks.together(agreed=TrainingError):
@@ -332,9 +334,10 @@ class RNN4Music:
             where = f" (rank {', '.join(map(str, broken))})" if broken else ""
             raise TrainingError(
                 f"update {len(self.instantaneousCost) + 1} gave a cost or weights that "
-                f"are not finite{where}; the weights are those before it. Smaller "
-                f"rates (R1, R2, R3, Rout are {self.R1:g}, {self.R2:g}, {self.R3:g}, "
-                f"{self.Rout:g}) or a smaller gradClip ({self.gradClip:g}) may help."
+                f"are not finite{where}, or weights beyond ±1e6; the weights are those "
+                f"before it. Smaller rates (R1, R2, R3, Rout are {self.R1:g}, "
+                f"{self.R2:g}, {self.R3:g}, {self.Rout:g}) or a smaller gradClip "
+                f"({self.gradClip:g}) may help."
             )
         self.instantaneousCost.append(cost)
         self.loss = cost

@@ -9,6 +9,7 @@ from lstmmusic.network import Network, each, fields, total, values
 DECAY = 0.9  # of RMSprop's means, and of Adam's momenta
 DECAY_ADAM = 0.999  # of Adam's means
 EPSILON_ADAM = 1e-8
+LARGEST_WEIGHT = 1e6
 
 
 class Settings(NamedTuple):
@@ -112,13 +113,18 @@ def adam_step(g, v, m, t):
     return v_next, m_next, m_next / (1 - DECAY**t) / (root + EPSILON_ADAM)
 
 
-def only_if_finite(updates, cost, before):
+def only_if_sound(updates, weights, cost, before):
     """Keep every old value where the cost or any new value is not finite.
 
-    So, too, where ``before`` is not: the cost of an update that was not awaited.
+    So, too, where a weight would be beyond ±`LARGEST_WEIGHT`, where a training has long
+    diverged, and where ``before`` is not finite: the cost of an update not awaited.
 
     Returns the guarded updates, and the cost, NaN where they were kept.
     """
-    finite = pt.isfinite(before + cost + sum(map(total, updates.values())))
+    others = [new for old, new in updates.items() if old not in weights]
+    finite = pt.isfinite(before + cost + sum(map(total, others)))
+    for weight in weights:
+        inside = pt.all(abs(updates[weight]) <= LARGEST_WEIGHT)  # NaN is not
+        finite = pt.and_(finite, inside)
     guarded = {old: pt.switch(finite, new, old) for old, new in updates.items()}
     return guarded, pt.switch(finite, cost, pt.constant(float("nan"), dtype=cost.dtype))

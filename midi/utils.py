@@ -198,7 +198,12 @@ def write_bytes(filename, data):
             )
         filename.write(data)
         return
-    target = Path(os.path.realpath(os.fsdecode(filename)))
+    try:
+        target = Path(os.path.realpath(os.fsdecode(filename)))
+    except TypeError:
+        raise ValueError(
+            f"filename is {filename!r}; allowed: a path or a binary file object"
+        ) from None
     if target.exists() and not target.is_file():  # a pipe or device is not replaced
         target.write_bytes(data)
         return

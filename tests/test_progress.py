@@ -458,8 +458,9 @@ WHOLE = "allowed are whole numbers from 1"
         ({"checkpointEvery": 5}, "checkpointEvery is 5, but there is no checkpoint"),
         ({"checkpoint": "a", "checkpointEvery": 0}, f"checkpointEvery is 0; {WHOLE}"),
         ({"checkpointMinutes": -1}, "checkpointMinutes is -1; .* from 0"),
-        ({"checkpoint": 5}, "checkpoint is 5; allowed is a path"),
-        ({"checkpoint": b"a"}, "checkpoint is b'a'; allowed is a path"),
+        ({"checkpoint": 5}, "checkpoint is 5; allowed is the path of a file"),
+        ({"checkpoint": b"a"}, "checkpoint is b'a'; allowed is the path of a file"),
+        ({"checkpoint": ""}, "checkpoint is ''; allowed is the path of a file"),
         ({"checkpoint": "not there/a"}, "is 'not there/a', but .* no folder to write"),
     ],
 )

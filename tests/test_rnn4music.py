@@ -176,15 +176,20 @@ def test_a_copy_goes_on_alone(network, tunes, everything, same, copied):
 # Training that leaves the finite numbers
 
 
+@pytest.mark.parametrize("rate", [1e308, 1e8])
 def test_rates_too_high_stop_training_and_leave_the_weights_before(
-    network, tunes, everything, same
+    network, tunes, everything, same, rate
 ):
-    # The cost is finite, the new weights are not: 1e308 times a step of about 3.
+    # The cost is finite, the new weights are not: 1e308 times a step of about 3. With
+    # 1e8 they are, but beyond all use: fails if training goes on with them.
     model = network()
     train(model, tunes, epochs=3)
-    model.R2 = 1e308
+    model.R2 = rate
     before = everything(model)
-    with pytest.raises(TrainingError, match=r"update 4 .*not finite.* 1e\+308"):
+    message = (
+        rf"update 4 .*not finite, or weights beyond ±1e6.* {re.escape(f'{rate:g}')}"
+    )
+    with pytest.raises(TrainingError, match=message):
         train(model, tunes)
     after = everything(model)
     before.pop("progress"), after.pop("progress")  # of another training
