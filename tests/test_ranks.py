@@ -235,7 +235,7 @@ def test_the_program_in_the_documentation_trains_and_goes_on(ranks, tmp_path):
         roll = np.random.default_rng(n).random((30, 88)) < 0.05
         midiwrite(tmp_path / "tunes" / f"{n}.mid", roll, dt=0.3)
     (program,) = blocks("python")
-    program = program.replace("120, 120, 120, 88", "7, 6, 5, 88")
+    program = program.replace("200, 200, 200, 88", "7, 6, 5, 88")
     stop = "at_update(30, lambda: os.kill(os.getpid(), signal.SIGINT))\n"
     for code, updates in ((stop + program, 31), (program, 100), (program, 100)):
         ranks(2, code)
