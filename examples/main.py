@@ -35,6 +35,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     options.command = typed_command(arguments)
     options.ranks = make_ranks(options, parser)
+    if not options.ranks.alone:
+        options.command = f"mpiexec -n {options.ranks.size} {options.command}"
     with options.ranks.together(agreed=()):
         journey(options, parser)
 
@@ -222,7 +224,7 @@ def train(model, pieces, options, parser):
         )
     except TrainingError as error:
         if not options.ranks.first:
-            parser.exit(1)
+            return True  # the first rank, which saves, ends the job
         model.saveParameters(options.save)
         way_on = (
             f"--load {options.save} with smaller --rates goes on from these weights"

@@ -151,7 +151,6 @@ def function(inputs, outputs, updates, backend):
             cell[0] = value
         return found[0] if single else found[: len(outputs)]
 
-    call.lower = lambda *args: jitted.lower(*args, *(cell[0] for cell in shared))
     return call
 
 

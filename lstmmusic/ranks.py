@@ -66,11 +66,12 @@ class Ranks:
         except BaseException as error:
             if self.alone or (isinstance(error, SystemExit) and not error.code):
                 raise
+            code = getattr(error, "code", 1)  # what SystemExit asks for
             if not isinstance(error, SystemExit):
                 traceback.print_exc()
             print(f"rank {self.rank} of {self.size} ends the job", file=sys.stderr)
             sys.stderr.flush()
-            self.comm.Abort(1)
+            self.comm.Abort(code if isinstance(code, int) else 1)
 
     def in_turn(self, do):
         """Return what ``do()`` returns, on the first rank before the others begin."""

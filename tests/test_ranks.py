@@ -199,6 +199,28 @@ main.main(["--sizes", "9", "8", "7", "--epochs", "12", "--steps", "40", "--out",
     assert one == two
 
 
+def test_main_saves_what_was_learnt_before_a_part_was_not_finite(ranks, tmp_path):
+    # Fails if the other rank ends the job before the first has saved.
+    (tmp_path / "tunes").mkdir()
+    for n in range(4):
+        roll = np.random.default_rng(n).random((60, 88)) < 0.05
+        midiwrite(tmp_path / "tunes" / f"{n}.mid", roll, dt=0.3)
+    code = f"""
+sys.path.insert(0, {str(ROOT / "examples")!r})
+import main
+record = RNN4Music._record
+def broken(self, cost, *args):
+    record(self, np.nan if len(self.instantaneousCost) == 7 else cost, *args)
+RNN4Music._record = broken
+main.main(["--sizes", "7", "6", "5", "--midi", "tunes", "--out", "out", "--mpi"])
+"""
+    _, err, _ = ranks(2, code, fails=True)
+    assert err.count("update 8 gave a cost or weights that are not finite") == 1
+    assert err.count("with smaller --rates goes on from these weights") == 1
+    saved = RNN4Music.fromFile(tmp_path / "out" / "parameters.npz")
+    assert len(saved.instantaneousCost) == 7
+
+
 @pytest.mark.parametrize("how", ["SIGKILL", "an error"])
 def test_a_rank_that_dies_ends_the_job(ranks, tmp_path, how):
     # Fails if the others wait for it, or if the last checkpoint is not whole.
