@@ -223,13 +223,14 @@ def write_tunes(name, path, files):
 def profile(T, B, H):
     """Where the time of an update goes, on one thread.
 
-    Median seconds and GFLOP of products of each compiled part, the whole, and the
-    GFLOP/s of OpenBLAS: a large product, and that of one step of the scan.
+    Median seconds and GFLOP of products of each part, compiled by itself; of the whole,
+    which one block makes as one program; and the GFLOP/s of OpenBLAS: a large product,
+    and that of one step of the scan.
     """
     import numpy as np
     import peers
 
-    from lstmmusic.functions import Functions
+    from lstmmusic.batches import mean_over_tunes
     from lstmmusic.gradient import Gradient
 
     times = {"forward": [], "backward": [], "update": [], "whole": []}
@@ -243,12 +244,16 @@ def profile(T, B, H):
 
         return call
 
-    through, update = Gradient._through_blocks, Functions.update
+    through = Gradient._through_blocks
     Gradient._through_blocks = lambda self, forward, backward, *rest: through(
         self, timed("forward", forward), timed("backward", backward), *rest
     )
-    Functions.update = timed("update", update)
     x, k = minibatch(T, B)
+    functions, settings = peers.our_functions(H, x.shape[2])
+    update, of_tunes = timed("update", functions.update), mean_over_tunes(x, k)
+    for _ in range(31):
+        update(functions.gradient.sums(of_tunes), settings)
+    Gradient._through_blocks = through
     whole = timed("whole", peers.ours(x, k, H))
     for _ in range(30):
         whole()

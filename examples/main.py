@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from chorales import chorales_folder
-from options import MINIBATCH, RATES, SIZES, make_parser
+from options import MINIBATCH, RATES, SIZES, in_options, make_parser
 from results import Generated, write_results
 
 from lstmmusic import (
@@ -67,6 +67,8 @@ def journey(options, parser):
     if first:
         pieces_of = f"{len(tunes)} tunes, cut into {len(pieces)} pieces"
         print(f"{pieces_of}\n{model}", flush=True)
+        if options.resume and not options.save.is_file():
+            print(f"{options.save} is not there to be resumed: training begins anew")
     try:
         stopped = not train(model, pieces, options, parser)
         if not first:
@@ -231,7 +233,7 @@ def train(model, pieces, options, parser):
         )
         parser.exit(1, f"{parser.prog}: {error} {way_on}\n")
     except ValueError as error:  # other options than those of what --resume goes on
-        parser.error(str(error))
+        parser.error(in_options(str(error)))
     return model.trainingOver
 
 

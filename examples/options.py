@@ -2,11 +2,19 @@
 
 import argparse
 import math
+import re
 from pathlib import Path
 
 SIZES = (120, 120, 120)
 RATES = (0.003, 0.003, 0.003, 0.003)
 MINIBATCH = 10
+OPTION_OF = {  # what errors of `RNN4Music.train` name
+    "noOfEpochPerMB": "--updates",
+    "noOfEpoch": "--epochs",
+    "sizeOfMiniBatch": "--minibatch",
+    "lengthOfMB": "--length",
+    "dataset": "the music (--midi, --range, --dt, --length, --seed)",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -14,6 +22,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+
+
+def in_options(message):
+    """Say a message of `RNN4Music.train` in the words of the command line."""
+    names = "|".join(OPTION_OF)
+    return re.sub(rf"\b({names})\b", lambda found: OPTION_OF[found[0]], message)
 
 
 def number(kind, low, high=math.inf):

@@ -13,6 +13,7 @@ from lstmmusic.network import State, step_forward, total
 from lstmmusic.statistics import longest_held
 
 LONG = 32  # steps of silence, or of one note, beyond which a tune is stuck
+SHORT = 8  # steps of a tune with no note at all that may be a rest in music
 
 
 def generate(
@@ -119,11 +120,12 @@ def warn_if_stuck(tunes, temperature, threshold):
 def what_is_stuck(tune):
     """Say in words what is wrong with a tune (T, N), and what helps; None if nothing.
 
-    Silence to the end, of all of it or of over 32 steps; a note held for over 32.
+    Silence to the end, of over 32 steps, or of over 8 that are all of it; a note held
+    for over 32.
     """
     sounding = np.flatnonzero(tune.any(axis=1))
     silent = len(tune) - 1 - sounding.max(initial=-1)
-    if silent > LONG or not len(sounding):
+    if silent > (LONG if len(sounding) else SHORT):
         steps = f"last {silent} of {len(tune)}" if len(sounding) else silent
         return (
             f"has no note in its {steps} steps",

@@ -505,8 +505,8 @@ class RNN4Music:
         Warns
         -----
         UserWarning
-            If a tune has no note, or none in more than 32 steps at its end, or holds
-            one for more than 32 steps; it says what to turn.
+            If a tune has no note (and more than 8 steps), or none in more than 32 steps
+            at its end, or holds one for more than 32 steps; it says what to turn.
         """
         noOfSamps = checks.whole("noOfSamps", noOfSamps)
         temperature = checks.real("temperature", temperature, low_allowed=True)

@@ -282,7 +282,8 @@ def tune_of(*notes, steps=100):
     ("tune", "words"),
     [
         (tune_of(), "has no note in its 100 steps"),
-        (tune_of(steps=1), "has no note in its 1 steps"),
+        (tune_of(steps=9), "has no note in its 9 steps"),
+        (tune_of(steps=8), None),
         (tune_of((3, 0, 20), (2, 40, 67)), "has no note in its last 33 of 100 steps"),
         (tune_of((3, 0, 20), (2, 40, 68)), None),
         (tune_of((4, 40, 73), (2, 90, 100)), "holds note 4 for 33 of 100 steps"),
@@ -297,7 +298,7 @@ def tune_of(*notes, steps=100):
     ],
 )
 def test_what_is_stuck(tune, words):
-    # On both sides of 32 steps; a short rest or a note repeated after one is music.
+    # On both sides of 8 and of 32 steps; a short rest or a note repeated after one is music.
     found = what_is_stuck(tune)
     assert (found is None) == (words is None)
     if words:

@@ -309,6 +309,8 @@ def whole_run(midi_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
     done = run_main("--midi", midi_folder, "--out", out, *LONG, "--resume")
     assert done.returncode == 0, done.stderr
+    nothing = f"{out / 'parameters.npz'} is not there to be resumed: training begins"
+    assert nothing in done.stdout
     return out
 
 
@@ -419,10 +421,10 @@ def test_a_stopped_training_is_not_written_over(
 @pytest.mark.parametrize(
     ("arguments", "given", "held"),
     [
-        ("--epochs 7", "is 7", "noOfEpoch was 120"),
+        ("--epochs 7", "is 7", "--epochs was 120"),
         ("--rates 1 1 1 1", "[1.0, 1.0, 1.0, 1.0]", "[0.01, 0.01, 0.01, 0.02]"),
         ("--sizes 6 4 3", "[6, 4, 3]", "[5, 4, 3]"),
-        ("--length 8", "is 8", "lengthOfMB was 9"),
+        ("--length 8", "is 8", "--length was 9"),
     ],
 )
 def test_options_other_than_those_of_the_training_to_resume(

@@ -101,7 +101,7 @@ def test_ctrl_c_ends_after_the_update_and_resume_goes_on(
     history = train(model, plan)
     assert len(history) == n
     assert signal.getsignal(signal.SIGINT) is usual
-    says = "stopped by Ctrl-C; resume=True goes on"
+    says = f"stopped by Ctrl-C after {n} of {UPDATES} updates; can be resumed"
     assert (says in capsys.readouterr().err) == (n < UPDATES)
     assert len(model.validationCost) == sum(end <= n for end in EPOCHS[plan])
     assert train(model, plan, resume=True)[:n] == history
