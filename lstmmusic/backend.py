@@ -121,49 +121,9 @@ def on_device(backend, arrays):
     return jax.block_until_ready(arrays) if backend.device == "cpu" else arrays
 
 
-def function(inputs, outputs, updates, backend):
-    """Compile; the arguments are those of `pytensor.function`.
-
-    The function trusts its inputs: arrays of the right type, from `on_device`.  Without
-    updates, threads may call it at once.
-    """
-    if backend.mode != "JAX":
-        return _compiled(inputs, outputs, updates, get_mode(backend.mode))
-    # PyTensor's own call keeps arguments and results in the function object, which
-    # threads would share: so XLA's is called, and the updates are made here.
-    updates = updates or {}
-    single = not isinstance(outputs, list)
-    outputs = [outputs] if single else outputs
-    mode = get_mode(backend.mode).excluding(*SLOW_REWRITES, *WRONG_REWRITES)
-    compiled = _compiled(inputs, [*outputs, *updates.values()], None, mode)
-    jitted = compiled.vm.jit_fn
-    shared = [box.storage for box in compiled.input_storage[len(inputs) :]]
-    changed = [variable.container.storage for variable in updates]
-    if backend.device != "cpu":
-        jitted = donating(jitted, len(inputs), shared, changed)
-
-    def call(*args):
-        for cell in shared:
-            if isinstance(cell[0], np.ndarray):  # set, and no update since
-                (cell[0],) = on_device(backend, cell)
-        found = jitted(*args, *(cell[0] for cell in shared))
-        for cell, value in zip(changed, found[len(outputs) :], strict=True):
-            cell[0] = value
-        return found[0] if single else found[: len(outputs)]
-
-    return call
-
-
-def donating(jitted, given, shared, changed):
-    """Let XLA write new values of shared variables where the old ones were."""
-    import jax
-
-    ids = {id(cell) for cell in changed}
-    places = [given + n for n, cell in enumerate(shared) if id(cell) in ids]
-    return jax.jit(jitted.__wrapped__, donate_argnums=places)
-
-
-def _compiled(inputs, outputs, updates, mode):
+def compiled(inputs, outputs, mode, updates=None):
+    """Return `pytensor.function` of these, which trusts its inputs."""
+    excluded = (*SLOW_REWRITES, *WRONG_REWRITES) if mode == "JAX" else ()
     collecting = gc.isenabled()
     gc.disable()  # a fifth of the time: millions of objects, few of them garbage
     try:
@@ -171,7 +131,7 @@ def _compiled(inputs, outputs, updates, mode):
             inputs,
             outputs,
             updates=updates,
-            mode=mode,
+            mode=get_mode(mode).excluding(*excluded),
             trust_input=True,
             on_unused_input="ignore",  # the top layer's mask, gradNorm without a limit
         )

@@ -10,7 +10,8 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from lstmmusic.backend import function, on_device, precision, prepare
+from lstmmusic import programs
+from lstmmusic.backend import compiled, on_device, precision, prepare
 from lstmmusic.network import State
 
 
@@ -20,12 +21,15 @@ class Compiler:
     Parameters
     ----------
     store : Store
+    form : tuple
+        What the functions depend on besides the sizes: it goes into `programs.file_of`.
     backend : Backend
     """
 
-    def __init__(self, store, backend):
+    def __init__(self, store, form, backend):
         prepare(backend.mode)  # before another program starts it, if that can be
         self.store = store
+        self.form = form
         self.backend = backend
         self.dtype = store.dtype.name
         self.N = store.weights.b_y.type.shape[0]
@@ -80,7 +84,7 @@ class Compiler:
                 pytensor.config.change_flags(**flags),
                 precision(self.backend, self.dtype),
             ):
-                run = function(*build(*key), self.backend)
+                run = self._function(build, key)
 
             def call(*args):
                 with precision(self.backend, self.dtype):
@@ -89,3 +93,11 @@ class Compiler:
             return call
 
         return get
+
+    def _function(self, build, key):
+        if self.backend.mode == "JAX":
+            return programs.function(
+                build, key, self.store.variables, self.form, self.backend
+            )
+        inputs, outputs, updates = build(*key)
+        return compiled(inputs, outputs, self.backend.mode, updates)

@@ -53,7 +53,7 @@ class Functions:
         self.ahead = backend.device != "cpu"  # updates are asked for before costs
         self.begin()
         # In the instance, so that the compiled functions go when it goes.
-        self.compiler = Compiler(store, backend)
+        self.compiler = Compiler(store, (cost, original_forward), backend)
         self.gradient = Gradient(self.compiler, cost, original_forward)
         self._update = self.compiler.kept(self._build_update)
         self._whole_update = self.compiler.kept(self._build_whole_update)

@@ -29,10 +29,13 @@ class Store:
         The same.
     state : State
         Shared variables, one (H,) for each layer.
+    variables : list
+        All of them.
     """
 
     def __init__(self, values, dtype, optimizer):
         self.dtype = dtype
+        self.variables = []
         weights = parameters.pack(values)
         self.weights = each(self._shared, weights)
         adam = optimizer == "Adam"
@@ -49,7 +52,9 @@ class Store:
         return np.array(value, dtype=self.dtype, order="C")
 
     def _shared(self, value):
-        return pytensor.shared(self._array(value), shape=np.shape(value))
+        variable = pytensor.shared(self._array(value), shape=np.shape(value))
+        self.variables.append(variable)
+        return variable
 
     def _zeros(self):
         return each(lambda w: self._shared(np.zeros(w.type.shape)), self.weights)

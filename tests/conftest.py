@@ -19,7 +19,7 @@ import pytensor
 import pytest
 
 import lstmmusic
-from lstmmusic import RNN4Music
+from lstmmusic import RNN4Music, programs
 from lstmmusic.keeping import saved_of, take_up
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does behind `&`
@@ -143,8 +143,12 @@ def same():
 
 @pytest.fixture
 def compilations(monkeypatch):
-    """A list that grows with every compilation, PyTensor's or JAX's own."""
+    """A list that grows with every compilation, PyTensor's or JAX's own.
+
+    No program is read from a file, which would save PyTensor's.
+    """
     seen = []
+    monkeypatch.setattr(programs, "read", lambda path: None)
     function = pytensor.function
 
     def counted(*args, **kwargs):

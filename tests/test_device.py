@@ -6,7 +6,7 @@ import numpy as np
 import pytensor
 import pytest
 
-from lstmmusic import RNN4Music, TrainingError, backend
+from lstmmusic import RNN4Music, TrainingError, backend, programs
 from lstmmusic.keeping import weights_of
 from lstmmusic.network import values
 
@@ -118,8 +118,8 @@ def program(model, monkeypatch):
 
         return call
 
-    donating = backend.donating
-    monkeypatch.setattr(backend, "donating", watched)
+    donating = programs.donating
+    monkeypatch.setattr(programs, "donating", watched)
     model.train(TUNES, 1, 4, 3, 11)
     return calls
 

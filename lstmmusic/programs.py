@@ -1,0 +1,165 @@
+"""JAX programs of symbolic functions, kept in files from one process to the next.
+
+PyTensor takes seconds to simplify a graph, and JAX another to trace what comes of it.
+That is kept in StableHLO (`jax.export`), so that a later process needs neither; XLA's
+machine code, made from it, is in JAX's own cache.  What a program depends on is in the
+name of its file: a file that is missing, or damaged, costs those seconds again.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytensor
+
+from lstmmusic import wholefile
+from lstmmusic.backend import compiled, on_device
+
+MADE_BY = ("pytensor", "jax", "jaxlib", "numpy")
+OUR_SOURCES = sorted(Path(__file__).parent.glob("*.py"))
+
+
+class Program(NamedTuple):
+    """A function of the inputs and of some of the store's variables, by their numbers.
+
+    It returns the outputs, and then the new values of what it changes.
+    """
+
+    run: object
+    inputs: list  # shapes and dtypes
+    outputs: int
+    single: bool  # of which one is wanted, not in a list
+    reads: list
+    changes: list
+
+
+def function(build, key, variables, form, backend):
+    """Return what computes the graph of ``build(*key)``: its outputs, and its updates.
+
+    The function trusts its inputs: arrays of the right type, from `on_device`.  Without
+    updates, threads may call it at once.
+
+    Parameters
+    ----------
+    build : callable
+        Returns inputs, outputs and updates, as `pytensor.function` takes them.
+    key : tuple
+    variables : list
+        All shared variables that the graph may contain.
+    form : tuple
+        What the graph depends on besides the build's name, key and variables.
+    backend : Backend
+        With mode JAX.
+    """
+    if backend.device != "cpu":
+        program = donating(made(build(*key), variables))
+    elif importlib.util.find_spec("flatbuffers"):  # which jax.export writes with
+        path = file_of(build, key, variables, form)
+        program = read(path) or exported(made(build(*key), variables), variables, path)
+    else:
+        program = made(build(*key), variables)
+    cells = [variable.container.storage for variable in variables]
+    shared = [cells[n] for n in program.reads]
+    changed = [cells[n] for n in program.changes]
+    run, single, outputs = program.run, program.single, program.outputs
+
+    # PyTensor's own call keeps arguments and results in the function object, which
+    # threads would share: so XLA's is called, and the updates are made here.
+    def call(*args):
+        for cell in shared:
+            if isinstance(cell[0], np.ndarray):  # set, and no update since
+                (cell[0],) = on_device(backend, cell)
+        found = run(*args, *(cell[0] for cell in shared))
+        for cell, value in zip(changed, found[outputs:], strict=True):
+            cell[0] = value
+        return found[0] if single else found[:outputs]
+
+    return call
+
+
+def made(graph, variables):
+    """Compile the inputs, outputs and updates of a graph."""
+    inputs, outputs, updates = graph
+    updates = updates or {}
+    single = not isinstance(outputs, list)
+    outputs = [outputs] if single else outputs
+    function = compiled(inputs, [*outputs, *updates.values()], "JAX")
+    numbers = {id(v.container.storage): n for n, v in enumerate(variables)}
+    given = function.input_storage[len(inputs) :]
+    return Program(
+        function.vm.jit_fn,
+        inputs=[(v.type.shape, v.type.dtype) for v in inputs],
+        outputs=len(outputs),
+        single=single,
+        reads=[numbers[id(box.storage)] for box in given],
+        changes=[numbers[id(variable.container.storage)] for variable in updates],
+    )
+
+
+def donating(program):
+    """Let XLA write new values of variables where the old ones were."""
+    import jax
+
+    first = len(program.inputs)
+    places = [first + n for n, v in enumerate(program.reads) if v in program.changes]
+    return program._replace(
+        run=jax.jit(program.run.__wrapped__, donate_argnums=places)
+    )
+
+
+def exported(program, variables, path):
+    """Keep a Program in a file, and return it as it will be read from there.
+
+    Where the file cannot be written there is none.
+    """
+    import jax
+
+    read = [(variables[n].type.shape, variables[n].type.dtype) for n in program.reads]
+    types = [jax.ShapeDtypeStruct(*type_) for type_ in (*program.inputs, *read)]
+    code = jax.export.export(program.run)(*types)
+    program = program._replace(run=jax.jit(code.call))
+    code = code.serialize()
+    head = json.dumps([*program[1:], hashlib.sha256(code).hexdigest()])
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wholefile.write(path, lambda file: file.write(head.encode() + b"\n" + code))
+    return program
+
+
+def file_of(build, key, variables, form):
+    """Return the path of a program: all that it depends on is in its name."""
+    types = [str(variable.type) for variable in variables]
+    config = pytensor.config
+    flags = config.floatX, config.optimizer, config.optimizer_excluding
+    what = repr((build.__qualname__, key, types, form, flags, sources()))
+    name = hashlib.sha256(what.encode()).hexdigest()
+    return Path(config.compiledir, "lstmmusic", name[:32])
+
+
+@cache
+def sources():
+    """Return the versions, and a digest of the code, that programs are made by."""
+    digest = hashlib.sha256()
+    for path in OUR_SOURCES:
+        digest.update(path.read_bytes())
+    return [*map(version, MADE_BY), digest.hexdigest()]
+
+
+def read(path):
+    """Return the Program in a file; None if there is none, or it is damaged."""
+    import jax
+
+    try:
+        head, _, code = path.read_bytes().partition(b"\n")
+        *fields, checksum = json.loads(head)
+    except (OSError, ValueError):
+        return None
+    if checksum != hashlib.sha256(code).hexdigest():
+        return None
+    return Program(jax.jit(jax.export.deserialize(bytearray(code)).call), *fields)
