@@ -107,8 +107,8 @@ class Training:
             if self.saving.path is not None:
                 self.model.saveParameters(self.saving.path)
         if not self.at.over and self.ranks.first:
-            done = f"{self.done()} of {self.updates_in_all()} updates"
-            bar.write(f"stopped by Ctrl-C after {done}; can be resumed", file=sys.stderr)
+            done = f"{self.done()} of {self.updates_in_all()} updates; can be resumed"
+            bar.write(f"stopped by Ctrl-C after {done}", file=sys.stderr)
 
     def updates_per_epoch(self):
         whole = self.plan.lengthOfMB is None

@@ -298,7 +298,8 @@ def tune_of(*notes, steps=100):
     ],
 )
 def test_what_is_stuck(tune, words):
-    # On both sides of 8 and of 32 steps; a short rest or a note repeated after one is music.
+    # On both sides of 8 and of 32 steps; a short rest, or a note repeated after one, is
+    # music.
     found = what_is_stuck(tune)
     assert (found is None) == (words is None)
     if words:
