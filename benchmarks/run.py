@@ -11,6 +11,7 @@ comes from one process in which the programs took turns; medians after warm-up.
 """
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -230,6 +231,7 @@ def folder():
 def ranks():
     print("## An update shared out by MPI, one core for each rank, 100 tunes, ms\n")
     rows = [["T×B×H", "1 rank", "2 ranks", "of it adding up", "MB added up", "1 / 2"]]
+    projected = []
     mpiexec = shutil.which("mpiexec", path=Path(sys.executable).parent) or "mpiexec"
     for H in (120, 600):
         shape = 98, 100, H
@@ -247,7 +249,50 @@ def ranks():
                 f"**{one['whole'] / two['whole']:.2f}**",
             ]
         )
+        making = two["whole"] - two["own"] - two["adding up"]
+        projected += projection(H, one["whole"] / 100, making, two["bytes"])
     table(rows[0], rows[1:])
+    print(
+        "### From these, projected: nodes of 16 cores, a rank each, tunes of 98 steps\n"
+    )
+    print("Tunes in a minibatch for which half, and four fifths, of the nodes' time is")
+    print("the passes' work; the network as named, not measured.\n")
+    head = [
+        "H",
+        "network",
+        "nodes",
+        "adding up, ms",
+        "tunes, half",
+        "tunes, four fifths",
+    ]
+    table(head, projected)
+
+
+NETWORKS = {  # bytes a second, seconds of a message
+    "100 Gbit/s": (12.5e9, 2e-6),
+    "10 Gbit/s": (1.25e9, 30e-6),
+}
+
+
+def projection(H, tune, making, size, cores=16):
+    """Yield rows by the cost model of docs/scaling.md.
+
+    ``tune``: seconds of a core's work on one; ``making``: of making an update; ``size``:
+    bytes added up.
+    """
+    for network, (bandwidth, latency) in NETWORKS.items():
+        for nodes in (2, 8, 64):
+            moved = 2 * (nodes - 1) / nodes * size
+            adding = moved / bandwidth + 2 * latency * math.log2(nodes)
+            half = nodes * (making + adding) / (tune / cores)
+            yield [
+                str(H),
+                network,
+                str(nodes),
+                f"{adding * 1e3:.1f}",
+                f"{half:.0f}",
+                f"{4 * half:.0f}",
+            ]
 
 
 CUDA_SHAPES = [(T, B, H) for T in (98, 500) for B in (20, 128, 512) for H in

@@ -108,9 +108,7 @@ def donating(program):
 
     first = len(program.inputs)
     places = [first + n for n, v in enumerate(program.reads) if v in program.changes]
-    return program._replace(
-        run=jax.jit(program.run.__wrapped__, donate_argnums=places)
-    )
+    return program._replace(run=jax.jit(program.run.__wrapped__, donate_argnums=places))
 
 
 def exported(program, variables, path):
