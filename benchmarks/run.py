@@ -252,20 +252,11 @@ def ranks():
         making = two["whole"] - two["own"] - two["adding up"]
         projected += projection(H, one["whole"] / 100, making, two["bytes"])
     table(rows[0], rows[1:])
-    print(
-        "### From these, projected: nodes of 16 cores, a rank each, tunes of 98 steps\n"
-    )
+    print("### From these, projected: a rank with 16 cores on each node, 98 steps\n")
     print("Tunes in a minibatch for which half, and four fifths, of the nodes' time is")
     print("the passes' work; the network as named, not measured.\n")
-    head = [
-        "H",
-        "network",
-        "nodes",
-        "adding up, ms",
-        "tunes, half",
-        "tunes, four fifths",
-    ]
-    table(head, projected)
+    head = "H, network, nodes, adding up (ms), tunes for half, for four fifths"
+    table(head.split(", "), projected)
 
 
 NETWORKS = {  # bytes a second, seconds of a message
@@ -277,8 +268,8 @@ NETWORKS = {  # bytes a second, seconds of a message
 def projection(H, tune, making, size, cores=16):
     """Yield rows by the cost model of docs/scaling.md.
 
-    ``tune``: seconds of a core's work on one; ``making``: of making an update; ``size``:
-    bytes added up.
+    ``tune``: seconds of a core's work on one; ``making``: of making an update;
+    ``size``: bytes added up.
     """
     for network, (bandwidth, latency) in NETWORKS.items():
         for nodes in (2, 8, 64):
