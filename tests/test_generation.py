@@ -53,27 +53,6 @@ def test_samples_are_those_of_a_loop(network, steps, original):
     assert 0 < found[0].mean() < 1
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings(STUCK)
-def test_numba_generates_what_a_loop_generates(network):
-    # Numba takes tunes of any length and number with one compilation; float32.
-    model = network(dtype="float32", mode="NUMBA")
-    primers = np.stack([PRIMER[:4], PRIMER[4:8]])
-    for primer, steps in ((primers, 12), (PRIMER[None], 70)):
-        numbers = np.random.default_rng(39).random((steps, len(primer), N), "float32")
-        for temperature, most in ((1, None), (0.7, 2), (0, 1)):
-            samples, y = model.genMusic(
-                primer, steps, seed=39, temperature=temperature, maxNotes=most
-            )
-            for b, tune in enumerate(primer):
-                wanted = oracle.generate(
-                    model.parameters(), tune, numbers[:, b], 0.1,
-                    temperature=temperature, most=most,
-                )  # fmt: skip
-                np.testing.assert_allclose(y[b], wanted[1], rtol=0, atol=1e-5)
-                np.testing.assert_array_equal(samples[b], wanted[0])
-
-
 def test_D6_generation_continues_from_the_end_of_the_primer(network):
     # All three layers. The original took layer 3's state from two steps before the
     # end; the probabilities would then differ from the first step on.

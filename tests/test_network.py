@@ -256,23 +256,3 @@ def test_gradients_are_those_of_theano_and_complex_steps(
     worst = max(errors, key=errors.get)
     print(f"{file}: worst {worst}, {errors[worst]:.1e}")
     assert {name: e for name, e in errors.items() if not e <= 1e-9} == {}
-
-
-# Backends
-
-
-@pytest.mark.slow
-def test_numba_and_jax_agree_on_gradients(network, minibatch):
-    # In float32, where their sums are taken in other orders. Relative to each array's
-    # largest element.
-    cost, wanted = network(dtype="float32").gradients(*minibatch)
-    numba_cost, found = network(dtype="float32", mode="NUMBA").gradients(*minibatch)
-    errors = {
-        name: np.abs(found[name] - wanted[name]).max() / np.abs(wanted[name]).max()
-        for name in NAMES
-    }
-    worst = max(errors, key=errors.get)
-    print(f"Numba and JAX, float32: worst {worst}, {errors[worst]:.1e}")
-    assert all(found[name].dtype == np.float32 for name in NAMES)
-    assert numba_cost == pytest.approx(cost, rel=1e-5)
-    assert {name: e for name, e in errors.items() if not e <= 1e-5} == {}

@@ -608,25 +608,3 @@ def test_what_midiread_returns_is_a_tune_and_a_primer(network, tunes):
     np.testing.assert_array_equal(
         model.probabilities(Roll), model.probabilities(tunes[0])
     )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("form", "arguments"),
-    [
-        ({}, {"lengthOfMB": 8}),
-        ({"optimizer": "Adam", "dropout": 0.25}, {"lengthOfMB": None}),
-    ],
-    ids=["plain", "Adam"],
-)
-def test_numba_trains_as_jax_does(form, arguments):
-    # Fails if an update's settings do not reach Numba as arrays.
-    pytest.importorskip("jax")
-    tunes = rolls(20, 40, 20, width=6)
-    found = {}
-    for mode in ("JAX", "NUMBA"):
-        model = RNN4Music(5, 4, 3, 6, seed=0, mode=mode, **form)
-        model.train(tunes, 2, 2, 2, **arguments, progress=False)
-        found[mode] = model.instantaneousCost
-    assert found["NUMBA"] == pytest.approx(found["JAX"], rel=1e-5)
-    assert len(found["JAX"]) == (4 if arguments["lengthOfMB"] else 8)
