@@ -124,20 +124,24 @@ def _check_counts(name, splits, file):
             )
 
 
-def loadFolder(path, r=(21, 109), dt=0.2, *, drums=False, pedal=False, progress=True):
+def loadFolder(
+    path, r=(21, 109), dt=0.2, *, drums=False, pedal=False, progress=True, packed=False,
+    n_jobs=None,
+):  # fmt: skip
     """Read a folder with the folders train, valid and test of MIDI files in it.
 
     Parameters
     ----------
     path : path
-    r, dt, drums, pedal, progress
+    r, dt, drums, pedal, progress, packed, n_jobs
         As for `midi.readFolder`, which reads each of the three: the files at any depth
         below it, in order of their paths.
 
     Returns
     -------
     Splits
-        (train, valid, test), lists of uint8 rolls (steps, r[1] − r[0]).
+        (train, valid, test), lists of uint8 rolls (steps, r[1] − r[0]), or of
+        PackedRoll where they are to be packed.
 
     Warns
     -----
@@ -162,12 +166,13 @@ def loadFolder(path, r=(21, 109), dt=0.2, *, drums=False, pedal=False, progress=
             f"needed are the folders {', '.join(SPLITS)}"
         )
     options = {"drums": drums, "pedal": pedal, "progress": progress}
-    return Splits(
-        *(
-            [tune.piano_roll for tune in readFolder(path / split, r, dt, **options)]
-            for split in SPLITS
-        )
+    found = (
+        readFolder(path / split, r, dt, **options, packed=packed, n_jobs=n_jobs)
+        for split in SPLITS
     )
+    if packed:
+        return Splits(*map(list, found))
+    return Splits(*([tune.piano_roll for tune in tunes] for tunes in found))
 
 
 def transpose(dataset, semitones):

@@ -8,7 +8,7 @@ import pytest
 
 import lstmmusic
 from lstmmusic import datasets, markSilence
-from midi import midiread, midiwrite
+from midi import PackedRoll, midiread, midiwrite
 
 SPLITS = ("train", "valid", "test")
 
@@ -219,6 +219,11 @@ def test_a_folder_in_three_parts(folder):
         assert type(tune) is np.ndarray
         assert tune.dtype == np.uint8
         assert tune.shape[1] == 8
+    packed = datasets.loadFolder(folder, (58, 66), 0.3, packed=True, n_jobs=1)
+    for tunes, same in zip(splits, packed, strict=True):
+        assert all(isinstance(tune, PackedRoll) for tune in same)
+        for tune, other in zip(tunes, same, strict=True):
+            np.testing.assert_array_equal(other.piano_roll, tune)
     default = datasets.loadFolder(str(folder)).test[0]
     file = folder / "test" / "sub" / "deep" / "a.MID"
     np.testing.assert_array_equal(default, midiread(file).piano_roll)
