@@ -9,6 +9,7 @@ share, so that parts of any size add up to it.
 import sys
 import traceback
 from contextlib import contextmanager
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -100,12 +101,12 @@ class Ranks:
 
     def added_up(self, sums, stop):
         """Add up all ranks' sums: lists of cost and gradients, one for each thread."""
-        arrays = [sum(map(np.asarray, parts)) for parts in zip(*sums, strict=True)]
-        own = np.concatenate([array.ravel() for array in arrays])
-        flags = np.zeros(1 + self.size, own.dtype)
-        flags[0] = stop
-        flags[1 + self.rank] = not np.isfinite(own).all()
-        buffer = np.concatenate([flags, own])
+        threads = ([np.asarray(part) for part in each] for each in sums)
+        arrays = [reduce(np.add, parts) for parts in zip(*threads, strict=True)]
+        flags = np.zeros(1 + self.size, arrays[0].dtype)
+        buffer = np.concatenate([flags, *(array.ravel() for array in arrays)])
+        buffer[0] = stop
+        buffer[1 + self.rank] = not np.isfinite(buffer).all()
         found = np.empty_like(buffer)
         self.comm.Allreduce(buffer, found)
         flags, numbers = np.split(found, [len(flags)])
