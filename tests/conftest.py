@@ -28,6 +28,13 @@ os.environ.setdefault("NUMBA_OPT", "1")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does behind `&`
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first: at the end no process works at one by itself."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 ROOT = Path(lstmmusic.__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 

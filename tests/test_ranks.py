@@ -181,15 +181,23 @@ except TrainingError as error:
     assert seconds < 30
 
 
+def write_tunes(folder):
+    folder.mkdir()
+    for n in range(4):
+        roll = np.random.default_rng(n).random((60, 88)) < 0.05
+        midiwrite(folder / f"{n}.mid", roll, dt=0.3)
+
+
 @pytest.mark.slow
 def test_main_makes_the_same_music_with_two_ranks(ranks, tmp_path):
     # Fails if ranks draw other minibatches, or both write.
-    pytest.importorskip("music21", reason="music21 is not installed")
+    write_tunes(tmp_path / "tunes")
     code = f"""
 sys.path.insert(0, {str(ROOT / "examples")!r})
 import main
-main.main(["--sizes", "9", "8", "7", "--epochs", "12", "--steps", "40", "--out",
-           str(comm.Get_size()), *(["--mpi"] if comm.Get_size() > 1 else [])])
+main.main(["--sizes", "7", "6", "5", "--epochs", "12", "--steps", "40", "--midi",
+           "tunes", "--out", str(comm.Get_size()),
+           *(["--mpi"] if comm.Get_size() > 1 else [])])
 """
     printed = [ranks(n, code)[0] for n in (1, 2)]
     for out in printed:
@@ -200,10 +208,7 @@ main.main(["--sizes", "9", "8", "7", "--epochs", "12", "--steps", "40", "--out",
 
 def test_main_saves_what_was_learnt_before_a_part_was_not_finite(ranks, tmp_path):
     # Fails if the other rank ends the job before the first has saved.
-    (tmp_path / "tunes").mkdir()
-    for n in range(4):
-        roll = np.random.default_rng(n).random((60, 88)) < 0.05
-        midiwrite(tmp_path / "tunes" / f"{n}.mid", roll, dt=0.3)
+    write_tunes(tmp_path / "tunes")
     code = f"""
 sys.path.insert(0, {str(ROOT / "examples")!r})
 import main
