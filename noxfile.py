@@ -12,7 +12,7 @@ import nox
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)  # from the classifiers
-BOUND = re.compile(r"([\w-]+)>=([\w.]+)")
+BOUND = re.compile(r"([\w-]+)(?:\[\w+\])?>=([\w.]+)")
 
 nox.options.error_on_missing_interpreters = False
 
