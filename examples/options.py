@@ -27,7 +27,9 @@ class Parser(argparse.ArgumentParser):
 def in_options(message):
     """Say a message of `RNN4Music.train` in the words of the command line."""
     names = "|".join(OPTION_OF)
-    return re.sub(rf"\b({names})\b", lambda found: OPTION_OF[found[0]], message)
+    return re.sub(
+        rf"\b({names})(?= (was|is) )", lambda found: OPTION_OF[found[1]], message
+    )
 
 
 def number(kind, low, high=math.inf):

@@ -3,15 +3,15 @@
 PyTensor takes seconds to simplify a graph, and JAX another to trace what comes of it.
 That is kept in StableHLO (`jax.export`), so that a later process needs neither; XLA's
 machine code, made from it, is in JAX's own cache.  What a program depends on is in the
-name of its file: a file that is missing, or damaged, costs those seconds again.
+name of its file: a file that is missing, or damaged, costs those seconds again.  On a
+CPU only, and where flatbuffers is installed; Numba has a cache of its own.
 """
 
 import contextlib
 import hashlib
 import importlib.util
 import json
-from functools import cache
-from importlib.metadata import version
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +21,17 @@ import pytensor
 from lstmmusic import wholefile
 from lstmmusic.backend import compiled, on_device
 
-MADE_BY = ("pytensor", "jax", "jaxlib", "numpy")
-OUR_SOURCES = sorted(Path(__file__).parent.glob("*.py"))
+
+def digest_of(paths):
+    """Return a digest of what is in files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+# At import: what is on the disk later is perhaps not what runs.
+OUR_SOURCES = digest_of(sorted(Path(__file__).parent.glob("*.py")))
 
 
 class Program(NamedTuple):
@@ -61,7 +70,9 @@ def function(build, key, variables, form, backend):
         program = donating(made(build(*key), variables))
     elif importlib.util.find_spec("flatbuffers"):  # which jax.export writes with
         path = file_of(build, key, variables, form)
-        program = read(path) or exported(made(build(*key), variables), variables, path)
+        program = read(path)
+        if program is None:
+            program = kept(made(build(*key), variables), variables, path)
     else:
         program = made(build(*key), variables)
     cells = [variable.container.storage for variable in variables]
@@ -111,42 +122,27 @@ def donating(program):
     return program._replace(run=jax.jit(program.run.__wrapped__, donate_argnums=places))
 
 
-def exported(program, variables, path):
+def kept(program, variables, path):
     """Keep a Program in a file, and return it as it will be read from there.
 
-    Where the file cannot be written there is none.
+    Where that cannot be, for whatever reason, it is as good without.
     """
     import jax
 
     read = [(variables[n].type.shape, variables[n].type.dtype) for n in program.reads]
     types = [jax.ShapeDtypeStruct(*type_) for type_ in (*program.inputs, *read)]
-    code = jax.export.export(program.run)(*types)
-    program = program._replace(run=jax.jit(code.call))
-    code = code.serialize()
-    head = json.dumps([*program[1:], hashlib.sha256(code).hexdigest()])
+    try:
+        code = jax.export.export(program.run, platforms=("cpu",))(*types)
+        serialized = bytes(code.serialize())
+    except Exception as error:
+        warnings.warn(f"a compiled function could not be kept: {error}", stacklevel=2)
+        return program
+    head = json.dumps(program[1:]).encode() + b"\n"
+    content = [checksum(head + serialized), b"\n", head, serialized]
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        wholefile.write(path, lambda file: file.write(head.encode() + b"\n" + code))
-    return program
-
-
-def file_of(build, key, variables, form):
-    """Return the path of a program: all that it depends on is in its name."""
-    types = [str(variable.type) for variable in variables]
-    config = pytensor.config
-    flags = config.floatX, config.optimizer, config.optimizer_excluding
-    what = repr((build.__qualname__, key, types, form, flags, sources()))
-    name = hashlib.sha256(what.encode()).hexdigest()
-    return Path(config.compiledir, "lstmmusic", name[:32])
-
-
-@cache
-def sources():
-    """Return the versions, and a digest of the code, that programs are made by."""
-    digest = hashlib.sha256()
-    for path in OUR_SOURCES:
-        digest.update(path.read_bytes())
-    return [*map(version, MADE_BY), digest.hexdigest()]
+        wholefile.write(path, lambda file: file.writelines(content))
+    return program._replace(run=jax.jit(code.call))
 
 
 def read(path):
@@ -154,10 +150,34 @@ def read(path):
     import jax
 
     try:
-        head, _, code = path.read_bytes().partition(b"\n")
-        *fields, checksum = json.loads(head)
-    except (OSError, ValueError):
+        found, _, content = path.read_bytes().partition(b"\n")
+    except OSError:
         return None
-    if checksum != hashlib.sha256(code).hexdigest():
+    if found != checksum(content):
         return None
-    return Program(jax.jit(jax.export.deserialize(bytearray(code)).call), *fields)
+    head, _, code = content.partition(b"\n")
+    return Program(
+        jax.jit(jax.export.deserialize(bytearray(code)).call), *json.loads(head)
+    )
+
+
+def checksum(content):
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+def file_of(build, key, variables, form):
+    """Return the path of a program: all that it depends on is in its name."""
+    types = [str(variable.type) for variable in variables]
+    flags = pytensor.config.floatX, pytensor.config.cast_policy
+    what = repr((build.__qualname__, key, types, form, flags, made_by()))
+    name = hashlib.sha256(what.encode()).hexdigest()
+    return Path(pytensor.config.compiledir, "lstmmusic", name[:32])
+
+
+def made_by():
+    """Return the versions, and a digest of the code, that make programs."""
+    import jax
+    import jaxlib
+
+    modules = pytensor, jax, jaxlib, np
+    return [*(module.__version__ for module in modules), OUR_SOURCES]

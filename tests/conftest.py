@@ -22,9 +22,6 @@ import lstmmusic
 from lstmmusic import RNN4Music, programs
 from lstmmusic.keeping import saved_of, take_up
 
-# Numba compiles for minutes what runs for milliseconds: in two thirds of the time.
-os.environ.setdefault("NUMBA_OPT", "1")
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does behind `&`
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,8 +1,8 @@
 """Compiled functions are kept from one process to the next, and change nothing."""
 
 import hashlib
-import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytensor
@@ -50,7 +50,7 @@ def test_a_later_process_compiles_nothing_and_finds_the_same_bits(
     assert len(files) == compilations
     for n, file in enumerate(files):  # damaged in three ways, or gone
         code = file.read_bytes()
-        file.write_bytes([code[:-9], b"", code[:200] + b"!" + code[201:]][n % 3])
+        file.write_bytes([code[:-9], b"", code[:99] + b"!" + code[100:]][n % 3])
     files[-1].unlink()
     assert run() == (first, compilations)
 
@@ -86,18 +86,39 @@ def test_all_that_a_program_depends_on_is_in_its_files_name(monkeypatch):
         path_of(3, 2, 2, 6, originalForward=True),
         path_of(3, 2, 2, 6, optimizer="Adam"),
     ]
-    monkeypatch.setattr(programs, "sources", lambda: ["another version"])
+    monkeypatch.setattr(programs, "OUR_SOURCES", "another version")
     others.append(path_of(3, 2, 2, 6))
     assert len({first, *others}) == 8
 
 
 def test_the_name_hangs_on_every_line_of_the_package():
-    *versions, digest = programs.sources()
+    *versions, digest = programs.made_by()
     assert pytensor.__version__ in versions
     code = sorted(Path(programs.__file__).parent.glob("*.py"))
     wanted = hashlib.sha256(b"".join(path.read_bytes() for path in code))
     assert digest == wanted.hexdigest()
-    json.dumps(versions)
+
+
+def test_programs_are_for_the_cpu_whatever_jax_would_choose(monkeypatch, tmp_path):
+    # With CUDA's JAX beside it, the default platform is the GPU.
+    from jax._src.export import _export
+
+    monkeypatch.setattr(_export, "default_export_platform", lambda: "cuda")
+    monkeypatch.setattr(programs, "file_of", lambda *_: tmp_path / "program")
+    monkeypatch.setattr(programs, "read", lambda path: None)
+    gradients(3, 2, 2, 6)
+    assert (tmp_path / "program").is_file()
+
+
+def test_a_function_that_cannot_be_exported_works_all_the_same(monkeypatch, tmp_path):
+    monkeypatch.setattr(programs, "file_of", lambda *_: tmp_path / "program")
+    monkeypatch.setattr(programs.json, "dumps", None)  # not reached
+    broken = SimpleNamespace(export=lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("jax.export", broken)
+    with pytest.warns(UserWarning, match="could not be kept: division by zero"):
+        cost, _ = gradients(3, 2, 2, 6)
+    assert np.isfinite(cost)
+    assert not (tmp_path / "program").exists()
 
 
 @pytest.mark.parametrize("missing", ["flatbuffers", "the disk"])
