@@ -153,8 +153,8 @@ def loadFolder(
     FileNotFoundError, NotADirectoryError
         If one of the three folders is not there.
     ValueError
-        If an argument is not allowed, or one of the three has no MIDI file that can be
-        read.
+        If an argument is not allowed, joblib is wanted and not installed, or one of the
+        three has no MIDI file that can be read.
     """
     from midi import readFolder  # not paid by `import lstmmusic`
 
