@@ -28,13 +28,13 @@ def pin(threads):
 
 
 def alternate(functions, seconds=6.0, least=3, most=40):
-    """Call functions in turn, after two calls to warm up; return median seconds.
+    """Call functions in turn; return median seconds.
 
     Before each turn come a rest, in which threads that another library keeps spinning
-    after its work (OpenMP: 0.2 s) fall asleep, and a call that is not timed.
+    after its work (OpenMP: 0.2 s) fall asleep, and calls for 0.2 s that are not timed:
+    so long the system needs to give threads that slept a core each.
     """
     for function in functions.values():
-        function()
         function()
     times = {name: [] for name in functions}
     end = time.perf_counter() + seconds
@@ -43,7 +43,10 @@ def alternate(functions, seconds=6.0, least=3, most=40):
         rounds += 1
         for name, function in functions.items():
             time.sleep(0.3)
+            turn = time.perf_counter()
             function()
+            while time.perf_counter() - turn < 0.2:
+                function()
             turn = time.perf_counter()
             for _ in range(3):
                 start = time.perf_counter()

@@ -55,7 +55,7 @@ def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False):
 
 
 def backward_step(
-    dh, gates, c, c_prev, da_next, dc_next, W_h, w_c, original_forward=False
+    dh, gates, c, c_prev, da_next, dc_next, W_h_T, w_c, original_forward=False
 ):
     """Go one step backward through `forward_step`, whose lines this reverses.
 
@@ -74,7 +74,7 @@ def backward_step(
     """
     i, f, g, o = split(gates)
     tanh_c = pt.tanh(c)
-    dh = dh + da_next @ W_h.T
+    dh = dh + da_next @ W_h_T
     da_o = dh * tanh_c * o * (1 - o)  # (11), (10)
     dc = dc_next + dh * o * (1 - tanh_c**2)  # (11)
     if not original_forward:

@@ -217,7 +217,7 @@ def backward_pass(
             partial(backward_at, original_forward=d3),
             sequences=[pt.arange(T)[::-1], dh_back],
             outputs_info=[later.da[n], later.dc[n]],
-            non_sequences=[trace.gates[n], c_from_start, layer.W_h, layer.w_c],
+            non_sequences=[trace.gates[n], c_from_start, layer.W_h.T, layer.w_c],
             n_steps=T,
             strict=True,
             return_updates=False,
@@ -251,14 +251,14 @@ def nothing_later(state):
     return Later(tuple(pt.tile(zeros, (1, 4)) for zeros in dc), dc)
 
 
-def backward_at(t, dh, da_next, dc_next, gates, c, W_h, w_c, original_forward):
+def backward_at(t, dh, da_next, dc_next, gates, c, W_h_T, w_c, original_forward):
     """Do `backward_step` at step t; c (T+1, B, H) begins with the memory at step −1.
 
     A step takes its part of gates (T, B, 4H) and c by number: as sequences of the scan
     they would first be copied in backward order, at a twelfth of an update's time.
     """
     return backward_step(
-        dh, gates[t], c[t + 1], c[t], da_next, dc_next, W_h, w_c, original_forward
+        dh, gates[t], c[t + 1], c[t], da_next, dc_next, W_h_T, w_c, original_forward
     )
 
 
