@@ -7,7 +7,7 @@ memory that is touched at once, and give tunes of all lengths one compilation.
 """
 
 import math
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pytensor.tensor as pt
@@ -51,6 +51,7 @@ class Gradient:
         self.original_forward = original_forward
         self._forward = compiler.kept(self._build_forward)
         self._backward = compiler.kept(self._build_backward)
+        self._whole = compiler.kept(self._build_whole)
 
     def sums(self, minibatch, masks=()):
         """Return the cost and its gradient in parts that are to be added up.
@@ -73,14 +74,15 @@ class Gradient:
         workers, tunes = self.plan(B)
         mask_steps = min(len(masks[0]), minibatch.block) if masks else 0
         key = *self.compiler.shape(minibatch.block, tunes), mask_steps
-        passes = self._forward(*key), self._backward(*key)
+        if minibatch.block == len(minibatch.x):
+            through = self._whole(*key)
+        else:
+            passes = self._forward(*key), self._backward(*key)
+            through = partial(self._through_blocks, *passes, minibatch.block)
 
         def work(worker):
-            sums = self._nothing
-            for first in range(0, B, tunes)[worker::workers]:
-                part = [piece(array, first, tunes, axis=1) for array in arrays]
-                sums = self._through_blocks(*passes, part, minibatch.block, sums)
-            return sums
+            first = worker * tunes
+            return through(*(piece(array, first, tunes, axis=1) for array in arrays))
 
         return in_threads(work, workers)
 
@@ -96,10 +98,11 @@ class Gradient:
         if max(self.compiler.H) > MOST_CELLS:
             most = 1
         workers = min(most, threads(self.compiler.backend))
-        return workers, math.ceil(B / workers)
+        tunes = math.ceil(B / workers)
+        return math.ceil(B / tunes), tunes
 
-    def _through_blocks(self, forward, backward, part, steps, sums):
-        """Add a part's cost and gradient to ``sums``; return the new sums."""
+    def _through_blocks(self, forward, backward, steps, *part):
+        """Return a part's cost and gradient."""
         share = part[2]
         used = np.flatnonzero(share.any(axis=1)).max(initial=0) + 1  # beyond is padding
         B = share.shape[1]
@@ -114,7 +117,7 @@ class Gradient:
             trace, after = after[:9], after[9:]
             held.append((x, k, share, *masks, *state, *trace))
             state = after
-        later = self.compiler.nothing_later(B)
+        later, sums = self.compiler.nothing_later(B), self._nothing
         while held:
             found = backward(*held.pop(), *later, *sums)
             later, sums = found[:6], found[6:]
@@ -135,6 +138,10 @@ class Gradient:
         )
         inputs = [x, k, share, *(masks or ())]
         return inputs, total(share * total(cost, axis=2)), gradients
+
+    def _build_whole(self, T, B, mask_steps):
+        inputs, cost, gradients = self.whole(T, B, mask_steps)
+        return inputs, [cost, *values(gradients)], None
 
     def _inputs(self, T, B, mask_steps, *names):
         rolls = self.compiler.rolls(T, B, *names)

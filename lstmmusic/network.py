@@ -191,55 +191,43 @@ def backward_pass(
     later : Later
         What reaches step −1 from step 0.
 
-    D1: what is contracted over time is turned round here, once, to the order of the
-    scans' errors da, from step T−1 to 0; such arrays end in ``_back``.  The errors of a
-    step then stand beside what the step was given.
+    D1: each error is written beside what its own step was given.
     """
     T = x.shape[0]
-    x_back, dY_back = x[::-1], dY[::-1]
-    h_back = [values[::-1] for values in trace.h]
-    c_back = [values[::-1] for values in trace.c]
-    masks_back = None if masks is None else [mask[::-1] for mask in masks]
-    h_up_back = dropped(h_back, masks_back)
+    h_up = dropped(trace.h, masks)
     if later is None:
         later = nothing_later(state)
     layers, da_first, dc_first = [], [], []
-    da_above_back = None
+    da_above = None
     for n, layer in reversed(list(enumerate(network.layers))):
         d3 = original_forward and n == 0
-        dh_back = pt.dot(dY_back, network.W_y[n].T)
-        if da_above_back is not None:
-            dh_back = dh_back + pt.dot(da_above_back, network.layers[n + 1].W_j.T)
+        dh = pt.dot(dY, network.W_y[n].T)
+        if da_above is not None:
+            dh = dh + pt.dot(da_above, network.layers[n + 1].W_j.T)
         if masks is not None:
-            dh_back = dh_back * masks_back[n]
+            dh = dh * masks[n]
         c_from_start = pt.concatenate([state.c[n][None], trace.c[n]])
-        da_back, dc_back = scan(
+        da, da_0, dc_0 = scan(
             partial(backward_at, original_forward=d3),
-            sequences=[pt.arange(T)[::-1], dh_back],
-            outputs_info=[later.da[n], later.dc[n]],
-            non_sequences=[trace.gates[n], c_from_start, layer.W_h.T, layer.w_c],
+            sequences=[pt.arange(T)[::-1]],
+            outputs_info=[pt.empty_like(trace.gates[n]), later.da[n], later.dc[n]],
+            non_sequences=[dh, trace.gates[n], c_from_start, layer.W_h.T, layer.w_c],
             n_steps=T,
             strict=True,
             return_updates=False,
             name=f"backward{n + 1}",
         )
-        h_below_back = h_up_back[n - 1] if n else None
-        h_prev_back = before(h_back[n], state.h[n])
-        c_prev_back = before(c_back[n], state.c[n])
-        seen_back = c_back[n]
-        if d3:
-            seen_back = pre_activation_g(x_back, h_below_back, h_prev_back, layer)
-        layers.append(
-            layer_gradient(
-                x_back, h_below_back, h_prev_back, c_prev_back, seen_back, da_back
-            )
-        )
-        da_first.append(da_back[-1])
-        dc_first.append(dc_back[-1])
-        da_above_back = da_back
+        da = da[-1]
+        h_below = h_up[n - 1] if n else None
+        h_prev = before(trace.h[n], state.h[n])
+        seen = pre_activation_g(x, h_below, h_prev, layer) if d3 else trace.c[n]
+        layers.append(layer_gradient(x, h_below, h_prev, c_from_start[:-1], seen, da))
+        da_first.append(da_0[-1])
+        dc_first.append(dc_0[-1])
+        da_above = da
     gradients = Network(
         layers=tuple(reversed(layers)),
-        W_y=tuple(over_steps_and_tunes(h_n, dY_back) for h_n in h_up_back),
+        W_y=tuple(over_steps_and_tunes(h_n, dY) for h_n in h_up),
         b_y=total(dY, axis=(0, 1)),
     )
     return gradients, Later(tuple(reversed(da_first)), tuple(reversed(dc_first)))
@@ -251,19 +239,23 @@ def nothing_later(state):
     return Later(tuple(pt.tile(zeros, (1, 4)) for zeros in dc), dc)
 
 
-def backward_at(t, dh, da_next, dc_next, gates, c, W_h_T, w_c, original_forward):
-    """Do `backward_step` at step t; c (T+1, B, H) begins with the memory at step −1.
+def backward_at(
+    t, da, da_next, dc_next, dh, gates, c, W_h_T, w_c, original_forward=False
+):
+    """Do `backward_step` at step t, and write its errors to da (T, B, 4H).
 
-    A step takes its part of gates (T, B, 4H) and c by number: as sequences of the scan
-    they would first be copied in backward order, at a twelfth of an update's time.
+    A step takes its part of dh, gates and c, and finds the place in da, by number: as
+    sequences and outputs of the scan they would be in backward order, and have to be
+    turned round, copies all.  c (T+1, B, H) begins with the memory at step −1.
     """
-    return backward_step(
-        dh, gates[t], c[t + 1], c[t], da_next, dc_next, W_h_T, w_c, original_forward
+    da_t, dc_prev = backward_step(
+        dh[t], gates[t], c[t + 1], c[t], da_next, dc_next, W_h_T, w_c, original_forward
     )
+    return pt.set_subtensor(da[t], da_t), da_t, dc_prev
 
 
 def layer_gradient(x, h_below, h_prev, c_prev, seen, da):
-    """Contract da (T, B, 4H) with what each weight multiplied, all in the same order.
+    """Contract da (T, B, 4H) with what each weight multiplied.
 
     ``seen`` (T, B, H) is what the output gate's peephole looked at.
     """
@@ -285,8 +277,8 @@ def pre_activation_g(x, h_below, h_prev, layer):
 
 
 def before(values, first):
-    """Give each of T−1 … 0 the value one step before; ``first`` (B, H) is step −1's."""
-    return pt.concatenate([values[1:], first[None]])
+    """Give each step the value one step before; ``first`` (B, H) is step −1's."""
+    return pt.concatenate([first[None], values[:-1]])
 
 
 def over_steps_and_tunes(a, b):

@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import json
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,10 @@ def digest_of(paths):
 
 # At import: what is on the disk later is perhaps not what runs.
 OUR_SOURCES = digest_of(sorted(Path(__file__).parent.glob("*.py")))
+
+
+MANY_TUNES = 16
+EIGEN = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
 class Program(NamedTuple):
@@ -73,8 +78,9 @@ def function(build, key, variables, form, backend):
         program = read(path)
         if program is None:
             program = kept(made(build(*key), variables), variables, path)
+        program = with_fast_products(program)
     else:
-        program = made(build(*key), variables)
+        program = with_fast_products(made(build(*key), variables))
     cells = [variable.container.storage for variable in variables]
     shared = [cells[n] for n in program.reads]
     changed = [cells[n] for n in program.changes]
@@ -122,6 +128,32 @@ def donating(program):
     return program._replace(run=jax.jit(program.run.__wrapped__, donate_argnums=places))
 
 
+def with_fast_products(program):
+    """Choose what library XLA takes products from, on a CPU, by the number of tunes.
+
+    YNNPACK, its choice, is the faster with few rows, and Eigen with more: by an eighth
+    of an update of 100 tunes (benchmarks/RESULTS.md).  Sums stay with YNNPACK.
+    """
+    import jax
+
+    tunes = [shape[1] for shape, _ in program.inputs if len(shape) == 3]
+    if not tunes or tunes[0] < MANY_TUNES or not can_choose():
+        return program._replace(run=jax.jit(program.run))
+    return program._replace(run=jax.jit(program.run, compiler_options=EIGEN))
+
+
+@cache
+def can_choose():
+    """Whether this jaxlib has the options `EIGEN`."""
+    import jax
+
+    try:
+        jax.jit(lambda a: a, compiler_options=EIGEN).lower(0.0).compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
 def kept(program, variables, path):
     """Keep a Program in a file, and return it as it will be read from there.
 
@@ -142,7 +174,7 @@ def kept(program, variables, path):
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         wholefile.write(path, lambda file: file.writelines(content))
-    return program._replace(run=jax.jit(code.call))
+    return program._replace(run=code.call)
 
 
 def read(path):
@@ -156,9 +188,7 @@ def read(path):
     if found != checksum(content):
         return None
     head, _, code = content.partition(b"\n")
-    return Program(
-        jax.jit(jax.export.deserialize(bytearray(code)).call), *json.loads(head)
-    )
+    return Program(jax.export.deserialize(bytearray(code)).call, *json.loads(head))
 
 
 def checksum(content):
