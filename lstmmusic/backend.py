@@ -103,13 +103,21 @@ def precision(backend, dtype):
             yield
 
 
-def on_device(backend, arrays):
-    """Give arrays to the backend; on a CPU wait until it has them.
+def as_given(backend, arrays):
+    """Return arrays as the backend's functions take them in a call.
 
-    XLA would hand a function that still waits for them to another thread.
+    On a CPU, XLA reads NumPy's arrays where they are: that is faster than to give them
+    to it first, by a tenth of an update of few tunes.
     """
     if backend.mode != "JAX":
         return [np.asarray(array) for array in arrays]  # scalars among them
+    return arrays if backend.device == "cpu" else on_device(backend, arrays)
+
+
+def on_device(backend, arrays):
+    """Give arrays to the backend, to be used in many calls."""
+    if backend.mode != "JAX":
+        return list(arrays)
     import jax
 
     arrays = list(arrays)
@@ -118,7 +126,7 @@ def on_device(backend, arrays):
     given = jax.device_put([arrays[n] for n in new], place)
     for n, array in zip(new, given, strict=True):
         arrays[n] = array
-    return jax.block_until_ready(arrays) if backend.device == "cpu" else arrays
+    return arrays
 
 
 def compiled(inputs, outputs, mode, updates=None):
@@ -173,7 +181,7 @@ def prepare(mode):
     if mode == "JAX":
         import jax
 
-        # Nothing is to be done while an update runs: see `on_device`.
+        # Another thread would do the work, with memory that is not kept: see below.
         jax.config.update("jax_cpu_enable_async_dispatch", False)
         keep_freed_memory()
         if jax.config.jax_compilation_cache_dir is None:

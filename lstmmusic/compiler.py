@@ -11,7 +11,7 @@ import pytensor
 import pytensor.tensor as pt
 
 from lstmmusic import programs
-from lstmmusic.backend import compiled, on_device, precision, prepare
+from lstmmusic.backend import as_given, compiled, on_device, precision, prepare
 from lstmmusic.network import State
 
 
@@ -88,7 +88,7 @@ class Compiler:
 
             def call(*args):
                 with precision(self.backend, self.dtype):
-                    return run(*on_device(self.backend, args))
+                    return run(*as_given(self.backend, args))
 
             return call
 

@@ -30,7 +30,7 @@ from lstmmusic.network import (
 
 # With more cells, the product of one step is large enough to be shared out to the
 # threads by itself, and the weights too large to be read by each of them.
-MOST_CELLS = 256
+MOST_CELLS = 768
 FEWEST_TUNES = 4  # for a thread: with fewer, the passes take it as long as with more
 
 

@@ -56,7 +56,7 @@ class Program(NamedTuple):
 def function(build, key, variables, form, backend):
     """Return what computes the graph of ``build(*key)``: its outputs, and its updates.
 
-    The function trusts its inputs: arrays of the right type, from `on_device`.  Without
+    The function trusts its inputs: arrays of the right type, from `as_given`.  Without
     updates, threads may call it at once.
 
     Parameters
