@@ -70,7 +70,8 @@ def backward_step(
         dc_prev = dc ∘ f + da_i ∘ w_ci + da_f ∘ w_cf    (9), (7), (8)
 
     ``dh`` (B, H) comes from the output and the layer above, ``da_next`` (B, 4H) and
-    ``dc_next`` (B, H) from step t+1.  Returns da (B, 4H) and the dc (B, H) for t−1.
+    ``dc_next`` (B, H) from step t+1.  ``W_h_T`` (4H, H) is W_h', which is turned round
+    before, once for all steps.  Returns da (B, 4H) and the dc (B, H) for t−1.
     """
     i, f, g, o = split(gates)
     tanh_c = pt.tanh(c)

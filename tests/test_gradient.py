@@ -102,16 +102,20 @@ def test_blocks_of_time_change_nothing(network, minibatch, masked):
     assert_close(blocks, whole, 1e-12)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_threads_and_parts_change_nothing(network, monkeypatch, workers):
+@pytest.mark.parametrize("block", [T, 3])
+@pytest.mark.parametrize(("workers", "parts"), [(1, 1), (2, 2), (3, 3), (4, 3)])
+def test_threads_and_parts_change_nothing(network, monkeypatch, workers, parts, block):
     # 5 tunes in parts of 5, 3 or 2: the last part is filled up. Fails if a tune is lost
     # or taken twice, or the filling costs something.
     model = network()
+    monkeypatch.setattr(gradient, "FEWEST_TUNES", 1)
     rng = np.random.default_rng(83)
     rolls = rng.choice([0.0, 0.5, 1.0], size=(2, 5, T, N))
     share = rng.uniform(0.1, 1, size=(T, 5))
     monkeypatch.setattr(gradient, "threads", lambda mode: workers)
-    found = cost_and_gradients(model, as_minibatch(rolls, share, T))
+    given = as_minibatch(rolls, share, block)
+    assert len(model._functions.gradient.sums(given)) == parts
+    found = cost_and_gradients(model, given)
     alone = [
         cost_and_gradients(model, as_minibatch(rolls[:, b : b + 1], share[:, [b]], T))
         for b in range(5)

@@ -85,7 +85,7 @@ def test_backward_step_is_the_derivative_of_forward_step(numbers, original):
     def backward(v):
         _, c, gates = forward(original)(v)
         return backward_step(
-            v["dh"], gates, c, v["c_prev"], v["da_next"], v["dc_next"], v["W_h"],
+            v["dh"], gates, c, v["c_prev"], v["da_next"], v["dc_next"], v["W_h"].T,
             v["w_c"], original,
         )  # fmt: skip
 
@@ -107,7 +107,7 @@ def test_D2_the_peephole_of_o_sends_its_error_back_within_its_step(numbers):
         # The gates are held, so that w_co is seen in the backward step alone.
         gates = pt.as_tensor(sigma(numbers["a_in"]))
         return backward_step(
-            v["dh"], gates, c, v["c_prev"], v["da_next"], v["dc_next"], v["W_h"],
+            v["dh"], gates, c, v["c_prev"], v["da_next"], v["dc_next"], v["W_h"].T,
             v["w_c"],
         )  # fmt: skip
 
