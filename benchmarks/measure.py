@@ -230,6 +230,7 @@ def profile(T, B, H):
     which one block makes as one program; and the GFLOP/s of OpenBLAS: a large product,
     and that of one step of the scan.
     """
+    import jax
     import numpy as np
     import peers
 
@@ -240,7 +241,7 @@ def profile(T, B, H):
     def timed(name, function):
         def call(*args):
             start = time.perf_counter()
-            found = function(*args)
+            found = jax.block_until_ready(function(*args))
             times[name].append(time.perf_counter() - start)
             return found
 

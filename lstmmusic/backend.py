@@ -107,7 +107,8 @@ def as_given(backend, arrays):
     """Return arrays as the backend's functions take them in a call.
 
     On a CPU, XLA reads NumPy's arrays where they are: that is faster than to give them
-    to it first, by a tenth of an update of few tunes.
+    to it first, by a twentieth of an update of few tunes.  It may do so after the call:
+    they are not to be changed before the results are there.
     """
     if backend.mode != "JAX":
         return [np.asarray(array) for array in arrays]  # scalars among them
@@ -181,7 +182,7 @@ def prepare(mode):
     if mode == "JAX":
         import jax
 
-        # Another thread would do the work, with memory that is not kept: see below.
+        # What is ready runs in the thread that calls, without a change of threads.
         jax.config.update("jax_cpu_enable_async_dispatch", False)
         keep_freed_memory()
         if jax.config.jax_compilation_cache_dir is None:
