@@ -191,7 +191,7 @@ def backward_pass(
     later : Later
         What reaches step −1 from step 0.
 
-    D1: each error is written beside what its own step was given.
+    The errors da stand in the order of the steps, beside what each was given (D1).
     """
     T = x.shape[0]
     h_up = dropped(trace.h, masks)
@@ -251,7 +251,7 @@ def backward_at(
     da_t, dc_prev = backward_step(
         dh[t], gates[t], c[t + 1], c[t], da_next, dc_next, W_h_T, w_c, original_forward
     )
-    return pt.set_subtensor(da[t], da_t), da_t, dc_prev
+    return pt.set_subtensor(da[t], da_t), da_t, dc_prev  # D1: at t, not in turn
 
 
 def layer_gradient(x, h_below, h_prev, c_prev, seen, da):
