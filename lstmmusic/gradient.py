@@ -74,7 +74,8 @@ class Gradient:
         workers, tunes = self.plan(B)
         mask_steps = min(len(masks[0]), minibatch.block) if masks else 0
         key = *self.compiler.shape(minibatch.block, tunes), mask_steps
-        if minibatch.block == len(minibatch.x):
+        jax = self.compiler.backend.mode == "JAX"  # Numba compiles one program longer
+        if jax and minibatch.block == len(minibatch.x):
             through = self._whole(*key)
         else:
             passes = self._forward(*key), self._backward(*key)
