@@ -348,6 +348,7 @@ def ranks(T, B, H):
 
     comm = MPI.COMM_WORLD
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[comm.Get_rank()]})
+    import jax
     import peers
 
     from lstmmusic.batches import mean_over_tunes
@@ -363,7 +364,7 @@ def ranks(T, B, H):
         marks = [time.perf_counter()]
         sums = functions.sums(part) if together.alone else None
         if sums is None:
-            sums = functions.gradient.sums(part, masks)
+            sums = jax.block_until_ready(functions.gradient.sums(part, masks))
             marks.append(time.perf_counter())
             sums = [together.added_up(sums, False).sums]
         marks.append(time.perf_counter())
