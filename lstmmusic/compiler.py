@@ -4,13 +4,13 @@ Numba takes arrays of any shape with one compilation.  JAX wants static shapes, 
 one compilation for each.
 """
 
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from lstmmusic import programs
+from lstmmusic import products, programs
 from lstmmusic.backend import as_given, compiled, on_device, precision, prepare
 from lstmmusic.network import State
 
@@ -38,6 +38,10 @@ class Compiler:
     def shape(self, *lengths):
         """Return the key of a compiled function: the lengths where JAX needs them."""
         return lengths if self.backend.mode == "JAX" else (None,) * len(lengths)
+
+    @cached_property
+    def products(self):
+        return products.fastest(self.backend)
 
     def rolls(self, T, B, *names):
         """Return a symbolic roll (T, B, N) for each name."""

@@ -202,10 +202,16 @@ class Functions:
         updates, new_cost = only_if_sound(updates, weights, cost, before)
         return [before, *given, *inputs], new_cost, updates
 
+    def _pass(self, x, state):
+        return forward_pass(
+            x, state, self.store.weights, self.original_forward,
+            products=self.compiler.products,
+        )  # fmt: skip
+
     def _build_counts(self, T, B):
         (x, k), state = self.compiler.rolls(T, B, "x", "k"), self.compiler.state(B)
         there = pt.tensor("there", shape=(T, B))
-        Y, trace = forward_pass(x, state, self.store.weights, self.original_forward)
+        Y, trace = self._pass(x, state)
         nats, _ = cross_entropy(Y, k)
         sounds, predicted = k > 0.5, Y > 0
         found = [nats, sounds & predicted, predicted & ~sounds, sounds & ~predicted]
@@ -219,7 +225,7 @@ class Functions:
 
     def _build_probabilities(self, T, B):
         (x,), state = self.compiler.rolls(T, B, "x"), self.compiler.state(B)
-        Y, trace = forward_pass(x, state, self.store.weights, self.original_forward)
+        Y, trace = self._pass(x, state)
         after = [values[-1] for values in (*trace.h, *trace.c)]
         return [x, *state.h, *state.c], [pt.sigmoid(Y), *after], None
 

@@ -132,11 +132,13 @@ class Gradient:
         start = self.compiler.store.state
         state = State(*(tuple(tunes + vector for vector in all_h) for all_h in start))
         network, d3 = self.compiler.store.weights, self.original_forward
-        Y, trace = forward_pass(x, state, network, d3, masks)
+        products = self.compiler.products
+        Y, trace = forward_pass(x, state, network, d3, masks, products)
         cost, dY = self.cost(Y, k)
         gradients, _ = backward_pass(
-            x, dY * share[:, :, None], state, trace, network, d3, masks
-        )
+            x, dY * share[:, :, None], state, trace, network, d3, masks,
+            products=products,
+        )  # fmt: skip
         inputs = [x, k, share, *(masks or ())]
         return inputs, total(share * total(cost, axis=2)), gradients
 
@@ -152,7 +154,9 @@ class Gradient:
     def _build_forward(self, T, B, mask_steps):
         (x,), masks, state = self._inputs(T, B, mask_steps, "x")
         network = self.compiler.store.weights
-        _, trace = forward_pass(x, state, network, self.original_forward, masks)
+        _, trace = forward_pass(
+            x, state, network, self.original_forward, masks, self.compiler.products
+        )
         after = [values[-1] for values in (*trace.h, *trace.c)]
         inputs = [x, *(masks or ()), *state.h, *state.c]
         return inputs, [*trace.h, *trace.c, *trace.gates, *after], None
@@ -170,7 +174,7 @@ class Gradient:
         cost, dY = self.cost(Y, k)
         gradients, before = backward_pass(
             x, dY * share[:, :, None], state, trace, network,
-            self.original_forward, masks, later,
+            self.original_forward, masks, later, self.compiler.products,
         )  # fmt: skip
         cost = cost_so_far + total(share * total(cost, axis=2))
         gradients = each(pt.add, so_far, gradients)

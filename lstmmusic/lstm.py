@@ -28,7 +28,9 @@ def split(a):
     return a[..., :H], a[..., H : 2 * H], a[..., 2 * H : 3 * H], a[..., 3 * H :]
 
 
-def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False):
+def forward_step(
+    a_in, h_prev, c_prev, W_h, w_c, original_forward=False, times=pt.dot
+):
     """Go one step forward; a_in (B, 4H) holds b + W_x x + W_j h_below.
 
     ::
@@ -41,9 +43,10 @@ def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False):
         o = σ(a_o + w_co ∘ c)                           (10)
         h = o ∘ tanh(c)                                 (11)
 
-    Returns h (B, H), c (B, H) and the gates i, f, g, o side by side (B, 4H).
+    ``times`` multiplies h_prev with W_h: see `products`.  Returns h (B, H), c (B, H)
+    and the gates i, f, g, o side by side (B, 4H).
     """
-    a_i, a_f, a_g, a_o = split(a_in + h_prev @ W_h)
+    a_i, a_f, a_g, a_o = split(a_in + times(h_prev, W_h))
     i = pt.sigmoid(a_i + w_c[0] * c_prev)  # (7)
     f = pt.sigmoid(a_f + w_c[1] * c_prev)  # (8)
     g = pt.tanh(a_g)
@@ -55,7 +58,16 @@ def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False):
 
 
 def backward_step(
-    dh, gates, c, c_prev, da_next, dc_next, W_h_T, w_c, original_forward=False
+    dh,
+    gates,
+    c,
+    c_prev,
+    da_next,
+    dc_next,
+    W_h_T,
+    w_c,
+    original_forward=False,
+    times=pt.dot,
 ):
     """Go one step backward through `forward_step`, whose lines this reverses.
 
@@ -75,7 +87,7 @@ def backward_step(
     """
     i, f, g, o = split(gates)
     tanh_c = pt.tanh(c)
-    dh = dh + da_next @ W_h_T
+    dh = dh + times(da_next, W_h_T)
     da_o = dh * tanh_c * o * (1 - o)  # (11), (10)
     dc = dc_next + dh * o * (1 - tanh_c**2)  # (11)
     if not original_forward:

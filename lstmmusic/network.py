@@ -13,6 +13,7 @@ import pytensor.tensor as pt
 from pytensor.scan import scan
 
 from lstmmusic.lstm import Layer, backward_step, forward_step, split
+from lstmmusic.products import PLAIN, contraction
 
 
 class Network(NamedTuple):
@@ -77,10 +78,10 @@ class Trace(NamedTuple):
     gates: tuple  # (T, B, 4 H_n): i, f, g, o
 
 
-def layer_input(x, h_below, layer):
+def layer_input(x, h_below, layer, products=PLAIN):
     """Return b + W_x x + W_j h_below, the part of a_i, a_f, a_g, a_o known before."""
-    a_in = pt.dot(x, layer.W_x) + layer.b
-    return a_in if h_below is None else a_in + pt.dot(h_below, layer.W_j)
+    below = None if h_below is None else pt.dot(h_below, layer.W_j)
+    return products.roll(x, layer.W_x, layer.b, below)
 
 
 def step_forward(x, state, network, original_forward=False):
@@ -114,7 +115,9 @@ def dropped(values, masks):
     )
 
 
-def forward_pass(x, state, network, original_forward=False, masks=None):
+def forward_pass(
+    x, state, network, original_forward=False, masks=None, products=PLAIN
+):
     """Run tunes through the network: Graves 2013, eqs. 1-4 with 7-11.
 
     Layer n = 1, 2, 3 reads the roll and, but for the first, the layer below; every
@@ -137,6 +140,8 @@ def forward_pass(x, state, network, original_forward=False, masks=None):
         Layer 1's output gate looks at a_g (D3).
     masks : sequence of (T, B, H_n), or of (1, B, H_n), or None
         0 or 1 / (1 − dropout); N. Srivastava et al. 2014.
+    products : Products
+        How to multiply.
 
     Returns
     -------
@@ -146,11 +151,15 @@ def forward_pass(x, state, network, original_forward=False, masks=None):
     """
     h, c, gates, h_up = [], [], [], None
     for n, layer in enumerate(network.layers):
-        h_n, c_n, gates_n = scan(
-            partial(forward_step, original_forward=original_forward and n == 0),
-            sequences=[layer_input(x, h_up, layer)],
-            outputs_info=[state.h[n], state.c[n], None],
-            non_sequences=[layer.W_h, layer.w_c],
+        d3 = original_forward and n == 0
+        times = products.step(layer.W_h.type.shape[1])
+        gates_n, h_n, c_n = scan(
+            partial(forward_at, original_forward=d3, times=times),
+            sequences=[pt.arange(x.shape[0])],
+            outputs_info=[
+                layer_input(x, h_up, layer, products), state.h[n], state.c[n]
+            ],
+            non_sequences=[products.lay_out(layer.W_h), layer.w_c],
             n_steps=x.shape[0],
             strict=True,
             return_updates=False,
@@ -158,15 +167,22 @@ def forward_pass(x, state, network, original_forward=False, masks=None):
         )
         h.append(h_n)
         c.append(c_n)
-        gates.append(gates_n)
+        gates.append(gates_n[-1])
         h_up = h_n if masks is None else h_n * masks[n]
     Y = output(dropped(h, masks), network)
     return Y, Trace(tuple(h), tuple(c), tuple(gates))
 
 
+def forward_at(t, a_in, h_prev, c_prev, W_h, w_c, **form):
+    """Do `forward_step` at step t of a_in (T, B, 4H), where it leaves the gates."""
+    h, c, gates = forward_step(a_in[t], h_prev, c_prev, W_h, w_c, **form)
+    return pt.set_subtensor(a_in[t], gates), h, c
+
+
 def backward_pass(
-    x, dY, state, trace, network, original_forward=False, masks=None, later=None
-):
+    x, dY, state, trace, network, original_forward=False, masks=None, later=None,
+    products=PLAIN,
+):  # fmt: skip
     """Carry dY (T, B, N) back through `forward_pass`, from the top layer to the first.
 
     At each step, from the last to the first, and for each layer::
@@ -207,11 +223,13 @@ def backward_pass(
         if masks is not None:
             dh = dh * masks[n]
         c_from_start = pt.concatenate([state.c[n][None], trace.c[n]])
+        W_h_T = products.turn(layer.W_h)
+        times = products.step(layer.W_h.type.shape[0])
         da, da_0, dc_0 = scan(
-            partial(backward_at, original_forward=d3),
+            partial(backward_at, original_forward=d3, times=times),
             sequences=[pt.arange(T)[::-1]],
             outputs_info=[pt.empty_like(trace.gates[n]), later.da[n], later.dc[n]],
-            non_sequences=[dh, trace.gates[n], c_from_start, layer.W_h.T, layer.w_c],
+            non_sequences=[dh, trace.gates[n], c_from_start, W_h_T, layer.w_c],
             n_steps=T,
             strict=True,
             return_updates=False,
@@ -221,13 +239,15 @@ def backward_pass(
         h_below = h_up[n - 1] if n else None
         h_prev = before(trace.h[n], state.h[n])
         seen = pre_activation_g(x, h_below, h_prev, layer) if d3 else trace.c[n]
-        layers.append(layer_gradient(x, h_below, h_prev, c_from_start[:-1], seen, da))
+        layers.append(layer_gradient(
+            x, h_below, h_prev, c_from_start[:-1], seen, da, products.outer
+        ))
         da_first.append(da_0[-1])
         dc_first.append(dc_0[-1])
         da_above = da
     gradients = Network(
         layers=tuple(reversed(layers)),
-        W_y=tuple(over_steps_and_tunes(h_n, dY) for h_n in h_up),
+        W_y=tuple(contraction(h_n, dY) for h_n in h_up),
         b_y=total(dY, axis=(0, 1)),
     )
     return gradients, Later(tuple(reversed(da_first)), tuple(reversed(dc_first)))
@@ -239,9 +259,7 @@ def nothing_later(state):
     return Later(tuple(pt.tile(zeros, (1, 4)) for zeros in dc), dc)
 
 
-def backward_at(
-    t, da, da_next, dc_next, dh, gates, c, W_h_T, w_c, original_forward=False
-):
+def backward_at(t, da, da_next, dc_next, dh, gates, c, W_h_T, w_c, **form):
     """Do `backward_step` at step t, and write its errors to da (T, B, 4H).
 
     A step takes its part of dh, gates and c, and finds the place in da, by number: as
@@ -249,22 +267,23 @@ def backward_at(
     turned round, copies all.  c (T+1, B, H) begins with the memory at step −1.
     """
     da_t, dc_prev = backward_step(
-        dh[t], gates[t], c[t + 1], c[t], da_next, dc_next, W_h_T, w_c, original_forward
+        dh[t], gates[t], c[t + 1], c[t], da_next, dc_next, W_h_T, w_c, **form
     )
     return pt.set_subtensor(da[t], da_t), da_t, dc_prev  # D1: at t, not in turn
 
 
-def layer_gradient(x, h_below, h_prev, c_prev, seen, da):
+def layer_gradient(x, h_below, h_prev, c_prev, seen, da, outer=contraction):
     """Contract da (T, B, 4H) with what each weight multiplied.
 
-    ``seen`` (T, B, H) is what the output gate's peephole looked at.
+    ``seen`` (T, B, H) is what the output gate's peephole looked at; ``outer`` contracts
+    the roll.
     """
     da_i, da_f, _, da_o = split(da)
     peepholes = [da_i * c_prev, da_f * c_prev, da_o * seen]
     return Layer(
-        W_x=over_steps_and_tunes(x, da),
-        W_j=None if h_below is None else over_steps_and_tunes(h_below, da),
-        W_h=over_steps_and_tunes(h_prev, da),
+        W_x=outer(x, da),
+        W_j=None if h_below is None else contraction(h_below, da),
+        W_h=contraction(h_prev, da),
         w_c=pt.stack([total(p, axis=(0, 1)) for p in peepholes]),
         b=total(da, axis=(0, 1)),
     )
@@ -279,11 +298,6 @@ def pre_activation_g(x, h_below, h_prev, layer):
 def before(values, first):
     """Give each step the value one step before; ``first`` (B, H) is step −1's."""
     return pt.concatenate([first[None], values[:-1]])
-
-
-def over_steps_and_tunes(a, b):
-    """Contract (T, B, P) with (T, B, Q) to Σ over T and B of a b': (P, Q)."""
-    return pt.tensordot(a, b, axes=[(0, 1), (0, 1)])
 
 
 def total(a, axis=None):

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import pytensor
 
-from lstmmusic import wholefile
+from lstmmusic import products, wholefile
 from lstmmusic.backend import compiled, on_device
 
 
@@ -164,7 +164,10 @@ def kept(program, variables, path):
     read = [(variables[n].type.shape, variables[n].type.dtype) for n in program.reads]
     types = [jax.ShapeDtypeStruct(*type_) for type_ in (*program.inputs, *read)]
     try:
-        code = jax.export.export(program.run, platforms=("cpu",))(*types)
+        ours = map(jax.export.DisabledSafetyCheck.custom_call, products.names())
+        code = jax.export.export(
+            program.run, platforms=("cpu",), disabled_checks=list(ours)
+        )(*types)
         serialized = bytes(code.serialize())
     except Exception as error:
         warnings.warn(f"a compiled function could not be kept: {error}", stacklevel=2)
@@ -188,6 +191,7 @@ def read(path):
     if found != checksum(content):
         return None
     head, _, code = content.partition(b"\n")
+    products.register_those_in(code)
     return Program(jax.export.deserialize(bytearray(code)).call, *json.loads(head))
 
 

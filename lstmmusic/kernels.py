@@ -1,0 +1,348 @@
+"""The machine code of `products`: Numba compiles it, XLA calls it.
+
+XLA hands a target its arrays in a call frame, laid out as ``xla/ffi/api/c_api.h`` of
+jaxlib says; here that is read as words of 64 bits.  Nothing is allocated, no thread is
+started and no lock is held: threads may call a target at once.
+
+Shapes: M rows (steps and tunes), N notes, K and Q columns.  ``kind`` is a number, by
+whose type a function is compiled for float32 or float64.
+"""
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+FUSED = {"contract"}  # a product and a sum may be rounded once for both
+WORD = ir.IntType(64)
+WORDS = types.CPointer(types.int64)
+
+# Bytes of a vector, vectors beside one another, and rows at once, for which
+# `multiply_rows` keeps sums: in 12 of 16 registers with AVX, in 16 of 32 with AVX-512.
+VECTOR, VECTORS, ROWS = (
+    (64, 2, 8) if llvm.get_host_cpu_features().get("avx512f") else (32, 3, 4)
+)
+
+
+def columns_of_block(dtype):
+    """Return how many columns of a matrix stand together for `step_dot`."""
+    return VECTORS * VECTOR // np.dtype(dtype).itemsize
+
+
+def inttoptr(context, builder, signature, given):
+    return builder.inttoptr(given[0], context.get_value_type(signature.return_type))
+
+
+@intrinsic
+def words(context, word):
+    """Take a word for the address of words."""
+    return WORDS(types.int64), inttoptr
+
+
+@intrinsic
+def numbers(context, word, kind):
+    """Take a word for the address of numbers of a kind."""
+    return types.CPointer(kind)(types.int64, kind), inttoptr
+
+
+@intrinsic
+def further(context, start, number):
+    """Return the address so many numbers further on."""
+
+    def code(context, builder, signature, given):
+        return builder.gep(given[0], [given[1]])
+
+    return start(start, types.int64), code
+
+
+@intrinsic
+def multiply_rows(context, number, rows, K, W, out, width):
+    """Multiply rows, 1 to `ROWS` of K each, with a block W (K, columns).
+
+    The sums stay in registers until all is added up.  ``width`` is that of a row of
+    ``out``; the block's columns go to the first of it.
+    """
+    item = rows.dtype.bitwidth // 8
+    lanes = VECTOR // item
+    scalar = {4: ir.FloatType(), 8: ir.DoubleType()}[item]
+    vector = ir.VectorType(scalar, lanes)
+    nothing = ir.Constant(vector, ir.Undefined)
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
+
+    def vectors(builder, start):
+        for v in range(VECTORS):
+            place = builder.gep(start, [WORD(v * lanes)])
+            yield builder.bitcast(place, vector.as_pointer())
+
+    def multiply(builder, fma, number, rows, K, W, out, width):
+        before = builder.block
+        loop, end = builder.append_basic_block(), builder.append_basic_block()
+        starts = [builder.gep(rows, [builder.mul(K, WORD(r))]) for r in range(number)]
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k = builder.phi(WORD)
+        sums = [[builder.phi(vector) for _ in range(VECTORS)] for _ in starts]
+        row = builder.gep(W, [builder.mul(k, WORD(VECTORS * lanes))])
+        weights = [builder.load(p, align=item) for p in vectors(builder, row)]
+        added = []
+        for start, of_row in zip(starts, sums, strict=True):
+            value = builder.load(builder.gep(start, [k]))
+            value = builder.insert_element(nothing, value, ir.IntType(32)(0))
+            value = builder.shuffle_vector(value, nothing, zeros)
+            pairs = zip(weights, of_row, strict=True)
+            added.append([builder.call(fma, [value, w, s]) for w, s in pairs])
+        k_next = builder.add(k, WORD(1))
+        k.add_incoming(WORD(0), before)
+        k.add_incoming(k_next, loop)
+        for s, new in zip(sum(sums, []), sum(added, []), strict=True):
+            s.add_incoming(ir.Constant(vector, None), before)
+            s.add_incoming(new, loop)
+        builder.cbranch(builder.icmp_signed("<", k_next, K), loop, end)
+        builder.position_at_end(end)
+        for r, of_row in enumerate(added):
+            start = builder.gep(out, [builder.mul(width, WORD(r))])
+            for place, new in zip(vectors(builder, start), of_row, strict=True):
+                builder.store(new, place, align=item)
+
+    def code(context, builder, signature, given):
+        kind = ir.FunctionType(vector, [vector] * 3)
+        name = f"llvm.fma.v{lanes}f{8 * item}"
+        fma = cgutils.get_or_insert_function(builder.module, kind, name)
+        end = builder.append_basic_block()
+        choice = builder.switch(given[0], end)
+        for count in range(1, ROWS + 1):
+            case = builder.append_basic_block()
+            choice.add_case(WORD(count), case)
+            builder.position_at_end(case)
+            multiply(builder, fma, count, *given[1:])
+            builder.branch(end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
+
+    word = types.int64
+    return types.void(word, rows, word, W, out, word), code
+
+
+@numba.njit
+def shape(buffer):
+    """Return (rows, length of one) of an array (…, length), an XLA_FFI_Buffer."""
+    rank, dims = buffer[4], words(buffer[5])
+    rows = 1
+    for n in range(rank - 1):
+        rows *= dims[n]
+    return rows, dims[rank - 1]
+
+
+@numba.njit(fastmath=FUSED)
+def roll_dot(frame, kind):
+    """Write b + x W, or below + b + x W, looking only at the notes that sound.
+
+    Of ``x`` (…, N), ``W`` (N, Q), ``b`` (Q,) and, perhaps, ``below`` (…, Q), in whose
+    place the result may come.
+    """
+    given, result = arguments(frame), words(words(frame[14])[0])
+    M, N = shape(words(given[0]))
+    Q = shape(result)[1]
+    x = numbers(words(given[0])[3], kind)
+    W = numbers(words(given[1])[3], kind)
+    b = numbers(words(given[2])[3], kind)
+    out = numbers(result[3], kind)
+    on_below = frame[7] == 4
+    below_at = words(given[3])[3] if on_below else result[3]
+    below = numbers(below_at, kind)
+    for m in range(M):
+        row = further(out, m * Q)
+        if not on_below:
+            for q in range(Q):
+                row[q] = b[q]
+        elif below_at == result[3]:  # by one name, or LLVM would not use vectors
+            for q in range(Q):
+                row[q] += b[q]
+        else:
+            for q in range(Q):
+                row[q] = below[m * Q + q] + b[q]
+        for n in range(N):
+            value = x[m * N + n]
+            if value != 0:
+                of_note = further(W, n * Q)
+                for q in range(Q):
+                    row[q] += value * of_note[q]
+
+
+@numba.njit(fastmath=FUSED)
+def roll_outer(frame, kind):
+    """Write Σ x da' (N, Q) of ``x`` (…, N) and ``da`` (…, Q)."""
+    given, result = arguments(frame), words(words(frame[14])[0])
+    M, N = shape(words(given[0]))
+    Q = shape(result)[1]
+    x = numbers(words(given[0])[3], kind)
+    da = numbers(words(given[1])[3], kind)
+    out = numbers(result[3], kind)
+    for place in range(N * Q):
+        out[place] = 0
+    for m in range(M):
+        row = further(da, m * Q)
+        for n in range(N):
+            value = x[m * N + n]
+            if value != 0:
+                of_note = further(out, n * Q)
+                for q in range(Q):
+                    of_note[q] += value * row[q]
+
+
+@numba.njit
+def blocks(frame, kind):
+    """Write ``W`` (K, Q) in blocks of columns, (blocks, K, columns), zeros at the end.
+
+    See `columns_of_block`.
+    """
+    W, out = words(arguments(frame)[0]), words(words(frame[14])[0])
+    K, Q = shape(W)
+    columns = shape(out)[1]
+    old, laid = numbers(W[3], kind), numbers(out[3], kind)
+    for block in range((Q + columns - 1) // columns):
+        first = block * columns
+        full = min(columns, Q - first)
+        for k in range(K):
+            row = further(old, k * Q + first)
+            new = further(laid, (block * K + k) * columns)
+            for column in range(full):
+                new[column] = row[column]
+            for column in range(full, columns):
+                new[column] = 0
+
+
+@numba.njit
+def blocks_turned(frame, kind):
+    """Write the transpose of ``W`` (Q, K) as `blocks` does; a few rows at a time."""
+    W, out = words(arguments(frame)[0]), words(words(frame[14])[0])
+    Q, K = shape(W)
+    columns = shape(out)[1]
+    old, laid = numbers(W[3], kind), numbers(out[3], kind)
+    for block in range((Q + columns - 1) // columns):
+        new = further(laid, block * K * columns)
+        full = min(columns, Q - block * columns)
+        for start in range(0, K, 32):
+            end = min(start + 32, K)
+            for column in range(full):
+                row = further(old, (block * columns + column) * K)
+                for k in range(start, end):
+                    new[k * columns + column] = row[k]
+            for column in range(full, columns):
+                for k in range(start, end):
+                    new[k * columns + column] = 0
+
+
+@numba.njit
+def step_dot(frame, kind):
+    """Write rows W, with W in blocks of columns.
+
+    ``rows`` (M, K), ``W`` (blocks, K, columns), the result (M, blocks columns): see
+    `columns_of_block`.  A block stays in the first cache while all rows go by.
+    """
+    given, result = arguments(frame), words(words(frame[14])[0])
+    M, K = shape(words(given[0]))
+    columns = shape(words(given[1]))[1]
+    width = shape(result)[1]
+    rows = numbers(words(given[0])[3], kind)
+    W = numbers(words(given[1])[3], kind)
+    out = numbers(result[3], kind)
+    turns = (M + ROWS - 1) // ROWS
+    for block in range(width // columns):
+        first = 0
+        for left in range(turns, 0, -1):
+            number = (M - first + left - 1) // left  # as evenly as can be
+            multiply_rows(
+                number,
+                further(rows, first * K),
+                K,
+                further(W, block * K * columns),
+                further(out, first * width + block * columns),
+                width,
+            )
+            first += number
+
+
+@numba.njit
+def arguments(frame):
+    """Return the addresses of XLA_FFI_Buffers: the arguments of a call."""
+    return words(frame[9])
+
+
+@numba.njit
+def asked(frame):
+    """Whether XLA only asks for which version of its interface this is; answer it."""
+    if frame[1] == 0:
+        return False
+    metadata = words(words(frame[1])[3])
+    metadata[3] = 1 << 32  # major version 0, minor version 1
+    return True
+
+
+def roll_dot_float32(frame):
+    if not asked(frame):
+        roll_dot(frame, np.float32(0))
+    return 0
+
+
+def roll_dot_float64(frame):
+    if not asked(frame):
+        roll_dot(frame, np.float64(0))
+    return 0
+
+
+def roll_outer_float32(frame):
+    if not asked(frame):
+        roll_outer(frame, np.float32(0))
+    return 0
+
+
+def roll_outer_float64(frame):
+    if not asked(frame):
+        roll_outer(frame, np.float64(0))
+    return 0
+
+
+def blocks_float32(frame):
+    if not asked(frame):
+        blocks(frame, np.float32(0))
+    return 0
+
+
+def blocks_float64(frame):
+    if not asked(frame):
+        blocks(frame, np.float64(0))
+    return 0
+
+
+def blocks_turned_float32(frame):
+    if not asked(frame):
+        blocks_turned(frame, np.float32(0))
+    return 0
+
+
+def blocks_turned_float64(frame):
+    if not asked(frame):
+        blocks_turned(frame, np.float64(0))
+    return 0
+
+
+def step_dot_float32(frame):
+    if not asked(frame):
+        step_dot(frame, np.float32(0))
+    return 0
+
+
+def step_dot_float64(frame):
+    if not asked(frame):
+        step_dot(frame, np.float64(0))
+    return 0
+
+
+def target(name, dtype):
+    """Return the C function of an XLA_FFI_CallFrame; Numba keeps it on disk."""
+    function = globals()[f"{name}_{dtype}"]
+    return numba.cfunc(types.int64(WORDS), cache=True)(function)
