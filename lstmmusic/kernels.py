@@ -8,6 +8,8 @@ Shapes: M rows (steps and tunes), N notes, K and Q columns.  ``kind`` is a numbe
 whose type a function is compiled for float32 or float64.
 """
 
+from itertools import chain
+
 import llvmlite.binding as llvm
 import numba
 import numpy as np
@@ -97,7 +99,7 @@ def multiply_rows(context, number, rows, K, W, out, width):
         k_next = builder.add(k, WORD(1))
         k.add_incoming(WORD(0), before)
         k.add_incoming(k_next, loop)
-        for s, new in zip(sum(sums, []), sum(added, []), strict=True):
+        for s, new in zip(chain(*sums), chain(*added), strict=True):
             s.add_incoming(ir.Constant(vector, None), before)
             s.add_incoming(new, loop)
         builder.cbranch(builder.icmp_signed("<", k_next, K), loop, end)

@@ -28,9 +28,7 @@ def split(a):
     return a[..., :H], a[..., H : 2 * H], a[..., 2 * H : 3 * H], a[..., 3 * H :]
 
 
-def forward_step(
-    a_in, h_prev, c_prev, W_h, w_c, original_forward=False, times=pt.dot
-):
+def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False, times=pt.dot):
     """Go one step forward; a_in (B, 4H) holds b + W_x x + W_j h_below.
 
     ::

@@ -2,8 +2,9 @@
 
 Everything here is symbolic and time-major.  Shapes: T steps, B tunes, N notes; layer
 n has H_n cells.  A layer runs over the whole minibatch before the next one starts: its
-input products for all steps are one matrix product, only the product with h_prev stays
-inside the scan, and each weight gradient is one contraction over steps and tunes.
+input products come first, for all steps, only the product with h_prev stays inside the
+scan, and each weight gradient is one contraction over steps and tunes.  How all these
+are multiplied is in `products`.
 """
 
 from functools import partial
@@ -115,9 +116,7 @@ def dropped(values, masks):
     )
 
 
-def forward_pass(
-    x, state, network, original_forward=False, masks=None, products=PLAIN
-):
+def forward_pass(x, state, network, original_forward=False, masks=None, products=PLAIN):
     """Run tunes through the network: Graves 2013, eqs. 1-4 with 7-11.
 
     Layer n = 1, 2, 3 reads the roll and, but for the first, the layer below; every
@@ -157,7 +156,9 @@ def forward_pass(
             partial(forward_at, original_forward=d3, times=times),
             sequences=[pt.arange(x.shape[0])],
             outputs_info=[
-                layer_input(x, h_up, layer, products), state.h[n], state.c[n]
+                layer_input(x, h_up, layer, products),
+                state.h[n],
+                state.c[n],
             ],
             non_sequences=[products.lay_out(layer.W_h), layer.w_c],
             n_steps=x.shape[0],
@@ -239,9 +240,8 @@ def backward_pass(
         h_below = h_up[n - 1] if n else None
         h_prev = before(trace.h[n], state.h[n])
         seen = pre_activation_g(x, h_below, h_prev, layer) if d3 else trace.c[n]
-        layers.append(layer_gradient(
-            x, h_below, h_prev, c_from_start[:-1], seen, da, products.outer
-        ))
+        multiplied = x, h_below, h_prev, c_from_start[:-1], seen
+        layers.append(layer_gradient(*multiplied, da, products.outer))
         da_first.append(da_0[-1])
         dc_first.append(dc_0[-1])
         da_above = da

@@ -154,11 +154,15 @@ def register(dtype):
         jax.ffi.register_ffi_target(name_of(name, dtype), capsule, platform="cpu")
 
 
-def register_those_in(code):
-    """Make known to XLA what a program, as bytes, calls."""
+def ready_for(code):
+    """Whether XLA can call the kernels that a program, as bytes, names."""
     for dtype in DTYPES:
         if any(name_of(kernel, dtype).encode() in code for kernel in KERNELS):
-            register(dtype)
+            try:
+                register(dtype)
+            except Exception:  # of Numba or JAX: then the program is made anew
+                return False
+    return True
 
 
 def names():

@@ -35,7 +35,6 @@ def digest_of(paths):
 OUR_SOURCES = digest_of(sorted(Path(__file__).parent.glob("*.py")))
 
 
-MANY_TUNES = 16
 EIGEN = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
@@ -129,17 +128,15 @@ def donating(program):
 
 
 def with_fast_products(program):
-    """Choose what library XLA takes products from, on a CPU, by the number of tunes.
+    """Let XLA take products from Eigen on a CPU, not from YNNPACK as it would.
 
-    YNNPACK, its choice, is the faster with few rows, and Eigen with more: by an eighth
-    of an update of 100 tunes (benchmarks/RESULTS.md).  Sums stay with YNNPACK.
+    YNNPACK is no faster in what `products` leaves to XLA, and with wide layers it takes
+    twice as long (benchmarks/RESULTS.md).  Sums stay with it.
     """
     import jax
 
-    tunes = [shape[1] for shape, _ in program.inputs if len(shape) == 3]
-    if not tunes or tunes[0] < MANY_TUNES or not can_choose():
-        return program._replace(run=jax.jit(program.run))
-    return program._replace(run=jax.jit(program.run, compiler_options=EIGEN))
+    options = EIGEN if can_choose() else None
+    return program._replace(run=jax.jit(program.run, compiler_options=options))
 
 
 @cache
@@ -181,7 +178,7 @@ def kept(program, variables, path):
 
 
 def read(path):
-    """Return the Program in a file; None if there is none, or it is damaged."""
+    """Return the Program in a file; None if there is none that can be used."""
     import jax
 
     try:
@@ -191,7 +188,8 @@ def read(path):
     if found != checksum(content):
         return None
     head, _, code = content.partition(b"\n")
-    products.register_those_in(code)
+    if not products.ready_for(code):
+        return None
     return Program(jax.export.deserialize(bytearray(code)).call, *json.loads(head))
 
 

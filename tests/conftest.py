@@ -19,7 +19,7 @@ import pytensor
 import pytest
 
 import lstmmusic
-from lstmmusic import RNN4Music, programs
+from lstmmusic import RNN4Music, products, programs
 from lstmmusic.keeping import saved_of, take_up
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does behind `&`
@@ -167,6 +167,9 @@ def compilations(monkeypatch):
         yield seen
         return
     from jax import monitoring
+
+    assert products.usable()  # which compiles, once
+    programs.can_choose()  # the same
 
     def listen(event, seconds, **_):
         if event == "/jax/core/compile/backend_compile_duration":
