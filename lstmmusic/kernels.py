@@ -18,6 +18,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+# Of XLA_FFI_CallFrame and XLA_FFI_Buffer, which words are what.
+EXTENSION, ARGUMENT_COUNT, ARGUMENTS, RESULTS = 1, 7, 9, 14
+DATA, RANK, DIMS = 3, 4, 5
+METADATA = 1  # a type of extension
 FUSED = {"contract"}  # a product and a sum may be rounded once for both
 WORD = ir.IntType(64)
 WORDS = types.CPointer(types.int64)
@@ -129,9 +133,19 @@ def multiply_rows(context, number, rows, K, W, out, width):
 
 
 @numba.njit
+def argument(frame, n):
+    return words(words(frame[ARGUMENTS])[n])
+
+
+@numba.njit
+def result(frame):
+    return words(words(frame[RESULTS])[0])
+
+
+@numba.njit
 def shape(buffer):
-    """Return (rows, length of one) of an array (…, length), an XLA_FFI_Buffer."""
-    rank, dims = buffer[4], words(buffer[5])
+    """Return (rows, length of one) of an array (…, length)."""
+    rank, dims = buffer[RANK], words(buffer[DIMS])
     rows = 1
     for n in range(rank - 1):
         rows *= dims[n]
@@ -145,22 +159,21 @@ def roll_dot(frame, kind):
     Of ``x`` (…, N), ``W`` (N, Q), ``b`` (Q,) and, perhaps, ``below`` (…, Q), in whose
     place the result may come.
     """
-    given, result = arguments(frame), words(words(frame[14])[0])
-    M, N = shape(words(given[0]))
-    Q = shape(result)[1]
-    x = numbers(words(given[0])[3], kind)
-    W = numbers(words(given[1])[3], kind)
-    b = numbers(words(given[2])[3], kind)
-    out = numbers(result[3], kind)
-    on_below = frame[7] == 4
-    below_at = words(given[3])[3] if on_below else result[3]
-    below = numbers(below_at, kind)
+    M, N = shape(argument(frame, 0))
+    Q = shape(result(frame))[1]
+    x = numbers(argument(frame, 0)[DATA], kind)
+    W = numbers(argument(frame, 1)[DATA], kind)
+    b = numbers(argument(frame, 2)[DATA], kind)
+    out_at = result(frame)[DATA]
+    on_below = frame[ARGUMENT_COUNT] == 4
+    below_at = argument(frame, 3)[DATA] if on_below else out_at
+    out, below = numbers(out_at, kind), numbers(below_at, kind)
     for m in range(M):
         row = further(out, m * Q)
         if not on_below:
             for q in range(Q):
                 row[q] = b[q]
-        elif below_at == result[3]:  # by one name, or LLVM would not use vectors
+        elif below_at == out_at:  # by one name, or LLVM would not use vectors
             for q in range(Q):
                 row[q] += b[q]
         else:
@@ -177,12 +190,11 @@ def roll_dot(frame, kind):
 @numba.njit(fastmath=FUSED)
 def roll_outer(frame, kind):
     """Write Σ x da' (N, Q) of ``x`` (…, N) and ``da`` (…, Q)."""
-    given, result = arguments(frame), words(words(frame[14])[0])
-    M, N = shape(words(given[0]))
-    Q = shape(result)[1]
-    x = numbers(words(given[0])[3], kind)
-    da = numbers(words(given[1])[3], kind)
-    out = numbers(result[3], kind)
+    M, N = shape(argument(frame, 0))
+    Q = shape(result(frame))[1]
+    x = numbers(argument(frame, 0)[DATA], kind)
+    da = numbers(argument(frame, 1)[DATA], kind)
+    out = numbers(result(frame)[DATA], kind)
     for place in range(N * Q):
         out[place] = 0
     for m in range(M):
@@ -201,16 +213,16 @@ def blocks(frame, kind):
 
     See `columns_of_block`.
     """
-    W, out = words(arguments(frame)[0]), words(words(frame[14])[0])
-    K, Q = shape(W)
-    columns = shape(out)[1]
-    old, laid = numbers(W[3], kind), numbers(out[3], kind)
+    K, Q = shape(argument(frame, 0))
+    columns = shape(result(frame))[1]
+    W = numbers(argument(frame, 0)[DATA], kind)
+    out = numbers(result(frame)[DATA], kind)
     for block in range((Q + columns - 1) // columns):
         first = block * columns
         full = min(columns, Q - first)
         for k in range(K):
-            row = further(old, k * Q + first)
-            new = further(laid, (block * K + k) * columns)
+            row = further(W, k * Q + first)
+            new = further(out, (block * K + k) * columns)
             for column in range(full):
                 new[column] = row[column]
             for column in range(full, columns):
@@ -220,17 +232,17 @@ def blocks(frame, kind):
 @numba.njit
 def blocks_turned(frame, kind):
     """Write the transpose of ``W`` (Q, K) as `blocks` does; a few rows at a time."""
-    W, out = words(arguments(frame)[0]), words(words(frame[14])[0])
-    Q, K = shape(W)
-    columns = shape(out)[1]
-    old, laid = numbers(W[3], kind), numbers(out[3], kind)
+    Q, K = shape(argument(frame, 0))
+    columns = shape(result(frame))[1]
+    W = numbers(argument(frame, 0)[DATA], kind)
+    out = numbers(result(frame)[DATA], kind)
     for block in range((Q + columns - 1) // columns):
-        new = further(laid, block * K * columns)
+        new = further(out, block * K * columns)
         full = min(columns, Q - block * columns)
         for start in range(0, K, 32):
             end = min(start + 32, K)
             for column in range(full):
-                row = further(old, (block * columns + column) * K)
+                row = further(W, (block * columns + column) * K)
                 for k in range(start, end):
                     new[k * columns + column] = row[k]
             for column in range(full, columns):
@@ -245,13 +257,12 @@ def step_dot(frame, kind):
     ``rows`` (M, K), ``W`` (blocks, K, columns), the result (M, blocks columns): see
     `columns_of_block`.  A block stays in the first cache while all rows go by.
     """
-    given, result = arguments(frame), words(words(frame[14])[0])
-    M, K = shape(words(given[0]))
-    columns = shape(words(given[1]))[1]
-    width = shape(result)[1]
-    rows = numbers(words(given[0])[3], kind)
-    W = numbers(words(given[1])[3], kind)
-    out = numbers(result[3], kind)
+    M, K = shape(argument(frame, 0))
+    columns = shape(argument(frame, 1))[1]
+    width = shape(result(frame))[1]
+    rows = numbers(argument(frame, 0)[DATA], kind)
+    W = numbers(argument(frame, 1)[DATA], kind)
+    out = numbers(result(frame)[DATA], kind)
     turns = (M + ROWS - 1) // ROWS
     for block in range(width // columns):
         first = 0
@@ -269,19 +280,16 @@ def step_dot(frame, kind):
 
 
 @numba.njit
-def arguments(frame):
-    """Return the addresses of XLA_FFI_Buffers: the arguments of a call."""
-    return words(frame[9])
-
-
-@numba.njit
 def asked(frame):
     """Whether XLA only asks for which version of its interface this is; answer it."""
-    if frame[1] == 0:
-        return False
-    metadata = words(words(frame[1])[3])
-    metadata[3] = 1 << 32  # major version 0, minor version 1
-    return True
+    extension = frame[EXTENSION]
+    while extension != 0:  # size, type, next, what it holds
+        if words(extension)[1] & 0xFFFFFFFF == METADATA:
+            version = words(words(extension)[3])
+            version[3] = 1 << 32  # major 0, minor 1
+            return True
+        extension = words(extension)[2]
+    return False
 
 
 def roll_dot_float32(frame):
@@ -345,6 +353,9 @@ def step_dot_float64(frame):
 
 
 def target(name, dtype):
-    """Return the C function of an XLA_FFI_CallFrame; Numba keeps it on disk."""
-    function = globals()[f"{name}_{dtype}"]
-    return numba.cfunc(types.int64(WORDS), cache=True)(function)
+    """Return the C function of an XLA_FFI_CallFrame, which Numba keeps on disk."""
+    function, signature = globals()[f"{name}_{dtype}"], types.int64(WORDS)
+    try:
+        return numba.cfunc(signature, cache=True)(function)
+    except RuntimeError:  # nowhere that can be written to
+        return numba.cfunc(signature)(function)
