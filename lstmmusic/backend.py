@@ -192,13 +192,18 @@ def prepare(mode):
 
 def xla_folder():
     """Return where compiled programs are kept: PyTensor's folder, by kind of CPU."""
+    return Path(pytensor.config.compiledir, "xla", kind_of_cpu())
+
+
+@cache
+def kind_of_cpu():
+    """Return a name for what this CPU's instructions are."""
     try:
         cpu = Path("/proc/cpuinfo").read_text()
         flags = next(line for line in cpu.splitlines() if line.startswith("flags"))
     except (OSError, StopIteration):
         flags = platform.processor()
-    kind = hashlib.sha256(flags.encode()).hexdigest()[:16]
-    return Path(pytensor.config.compiledir, "xla", kind)
+    return hashlib.sha256(flags.encode()).hexdigest()[:16]
 
 
 def keep_freed_memory():

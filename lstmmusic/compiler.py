@@ -41,7 +41,8 @@ class Compiler:
 
     @cached_property
     def products(self):
-        return products.fastest(self.backend)
+        wide = max(self.H) > products.MOST_CELLS
+        return products.fastest(self.backend, self.dtype, wide)
 
     def rolls(self, T, B, *names):
         """Return a symbolic roll (T, B, N) for each name."""

@@ -16,8 +16,9 @@ from lstmmusic.batches import piece
 from lstmmusic.compiler import Compiler
 from lstmmusic.costs import cross_entropy
 from lstmmusic.generation import generate
-from lstmmusic.gradient import MOST_CELLS, Gradient, like_sums
+from lstmmusic.gradient import Gradient, like_sums
 from lstmmusic.network import each, forward_pass, total, values
+from lstmmusic.products import MOST_CELLS
 from lstmmusic.updates import Settings, new_values, only_if_sound
 
 CHUNK = 32  # steps

@@ -27,10 +27,8 @@ from lstmmusic.network import (
     total,
     values,
 )
+from lstmmusic.products import MOST_CELLS
 
-# With more cells, the product of one step is large enough to be shared out to the
-# threads by itself, and the weights too large to be read by each of them.
-MOST_CELLS = 768
 FEWEST_TUNES = 4  # for a thread: with fewer, the passes take it as long as with more
 
 

@@ -8,6 +8,7 @@ Shapes: M rows (steps and tunes), N notes, K and Q columns.  ``kind`` is a numbe
 whose type a function is compiled for float32 or float64.
 """
 
+from functools import cache
 from itertools import chain
 
 import llvmlite.binding as llvm
@@ -26,11 +27,17 @@ FUSED = {"contract"}  # a product and a sum may be rounded once for both
 WORD = ir.IntType(64)
 WORDS = types.CPointer(types.int64)
 
+
+def compiled_for(feature):
+    """Whether Numba compiles for a feature: of this CPU, or of the one it was told."""
+    if numba.config.CPU_NAME or numba.config.CPU_FEATURES is not None:
+        return f"+{feature}" in (numba.config.CPU_FEATURES or "")
+    return llvm.get_host_cpu_features().get(feature, False)
+
+
 # Bytes of a vector, vectors beside one another, and rows at once, for which
 # `multiply_rows` keeps sums: in 12 of 16 registers with AVX, in 16 of 32 with AVX-512.
-VECTOR, VECTORS, ROWS = (
-    (64, 2, 8) if llvm.get_host_cpu_features().get("avx512f") else (32, 3, 4)
-)
+VECTOR, VECTORS, ROWS = (64, 2, 8) if compiled_for("avx512f") else (32, 3, 4)
 
 
 def columns_of_block(dtype):
@@ -115,7 +122,7 @@ def multiply_rows(context, number, rows, K, W, out, width):
 
     def code(context, builder, signature, given):
         kind = ir.FunctionType(vector, [vector] * 3)
-        name = f"llvm.fma.v{lanes}f{8 * item}"
+        name = f"llvm.fmuladd.v{lanes}f{8 * item}"
         fma = cgutils.get_or_insert_function(builder.module, kind, name)
         end = builder.append_basic_block()
         choice = builder.switch(given[0], end)
@@ -255,7 +262,7 @@ def step_dot(frame, kind):
     """Write rows W, with W in blocks of columns.
 
     ``rows`` (M, K), ``W`` (blocks, K, columns), the result (M, blocks columns): see
-    `columns_of_block`.  A block stays in the first cache while all rows go by.
+    `columns_of_block`.  A block stays in a near cache while all rows go by.
     """
     M, K = shape(argument(frame, 0))
     columns = shape(argument(frame, 1))[1]
@@ -290,6 +297,9 @@ def asked(frame):
             return True
         extension = words(extension)[2]
     return False
+
+
+# Written out: what a function in a function refers to, Numba does not find on disk.
 
 
 def roll_dot_float32(frame):
@@ -352,10 +362,11 @@ def step_dot_float64(frame):
     return 0
 
 
+@cache
 def target(name, dtype):
     """Return the C function of an XLA_FFI_CallFrame, which Numba keeps on disk."""
     function, signature = globals()[f"{name}_{dtype}"], types.int64(WORDS)
     try:
         return numba.cfunc(signature, cache=True)(function)
-    except RuntimeError:  # nowhere that can be written to
+    except Exception:  # nowhere to write, a full disk, a damaged file
         return numba.cfunc(signature)(function)

@@ -41,8 +41,8 @@ def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False, times=p
         o = σ(a_o + w_co ∘ c)                           (10)
         h = o ∘ tanh(c)                                 (11)
 
-    ``times`` multiplies h_prev with W_h: see `products`.  Returns h (B, H), c (B, H)
-    and the gates i, f, g, o side by side (B, 4H).
+    ``times`` multiplies h_prev with W_h, which is laid out as it wants: see `products`.
+    Returns h (B, H), c (B, H) and the gates i, f, g, o side by side (B, 4H).
     """
     a_i, a_f, a_g, a_o = split(a_in + times(h_prev, W_h))
     i = pt.sigmoid(a_i + w_c[0] * c_prev)  # (7)
@@ -80,8 +80,9 @@ def backward_step(
         dc_prev = dc ∘ f + da_i ∘ w_ci + da_f ∘ w_cf    (9), (7), (8)
 
     ``dh`` (B, H) comes from the output and the layer above, ``da_next`` (B, 4H) and
-    ``dc_next`` (B, H) from step t+1.  ``W_h_T`` (4H, H) is W_h', which is turned round
-    before, once for all steps.  Returns da (B, 4H) and the dc (B, H) for t−1.
+    ``dc_next`` (B, H) from step t+1.  ``W_h_T`` (4H, H) is W_h', turned round before,
+    once for all steps, and laid out as ``times`` wants it.  Returns da (B, 4H) and the
+    dc (B, H) for t−1.
     """
     i, f, g, o = split(gates)
     tanh_c = pt.tanh(c)

@@ -3,8 +3,8 @@
 Everything here is symbolic and time-major.  Shapes: T steps, B tunes, N notes; layer
 n has H_n cells.  A layer runs over the whole minibatch before the next one starts: its
 input products come first, for all steps, only the product with h_prev stays inside the
-scan, and each weight gradient is one contraction over steps and tunes.  How all these
-are multiplied is in `products`.
+scan, and each weight gradient is one contraction over steps and tunes.  How the roll
+and the scans' steps are multiplied is in `products`.
 """
 
 from functools import partial
@@ -148,10 +148,11 @@ def forward_pass(x, state, network, original_forward=False, masks=None, products
         The output before σ.
     trace : Trace
     """
+    network = each(pt.as_tensor, network)
     h, c, gates, h_up = [], [], [], None
     for n, layer in enumerate(network.layers):
         d3 = original_forward and n == 0
-        times = products.step(layer.W_h.type.shape[1])
+        W_h, times = products.lay_out(layer.W_h)
         gates_n, h_n, c_n = scan(
             partial(forward_at, original_forward=d3, times=times),
             sequences=[pt.arange(x.shape[0])],
@@ -160,7 +161,7 @@ def forward_pass(x, state, network, original_forward=False, masks=None, products
                 state.h[n],
                 state.c[n],
             ],
-            non_sequences=[products.lay_out(layer.W_h), layer.w_c],
+            non_sequences=[W_h, layer.w_c],
             n_steps=x.shape[0],
             strict=True,
             return_updates=False,
@@ -168,14 +169,17 @@ def forward_pass(x, state, network, original_forward=False, masks=None, products
         )
         h.append(h_n)
         c.append(c_n)
-        gates.append(gates_n[-1])
+        gates.append(gates_n[-1])  # the array as the last step left it: all gates
         h_up = h_n if masks is None else h_n * masks[n]
     Y = output(dropped(h, masks), network)
     return Y, Trace(tuple(h), tuple(c), tuple(gates))
 
 
 def forward_at(t, a_in, h_prev, c_prev, W_h, w_c, **form):
-    """Do `forward_step` at step t of a_in (T, B, 4H), where it leaves the gates."""
+    """Do `forward_step` at step t of a_in (T, B, 4H), and put the gates in its place.
+
+    No second array is filled: a step's pre-activations are not wanted after it.
+    """
     h, c, gates = forward_step(a_in[t], h_prev, c_prev, W_h, w_c, **form)
     return pt.set_subtensor(a_in[t], gates), h, c
 
@@ -211,6 +215,7 @@ def backward_pass(
     The errors da stand in the order of the steps, beside what each was given (D1).
     """
     T = x.shape[0]
+    network = each(pt.as_tensor, network)
     h_up = dropped(trace.h, masks)
     if later is None:
         later = nothing_later(state)
@@ -224,8 +229,7 @@ def backward_pass(
         if masks is not None:
             dh = dh * masks[n]
         c_from_start = pt.concatenate([state.c[n][None], trace.c[n]])
-        W_h_T = products.turn(layer.W_h)
-        times = products.step(layer.W_h.type.shape[0])
+        W_h_T, times = products.turn(layer.W_h)
         da, da_0, dc_0 = scan(
             partial(backward_at, original_forward=d3, times=times),
             sequences=[pt.arange(T)[::-1]],

@@ -1,12 +1,13 @@
-"""The products of the passes that a CPU has faster than as one matrix product.
+"""How the passes multiply with a roll, and with the weights of a scan.
 
-A piano-roll is nearly all zeros, and the weights of a scan are the same at each step:
-`COMPILED` makes use of both, by `kernels`, where JAX computes on a CPU.  `PLAIN` is
-what it stands for, for everything else.
+`PLAIN`: by matrix products, for every backend.  `COMPILED`: by `kernels`, where JAX
+computes on a CPU.  They look only at the notes that sound, few in a roll, and have the
+weights of a scan laid out once for all its steps.
 """
 
 import ctypes
 import math
+import threading
 import warnings
 from functools import cache, partial
 from typing import NamedTuple
@@ -16,25 +17,29 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 
+# With more cells, the product of one step is large enough to be shared out to the
+# threads by itself, and the weights too large to be read by each of them.
+MOST_CELLS = 768
 PREFIX = "lstmmusic."  # of the targets' names in XLA's programs
-DTYPES = ("float32", "float64")
+TYPES = ("float32", "float64")
 KERNELS = ("roll_dot", "roll_outer", "blocks", "blocks_turned", "step_dot")
 
 
 class Products(NamedTuple):
-    """How the passes multiply; all functions of symbolic arrays.
+    """Functions of symbolic arrays.  Shapes: T steps, B tunes, N notes; K, Q columns.
 
-    Shapes: T steps, B tunes, N notes; K and Q columns.
+    ``lay_out`` and ``turn`` give a pair: the weights as a scan takes them, and the
+    function (rows (B, K), these) that multiplies with W, or with its transpose.
     """
 
     roll: object  # x (T, B, N), W (N, Q), b (Q,), below (T, B, Q): b + W x + below
     outer: object  # x (T, B, N), da (T, B, Q): Σ over T and B of x da', (N, Q)
-    lay_out: object  # W (K, Q): as ``step`` takes it, once for all steps
-    turn: object  # the same of W (Q, K), for its transpose
-    step: object  # Q: a function that multiplies rows (B, K) with W laid out
+    lay_out: object  # W (K, Q)
+    turn: object  # W (Q, K)
 
 
 def plain_roll(x, W, b, below=None):
+    """Return b + W x, and ``below`` added if there is one."""
     a = pt.dot(x, W) + b
     return a if below is None else a + below
 
@@ -51,9 +56,8 @@ def rows(a):
 PLAIN = Products(
     roll=plain_roll,
     outer=contraction,
-    lay_out=lambda W: W,
-    turn=lambda W: W.T,
-    step=lambda Q: pt.dot,
+    lay_out=lambda W: (W, pt.dot),
+    turn=lambda W: (W.T, pt.dot),
 )
 
 
@@ -92,22 +96,19 @@ def compiled_outer(x, da):
 
 
 def blocks(W, turned=False):
-    """Lay W (K, Q), or its transpose, out in blocks of columns."""
+    """Lay W (K, Q), or its transpose, out in blocks of columns; and how to multiply."""
     from lstmmusic.kernels import columns_of_block
 
     K, Q = W.type.shape[::-1] if turned else W.type.shape
     columns = columns_of_block(W.dtype)
-    shape = (math.ceil(Q / columns), K, columns)
-    return Kernel("blocks_turned" if turned else "blocks", shape)(W)
+    number = math.ceil(Q / columns)
 
-
-def compiled_step(Q):
-    def times(rows, W):
-        number, _, columns = W.type.shape
+    def times(rows, W_laid):
         shape = (rows.type.shape[0], number * columns)
-        return Kernel("step_dot", shape)(rows, W)[:, :Q]
+        return Kernel("step_dot", shape)(rows, W_laid)[:, :Q]
 
-    return times
+    name = "blocks_turned" if turned else "blocks"
+    return Kernel(name, (number, K, columns))(W), times
 
 
 COMPILED = Products(
@@ -115,35 +116,58 @@ COMPILED = Products(
     outer=compiled_outer,
     lay_out=blocks,
     turn=partial(blocks, turned=True),
-    step=compiled_step,
 )
+# For layers of more than `MOST_CELLS`.
+WIDE = COMPILED._replace(lay_out=PLAIN.lay_out, turn=PLAIN.turn)
 
 
-def fastest(backend):
+def fastest(backend, dtype, wide=False):
     """Return the fastest `Products` that a backend can take."""
-    on_cpu = backend.mode == "JAX" and backend.device == "cpu"
-    return COMPILED if on_cpu and usable() else PLAIN
+    if backend.mode != "JAX" or backend.device != "cpu" or not usable(dtype):
+        return PLAIN
+    return WIDE if wide else COMPILED
 
 
 @cache
-def usable():
-    """Whether XLA can call the kernels, and gets the right number from one."""
+def usable(dtype):
+    """Whether XLA can call the kernels for a dtype, and gets right numbers from them.
+
+    If not, there is a warning, and everything is as right without them.
+    """
     import jax
 
+    def squares(x):
+        x = x * jax.numpy.eye(3, dtype=dtype)
+        laid = call("blocks", (1, 3, columns_of_block(dtype)), None, x)
+        product = call("step_dot", (3, columns_of_block(dtype)), None, x, laid)
+        return product[:, :3] + call("roll_outer", (3, 3), None, x, x)
+
     try:
+        from lstmmusic.kernels import columns_of_block
+
         teach_jax()
-        with jax.enable_x64(False):
-            one = np.ones((1, 1), np.float32)
-            found = jax.jit(lambda x: call("roll_outer", (1, 1), None, x, x))(one)
-        return bool(found == 1)
+        cpu = jax.default_device(jax.devices("cpu")[0])
+        with cpu, jax.enable_x64(dtype == "float64"):
+            found = np.asarray(jax.jit(squares)(np.full((3, 3), 3, dtype)))
+        if not np.array_equal(found, 18 * np.eye(3)):
+            raise ArithmeticError(f"3² + 3² is not {found[0, 0]}")
     except Exception as error:
         warnings.warn(f"products are slower than they could be: {error}", stacklevel=2)
         return False
+    return True
+
+
+LOCK = threading.RLock()
+
+
+def register(dtype):
+    """Make the kernels for a dtype known to XLA, by name; once."""
+    with LOCK:
+        _register(dtype)
 
 
 @cache
-def register(dtype):
-    """Make the kernels for a dtype known to XLA, by name."""
+def _register(dtype):
     import jax
 
     from lstmmusic import kernels
@@ -154,19 +178,17 @@ def register(dtype):
         jax.ffi.register_ffi_target(name_of(name, dtype), capsule, platform="cpu")
 
 
-def ready_for(code):
-    """Whether XLA can call the kernels that a program, as bytes, names."""
-    for dtype in DTYPES:
-        if any(name_of(kernel, dtype).encode() in code for kernel in KERNELS):
-            try:
-                register(dtype)
-            except Exception:  # of Numba or JAX: then the program is made anew
-                return False
-    return True
+def called_in(graph):
+    """Return the dtype of the kernels that a graph calls; None if it calls none."""
+    for node in graph.apply_nodes:
+        if isinstance(node.op, Kernel):
+            return node.outputs[0].type.dtype
+    return None
 
 
 def names():
-    return [name_of(kernel, dtype) for kernel in KERNELS for dtype in DTYPES]
+    """Return the names of all targets."""
+    return [name_of(kernel, dtype) for kernel in KERNELS for dtype in TYPES]
 
 
 def name_of(kernel, dtype):
@@ -177,7 +199,14 @@ def call(kernel, shape, in_place_of, *arguments):
     """Call a target in a function that JAX traces."""
     import jax
 
+    from lstmmusic.kernels import columns_of_block
+
     dtype = str(arguments[0].dtype)
+    if kernel == "step_dot" and arguments[1].shape[2] != columns_of_block(dtype):
+        raise ValueError(
+            f"blocks have {arguments[1].shape[2]} columns; allowed are "
+            f"{columns_of_block(dtype)} of {dtype}"
+        )
     register(dtype)
     aliases = {} if in_place_of is None else {in_place_of: 0}
     run = jax.ffi.ffi_call(

@@ -20,7 +20,7 @@ import numpy as np
 import pytensor
 
 from lstmmusic import products, wholefile
-from lstmmusic.backend import compiled, on_device
+from lstmmusic.backend import compiled, kind_of_cpu, on_device
 
 
 def digest_of(paths):
@@ -35,6 +35,7 @@ def digest_of(paths):
 OUR_SOURCES = digest_of(sorted(Path(__file__).parent.glob("*.py")))
 
 
+MANY_TUNES = 16
 EIGEN = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
@@ -50,6 +51,7 @@ class Program(NamedTuple):
     single: bool  # of which one is wanted, not in a list
     reads: list
     changes: list
+    kernels: str | None  # for which dtype it calls those of `products`
 
 
 def function(build, key, variables, form, backend):
@@ -76,7 +78,9 @@ def function(build, key, variables, form, backend):
         path = file_of(build, key, variables, form)
         program = read(path)
         if program is None:
-            program = kept(made(build(*key), variables), variables, path)
+            program = made(build(*key), variables)
+            if products.usable(variables[0].type.dtype):  # as every process will expect
+                program = kept(program, variables, path)
         program = with_fast_products(program)
     else:
         program = with_fast_products(made(build(*key), variables))
@@ -115,6 +119,7 @@ def made(graph, variables):
         single=single,
         reads=[numbers[id(box.storage)] for box in given],
         changes=[numbers[id(variable.container.storage)] for variable in updates],
+        kernels=products.called_in(function.maker.fgraph),
     )
 
 
@@ -128,14 +133,17 @@ def donating(program):
 
 
 def with_fast_products(program):
-    """Let XLA take products from Eigen on a CPU, not from YNNPACK as it would.
+    """Choose what library XLA takes products from, on a CPU.
 
-    YNNPACK is no faster in what `products` leaves to XLA, and with wide layers it takes
-    twice as long (benchmarks/RESULTS.md).  Sums stay with it.
+    YNNPACK, its choice, is the faster with few rows, those of a step of few tunes; but
+    not in what `products` leaves to XLA of the passes (benchmarks/RESULTS.md).  Sums
+    stay with it.
     """
     import jax
 
-    options = EIGEN if can_choose() else None
+    tunes = [shape[1] for shape, _ in program.inputs if len(shape) == 3]
+    many = program.kernels or (tunes and tunes[0] >= MANY_TUNES)
+    options = EIGEN if many and can_choose() else None
     return program._replace(run=jax.jit(program.run, compiler_options=options))
 
 
@@ -188,9 +196,13 @@ def read(path):
     if found != checksum(content):
         return None
     head, _, code = content.partition(b"\n")
-    if not products.ready_for(code):
+    program = Program(jax.export.deserialize(bytearray(code)).call, *json.loads(head))
+    try:
+        if program.kernels:
+            products.register(program.kernels)
+    except Exception:  # of Numba or JAX: it is made anew, without them
         return None
-    return Program(jax.export.deserialize(bytearray(code)).call, *json.loads(head))
+    return program
 
 
 def checksum(content):
@@ -201,7 +213,8 @@ def file_of(build, key, variables, form):
     """Return the path of a program: all that it depends on is in its name."""
     types = [str(variable.type) for variable in variables]
     flags = pytensor.config.floatX, pytensor.config.cast_policy
-    what = repr((build.__qualname__, key, types, form, flags, made_by()))
+    machine = kind_of_cpu()  # which kernels lay weights out for
+    what = repr((build.__qualname__, key, types, form, flags, machine, made_by()))
     name = hashlib.sha256(what.encode()).hexdigest()
     return Path(pytensor.config.compiledir, "lstmmusic", name[:32])
 

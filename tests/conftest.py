@@ -168,7 +168,8 @@ def compilations(monkeypatch):
         return
     from jax import monitoring
 
-    assert products.usable()  # which compiles, once
+    for dtype in ("float32", "float64"):
+        products.usable(dtype)  # which compiles, once
     programs.can_choose()  # the same
 
     def listen(event, seconds, **_):

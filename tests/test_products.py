@@ -1,12 +1,16 @@
 """The kernels, by NumPy; and that what they stand for and what runs are the same."""
 
-import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytensor
+import pytensor.tensor as pt
 import pytest
 
-from lstmmusic import RNN4Music, products
+from lstmmusic import RNN4Music, products, programs
 from lstmmusic.backend import Backend
+from lstmmusic.network import State
+from lstmmusic.parameters import pack
 
 jax = pytest.importorskip("jax")
 kernels = pytest.importorskip("lstmmusic.kernels")
@@ -14,7 +18,8 @@ kernels = pytest.importorskip("lstmmusic.kernels")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 # Rows for one tile, for several, and left over; columns of less than a block, of blocks
 # that are full, and of one that is not.
-SIZES = [(1, 3, 5), (2, 1, 24), (4, 7, 31), (5, 120, 480), (9, 13, 96), (23, 6, 100)]
+SIZES = [(1, 3, 5), (2, 1, 24), (3, 5, 1), (4, 7, 31), (5, 120, 480), (8, 9, 64),
+         (9, 13, 96), (23, 6, 100)]  # fmt: skip
 
 
 @pytest.fixture(params=["float32", "float64"])
@@ -61,28 +66,23 @@ def test_step_dot_is_the_product_of_rows_and_blocks(dtype, M, K, Q):
     assert not found[:, Q:].any()
 
 
-@pytest.mark.parametrize("below", ["none", "kept", "given up"])
+@pytest.mark.parametrize("below", ["none", "elsewhere", "kept", "given up"])
 def test_roll_dot_adds_to_what_is_there(dtype, below):
     # "given up": XLA lets the kernel write where the argument is; "kept": it must not.
     T, B, N, Q = 5, 3, 7, 31
     x, W, b = roll(dtype, T, B, N), normal(dtype, N, Q), normal(dtype, Q)
     there = normal(dtype, T, B, Q)
-    wanted = x @ W + b
-    if below == "none":
-        found = call("roll_dot", (T, B, Q), x, W, b)
-    else:
-        wanted = wanted + 2 * there
 
-        def run(x, W, b, there):
-            arguments = (x, W, b, 2 * there)
-            a = products.call("roll_dot", (T, B, Q), 3, *arguments)
-            return (a, arguments[3]) if below == "kept" else a
+    def run(x, W, b, there):
+        arguments = (x, W, b, 2 * there)[: 3 if below == "none" else 4]
+        place = 3 if below in ("kept", "given up") else None
+        a = products.call("roll_dot", (T, B, Q), place, *arguments)
+        return a, arguments[3] if below == "kept" else 2 * there
 
-        found = jax.jit(run)(x, W, b, there)
-        if below == "kept":
-            found, kept = found
-            np.testing.assert_array_equal(kept, 2 * there)
+    found, kept = jax.jit(run)(x, W, b, there)
+    wanted = x @ W + b + (0 if below == "none" else 2 * there)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=10 * TOLERANCE[dtype])
+    np.testing.assert_array_equal(kept, 2 * there)
 
 
 def test_roll_outer_contracts_over_steps_and_tunes(dtype):
@@ -104,52 +104,99 @@ def test_what_is_not_finite_does_not_go_lost():
     assert not found[:2].any()
 
 
-def gradients(minibatch, **form):
-    model = RNN4Music(5, 4, 3, 6, mode="JAX", sigRand=0.6, muRand=0.7, seed=1, **form)
-    return model.gradients(*minibatch)
+def test_threads_may_call_at_once(dtype):
+    rows, W = normal(dtype, 23, 31), normal(dtype, 31, 100)
+    W_laid = in_blocks(W)
+    shape = (23, W_laid.shape[0] * W_laid.shape[2])
+    run = jax.jit(lambda *a: products.call("step_dot", shape, None, *a))
+
+    def work(_):
+        with jax.enable_x64(dtype == "float64"):  # it is for one thread
+            return np.asarray(run(rows, W_laid))
+
+    wanted = work(0)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(work, range(200)):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_blocks_for_another_dtype_are_refused(dtype):
+    other = {"float32": "float64", "float64": "float32"}[dtype]
+    W_laid = in_blocks(normal(other, 31, 100)).astype(dtype)
+    with pytest.raises(
+        ValueError, match=f"allowed are {kernels.columns_of_block(dtype)} of"
+    ):
+        call("step_dot", (5, 120), normal(dtype, 5, 31), W_laid)
+
+
+@pytest.fixture
+def gradients(monkeypatch, tmp_path, minibatch):
+    """A function: the gradient by a program that is kept at a path, and not before."""
+
+    def get(name, **form):
+        path = tmp_path / name
+        monkeypatch.setattr(programs, "file_of", lambda *_: path)
+        model = RNN4Music(5, 4, 3, 6, mode="JAX", sigRand=0.6, seed=1, **form)
+        return path, *model.gradients(*minibatch)
+
+    return get
 
 
 @pytest.mark.parametrize("original", [False, True])
-def test_the_kernels_change_nothing_beyond_rounding(monkeypatch, minibatch, original):
-    form = {"originalForward": original}
-    cost, wanted = gradients(minibatch, **form)
-    monkeypatch.setattr(products, "usable", lambda: False)
-    monkeypatch.setattr("lstmmusic.programs.read", lambda path: None)
-    plain_cost, plain = gradients(minibatch, **form)
-    assert cost == pytest.approx(plain_cost, rel=1e-6)
+def test_the_kernels_change_nothing_beyond_rounding(monkeypatch, gradients, original):
+    # Fails, too, if the plain products were taken in silence, or kept as if they were
+    # what every process would make.
+    with pytensor.config.change_flags(floatX="float64"):
+        path, cost, found = gradients("with", originalForward=original)
+        assert programs.read(path).kernels == "float64"
+        monkeypatch.setattr(products, "usable", lambda dtype: False)
+        path, plain_cost, plain = gradients("without", originalForward=original)
+        assert not path.exists()
+    assert cost == pytest.approx(plain_cost, rel=1e-13)
     for name, gradient in plain.items():
-        np.testing.assert_allclose(wanted[name], gradient, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found[name], gradient, rtol=1e-11, atol=1e-12)
+
+
+def test_a_kept_program_whose_kernels_cannot_be_had_is_not_used(monkeypatch, gradients):
+    path, _, _ = gradients("program")
+    assert programs.read(path) is not None
+    monkeypatch.setattr(products, "register", lambda dtype: 1 / 0)
+    assert programs.read(path) is None
 
 
 def test_who_multiplies_how():
-    assert products.usable()
-    assert products.fastest(Backend("JAX")) is products.COMPILED
-    assert products.fastest(Backend("JAX", "cuda")) is products.PLAIN
-    assert products.fastest(Backend("NUMBA")) is products.PLAIN
+    fastest = products.fastest
+    assert fastest(Backend("JAX"), "float32") is products.COMPILED
+    assert fastest(Backend("JAX"), "float64") is products.COMPILED
+    assert fastest(Backend("JAX"), "float32", wide=True) is products.WIDE
+    assert fastest(Backend("JAX", "cuda"), "float32") is products.PLAIN
+    assert fastest(Backend("NUMBA"), "float32") is products.PLAIN
 
 
-def test_the_programs_of_a_network_call_the_kernels(monkeypatch, tmp_path, minibatch):
-    # Fails if the fallback were taken in silence.
-    path = tmp_path / "program"
-    monkeypatch.setattr("lstmmusic.programs.file_of", lambda *_: path)
-    gradients(minibatch)
-    code = path.read_bytes()
-    for kernel in products.KERNELS:
-        assert f"lstmmusic.{kernel}.float".encode() in code, kernel
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (lambda *_: 1 / 0, "division by zero"),
+        (lambda kernel, shape, *_: jax.numpy.ones(shape), r"3² \+ 3² is not"),
+    ],
+)
+def test_without_kernels_there_is_a_warning(monkeypatch, broken, message):
+    monkeypatch.setattr(products, "usable", products.usable.__wrapped__)
+    monkeypatch.setattr(products, "call", broken)
+    with pytest.warns(UserWarning, match=f"slower than they could be: {message}"):
+        assert products.fastest(Backend("JAX"), "float32") is products.PLAIN
 
 
-def test_without_kernels_there_is_a_warning_and_the_plain_products(monkeypatch):
-    products.usable.cache_clear()
-    monkeypatch.setattr(products, "call", lambda *_: 1 / 0)
-    with pytest.warns(UserWarning, match="slower than they could be: division by zero"):
-        assert products.fastest(Backend("JAX")) is products.PLAIN
-    products.usable.cache_clear()
-
-
-def test_a_kept_program_whose_kernels_cannot_be_had_is_made_anew(monkeypatch):
-    assert products.ready_for(b"no kernel")
-    products.register.cache_clear()
-    monkeypatch.setitem(sys.modules, "lstmmusic.kernels", None)  # as without Numba
-    monkeypatch.delattr("lstmmusic.kernels")
-    assert not products.ready_for(b"... lstmmusic.roll_dot.float32 ...")
-    assert products.ready_for(b"no kernel")
+def test_weights_may_be_arrays(network):
+    # As `RNN4Music.forwardPass` says of itself and of `backwardPass`.
+    model = network()
+    weights = pack(model.parameters())
+    state = State(
+        *(tuple(pt.zeros((2, H), dtype="float64") for H in (5, 4, 3)) for _ in range(2))
+    )
+    x = pt.as_tensor(np.ones((7, 2, 6)))
+    with pytensor.config.change_flags(mode="JAX", floatX="float64"):
+        Y, trace = model.forwardPass(x, state, weights)
+        found, _ = model.backwardPass(x, Y, state, trace, weights)
+        assert Y.eval().shape == (7, 2, 6)
+        assert found.layers[1].W_h.eval().shape == (4, 16)
