@@ -6,6 +6,8 @@ started and no lock is held: threads may call a target at once.
 
 Shapes: M rows (steps and tunes), N notes, K and Q columns.  ``kind`` is a number, by
 whose type a function is compiled for float32 or float64.
+
+All is in one file, as Numba takes what it keeps on disk for new by its file's date.
 """
 
 from functools import cache
