@@ -195,7 +195,8 @@ def test_weights_may_be_arrays(network):
         *(tuple(pt.zeros((2, H), dtype="float64") for H in (5, 4, 3)) for _ in range(2))
     )
     x = pt.as_tensor(np.ones((7, 2, 6)))
-    with pytensor.config.change_flags(mode="JAX", floatX="float64"):
+    flags = pytensor.config.change_flags(mode="JAX", floatX="float64")
+    with flags, jax.enable_x64(True):  # whoever has used JAX before
         Y, trace = model.forwardPass(x, state, weights)
         found, _ = model.backwardPass(x, Y, state, trace, weights)
         assert Y.eval().shape == (7, 2, 6)
