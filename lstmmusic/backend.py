@@ -24,6 +24,10 @@ HOW_TO = "pip install 'lstmmusic[cuda]'"
 KEEP_BYTES = 2**30
 # Rewrites that find nothing to gain in these graphs that XLA does not find itself.
 SLOW_REWRITES = (
+    "fusion",
+    "stabilize",
+    "specialize",
+    "scan_pushout",
     "local_subtensor_merge_slice",
     "dot_diag_to_elemwise",
     "selection_dot_to_indexing",

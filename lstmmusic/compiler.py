@@ -4,7 +4,7 @@ Numba takes arrays of any shape with one compilation.  JAX wants static shapes, 
 one compilation for each.
 """
 
-from functools import cache, cached_property
+from functools import cache
 
 import numpy as np
 import pytensor
@@ -34,12 +34,13 @@ class Compiler:
         self.dtype = store.dtype.name
         self.N = store.weights.b_y.type.shape[0]
         self.H = [vector.type.shape[0] for vector in store.state.h]
+        products.begin(backend, self.dtype)
 
     def shape(self, *lengths):
         """Return the key of a compiled function: the lengths where JAX needs them."""
         return lengths if self.backend.mode == "JAX" else (None,) * len(lengths)
 
-    @cached_property
+    @property
     def products(self):
         wide = max(self.H) > products.MOST_CELLS
         return products.fastest(self.backend, self.dtype, wide)

@@ -4,14 +4,11 @@ XLA hands a target its arrays in a call frame, laid out as ``xla/ffi/api/c_api.h
 jaxlib says; here that is read as words of 64 bits.  Nothing is allocated, no thread is
 started and no lock is held: threads may call a target at once.
 
-Shapes: M rows (steps and tunes), N notes, K and Q columns.  ``kind`` is a number, by
-whose type a function is compiled for float32 or float64.
-
-All is in one file, as Numba takes what it keeps on disk for new by its file's date.
+Shapes: M rows (steps and tunes), N notes, K and Q columns.
 """
 
-from functools import cache
 from itertools import chain
+from types import FunctionType
 
 import llvmlite.binding as llvm
 import numba
@@ -21,30 +18,19 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from lstmmusic.machinecode import ROWS, VECTOR, VECTORS, host
+
 # Of XLA_FFI_CallFrame and XLA_FFI_Buffer, which words are what.
 EXTENSION, ARGUMENT_COUNT, ARGUMENTS, RESULTS = 1, 7, 9, 14
 DATA, RANK, DIMS = 3, 4, 5
 METADATA = 1  # a type of extension
 FUSED = {"contract"}  # a product and a sum may be rounded once for both
+OUTSIDE = ("llvm.", "memset", "memcpy")  # what machine code may ask for
 WORD = ir.IntType(64)
 WORDS = types.CPointer(types.int64)
+KIND = np.float32(0)  # a number, for its type: `object_code` puts others here
 
-
-def compiled_for(feature):
-    """Whether Numba compiles for a feature: of this CPU, or of the one it was told."""
-    if numba.config.CPU_NAME or numba.config.CPU_FEATURES is not None:
-        return f"+{feature}" in (numba.config.CPU_FEATURES or "")
-    return llvm.get_host_cpu_features().get(feature, False)
-
-
-# Bytes of a vector, vectors beside one another, and rows at once, for which
-# `multiply_rows` keeps sums: in 12 of 16 registers with AVX, in 16 of 32 with AVX-512.
-VECTOR, VECTORS, ROWS = (64, 2, 8) if compiled_for("avx512f") else (32, 3, 4)
-
-
-def columns_of_block(dtype):
-    """Return how many columns of a matrix stand together for `step_dot`."""
-    return VECTORS * VECTOR // np.dtype(dtype).itemsize
+inlined = numba.njit(inline="always")  # so that a target needs nothing else
 
 
 def inttoptr(context, builder, signature, given):
@@ -141,17 +127,7 @@ def multiply_rows(context, number, rows, K, W, out, width):
     return types.void(word, rows, word, W, out, word), code
 
 
-@numba.njit
-def argument(frame, n):
-    return words(words(frame[ARGUMENTS])[n])
-
-
-@numba.njit
-def result(frame):
-    return words(words(frame[RESULTS])[0])
-
-
-@numba.njit
+@inlined
 def shape(buffer):
     """Return (rows, length of one) of an array (…, length)."""
     rank, dims = buffer[RANK], words(buffer[DIMS])
@@ -161,22 +137,37 @@ def shape(buffer):
     return rows, dims[rank - 1]
 
 
-@numba.njit(fastmath=FUSED)
-def roll_dot(frame, kind):
+@inlined
+def asked(frame):
+    """Whether XLA only asks for which version of its interface this is; answer it."""
+    extension = frame[EXTENSION]
+    while extension != 0:  # size, type, next, what it holds
+        if words(extension)[1] & 0xFFFFFFFF == METADATA:
+            version = words(words(extension)[3])
+            version[3] = 1 << 32  # major 0, minor 1
+            return True
+        extension = words(extension)[2]
+    return False
+
+
+def roll_dot(frame):
     """Write b + x W, or below + b + x W, looking only at the notes that sound.
 
     Of ``x`` (…, N), ``W`` (N, Q), ``b`` (Q,) and, perhaps, ``below`` (…, Q), in whose
     place the result may come.
     """
-    M, N = shape(argument(frame, 0))
-    Q = shape(result(frame))[1]
-    x = numbers(argument(frame, 0)[DATA], kind)
-    W = numbers(argument(frame, 1)[DATA], kind)
-    b = numbers(argument(frame, 2)[DATA], kind)
-    out_at = result(frame)[DATA]
+    if asked(frame):
+        return 0
+    given, made = words(frame[ARGUMENTS]), words(words(frame[RESULTS])[0])
+    M, N = shape(words(given[0]))
+    Q = shape(made)[1]
+    x = numbers(words(given[0])[DATA], KIND)
+    W = numbers(words(given[1])[DATA], KIND)
+    b = numbers(words(given[2])[DATA], KIND)
+    out_at = made[DATA]
     on_below = frame[ARGUMENT_COUNT] == 4
-    below_at = argument(frame, 3)[DATA] if on_below else out_at
-    out, below = numbers(out_at, kind), numbers(below_at, kind)
+    below_at = words(given[3])[DATA] if on_below else out_at
+    out, below = numbers(out_at, KIND), numbers(below_at, KIND)
     for m in range(M):
         row = further(out, m * Q)
         if not on_below:
@@ -194,16 +185,19 @@ def roll_dot(frame, kind):
                 of_note = further(W, n * Q)
                 for q in range(Q):
                     row[q] += value * of_note[q]
+    return 0
 
 
-@numba.njit(fastmath=FUSED)
-def roll_outer(frame, kind):
+def roll_outer(frame):
     """Write Σ x da' (N, Q) of ``x`` (…, N) and ``da`` (…, Q)."""
-    M, N = shape(argument(frame, 0))
-    Q = shape(result(frame))[1]
-    x = numbers(argument(frame, 0)[DATA], kind)
-    da = numbers(argument(frame, 1)[DATA], kind)
-    out = numbers(result(frame)[DATA], kind)
+    if asked(frame):
+        return 0
+    given, made = words(frame[ARGUMENTS]), words(words(frame[RESULTS])[0])
+    M, N = shape(words(given[0]))
+    Q = shape(made)[1]
+    x = numbers(words(given[0])[DATA], KIND)
+    da = numbers(words(given[1])[DATA], KIND)
+    out = numbers(made[DATA], KIND)
     for place in range(N * Q):
         out[place] = 0
     for m in range(M):
@@ -214,18 +208,21 @@ def roll_outer(frame, kind):
                 of_note = further(out, n * Q)
                 for q in range(Q):
                     of_note[q] += value * row[q]
+    return 0
 
 
-@numba.njit
-def blocks(frame, kind):
+def blocks(frame):
     """Write ``W`` (K, Q) in blocks of columns, (blocks, K, columns), zeros at the end.
 
     See `columns_of_block`.
     """
-    K, Q = shape(argument(frame, 0))
-    columns = shape(result(frame))[1]
-    W = numbers(argument(frame, 0)[DATA], kind)
-    out = numbers(result(frame)[DATA], kind)
+    if asked(frame):
+        return 0
+    given, made = words(frame[ARGUMENTS]), words(words(frame[RESULTS])[0])
+    K, Q = shape(words(given[0]))
+    columns = shape(made)[1]
+    W = numbers(words(given[0])[DATA], KIND)
+    out = numbers(made[DATA], KIND)
     for block in range((Q + columns - 1) // columns):
         first = block * columns
         full = min(columns, Q - first)
@@ -236,15 +233,18 @@ def blocks(frame, kind):
                 new[column] = row[column]
             for column in range(full, columns):
                 new[column] = 0
+    return 0
 
 
-@numba.njit
-def blocks_turned(frame, kind):
+def blocks_turned(frame):
     """Write the transpose of ``W`` (Q, K) as `blocks` does; a few rows at a time."""
-    Q, K = shape(argument(frame, 0))
-    columns = shape(result(frame))[1]
-    W = numbers(argument(frame, 0)[DATA], kind)
-    out = numbers(result(frame)[DATA], kind)
+    if asked(frame):
+        return 0
+    given, made = words(frame[ARGUMENTS]), words(words(frame[RESULTS])[0])
+    Q, K = shape(words(given[0]))
+    columns = shape(made)[1]
+    W = numbers(words(given[0])[DATA], KIND)
+    out = numbers(made[DATA], KIND)
     for block in range((Q + columns - 1) // columns):
         new = further(out, block * K * columns)
         full = min(columns, Q - block * columns)
@@ -257,21 +257,24 @@ def blocks_turned(frame, kind):
             for column in range(full, columns):
                 for k in range(start, end):
                     new[k * columns + column] = 0
+    return 0
 
 
-@numba.njit
-def step_dot(frame, kind):
+def step_dot(frame):
     """Write rows W, with W in blocks of columns.
 
     ``rows`` (M, K), ``W`` (blocks, K, columns), the result (M, blocks columns): see
     `columns_of_block`.  A block stays in a near cache while all rows go by.
     """
-    M, K = shape(argument(frame, 0))
-    columns = shape(argument(frame, 1))[1]
-    width = shape(result(frame))[1]
-    rows = numbers(argument(frame, 0)[DATA], kind)
-    W = numbers(argument(frame, 1)[DATA], kind)
-    out = numbers(result(frame)[DATA], kind)
+    if asked(frame):
+        return 0
+    given, made = words(frame[ARGUMENTS]), words(words(frame[RESULTS])[0])
+    M, K = shape(words(given[0]))
+    columns = shape(words(given[1]))[1]
+    width = shape(made)[1]
+    rows = numbers(words(given[0])[DATA], KIND)
+    W = numbers(words(given[1])[DATA], KIND)
+    out = numbers(made[DATA], KIND)
     turns = (M + ROWS - 1) // ROWS
     for block in range(width // columns):
         first = 0
@@ -286,89 +289,28 @@ def step_dot(frame, kind):
                 width,
             )
             first += number
-
-
-@numba.njit
-def asked(frame):
-    """Whether XLA only asks for which version of its interface this is; answer it."""
-    extension = frame[EXTENSION]
-    while extension != 0:  # size, type, next, what it holds
-        if words(extension)[1] & 0xFFFFFFFF == METADATA:
-            version = words(words(extension)[3])
-            version[3] = 1 << 32  # major 0, minor 1
-            return True
-        extension = words(extension)[2]
-    return False
-
-
-# Written out: what a function in a function refers to, Numba does not find on disk.
-
-
-def roll_dot_float32(frame):
-    if not asked(frame):
-        roll_dot(frame, np.float32(0))
     return 0
 
 
-def roll_dot_float64(frame):
-    if not asked(frame):
-        roll_dot(frame, np.float64(0))
-    return 0
+TARGETS = roll_dot, roll_outer, blocks, blocks_turned, step_dot
 
 
-def roll_outer_float32(frame):
-    if not asked(frame):
-        roll_outer(frame, np.float32(0))
-    return 0
+def object_code(dtype):
+    """Return the machine code of `TARGETS` for a dtype, an object file as bytes.
 
-
-def roll_outer_float64(frame):
-    if not asked(frame):
-        roll_outer(frame, np.float64(0))
-    return 0
-
-
-def blocks_float32(frame):
-    if not asked(frame):
-        blocks(frame, np.float32(0))
-    return 0
-
-
-def blocks_float64(frame):
-    if not asked(frame):
-        blocks(frame, np.float64(0))
-    return 0
-
-
-def blocks_turned_float32(frame):
-    if not asked(frame):
-        blocks_turned(frame, np.float32(0))
-    return 0
-
-
-def blocks_turned_float64(frame):
-    if not asked(frame):
-        blocks_turned(frame, np.float64(0))
-    return 0
-
-
-def step_dot_float32(frame):
-    if not asked(frame):
-        step_dot(frame, np.float32(0))
-    return 0
-
-
-def step_dot_float64(frame):
-    if not asked(frame):
-        step_dot(frame, np.float64(0))
-    return 0
-
-
-@cache
-def target(name, dtype):
-    """Return the C function of an XLA_FFI_CallFrame, which Numba keeps on disk."""
-    function, signature = globals()[f"{name}_{dtype}"], types.int64(WORDS)
-    try:
-        return numba.cfunc(signature, cache=True)(function)
-    except Exception:  # nowhere to write, a full disk, a damaged file
-        return numba.cfunc(signature)(function)
+    It calls nothing of Numba's or Python's: LLVM alone can link it.
+    """
+    module = llvm.parse_assembly("")
+    for target in TARGETS:
+        names = target.__globals__ | {"KIND": np.dtype(dtype).type(0)}
+        function = FunctionType(target.__code__, names)
+        compiled = numba.cfunc(types.int64(WORDS), fastmath=FUSED, error_model="numpy")(
+            function
+        )
+        code = compiled.inspect_llvm().replace(compiled.native_name, target.__name__)
+        code = llvm.parse_assembly(code)
+        for called in code.functions:
+            if called.is_declaration and not called.name.startswith(OUTSIDE):
+                raise RuntimeError(f"{target.__name__} calls {called.name}")
+        module.link_in(code)
+    return host().emit_object(module)

@@ -97,7 +97,7 @@ def compiled_outer(x, da):
 
 def blocks(W, turned=False):
     """Lay W (K, Q), or its transpose, out in blocks of columns; and how to multiply."""
-    from lstmmusic.kernels import columns_of_block
+    from lstmmusic.machinecode import columns_of_block
 
     K, Q = W.type.shape[::-1] if turned else W.type.shape
     columns = columns_of_block(W.dtype)
@@ -121,10 +121,32 @@ COMPILED = Products(
 WIDE = COMPILED._replace(lay_out=PLAIN.lay_out, turn=PLAIN.turn)
 
 
+FAILED = set()  # the dtypes for which the kernels have turned out to be of no use
+
+
+def wanted(backend, dtype):
+    return backend.mode == "JAX" and backend.device == "cpu" and dtype not in FAILED
+
+
+def begin(backend, dtype):
+    """Have the kernels made, if a backend can take them and they are not kept.
+
+    That takes seconds, which pass beside those until `usable` is asked.
+    """
+    if wanted(backend, dtype):
+        try:
+            from lstmmusic import machinecode
+
+            machinecode.begin(dtype)
+        except Exception as error:  # of LLVM, about a CPU that it does not know
+            give_up(dtype, error)
+
+
 def fastest(backend, dtype, wide=False):
-    """Return the fastest `Products` that a backend can take."""
-    if backend.mode != "JAX" or backend.device != "cpu" or not usable(dtype):
+    """Return the fastest `Products` that a backend can take, as far as is known."""
+    if not wanted(backend, dtype):
         return PLAIN
+    teach_jax()
     return WIDE if wide else COMPILED
 
 
@@ -132,7 +154,7 @@ def fastest(backend, dtype, wide=False):
 def usable(dtype):
     """Whether XLA can call the kernels for a dtype, and gets right numbers from them.
 
-    If not, there is a warning, and everything is as right without them.
+    It cannot before.  If not, there is a warning; all is as right without them.
     """
     import jax
 
@@ -143,18 +165,23 @@ def usable(dtype):
         return product[:, :3] + call("roll_outer", (3, 3), None, x, x)
 
     try:
-        from lstmmusic.kernels import columns_of_block
+        from lstmmusic.machinecode import columns_of_block
 
-        teach_jax()
+        register(dtype)
         cpu = jax.default_device(jax.devices("cpu")[0])
         with cpu, jax.enable_x64(dtype == "float64"):
             found = np.asarray(jax.jit(squares)(np.full((3, 3), 3, dtype)))
         if not np.array_equal(found, 18 * np.eye(3)):
             raise ArithmeticError(f"3² + 3² is not {found[0, 0]}")
     except Exception as error:
-        warnings.warn(f"products are slower than they could be: {error}", stacklevel=2)
+        give_up(dtype, error)
         return False
     return True
+
+
+def give_up(dtype, error):
+    FAILED.add(dtype)
+    warnings.warn(f"products are slower than they could be: {error}", stacklevel=3)
 
 
 LOCK = threading.RLock()
@@ -170,10 +197,11 @@ def register(dtype):
 def _register(dtype):
     import jax
 
-    from lstmmusic import kernels
+    from lstmmusic.machinecode import linked
 
+    code = linked(dtype)
     for name in KERNELS:
-        address = ctypes.c_void_p(kernels.target(name, dtype).address)
+        address = ctypes.c_void_p(code.get_function_address(name))
         capsule = jax.ffi.pycapsule(address)
         jax.ffi.register_ffi_target(name_of(name, dtype), capsule, platform="cpu")
 
@@ -199,7 +227,7 @@ def call(kernel, shape, in_place_of, *arguments):
     """Call a target in a function that JAX traces."""
     import jax
 
-    from lstmmusic.kernels import columns_of_block
+    from lstmmusic.machinecode import columns_of_block
 
     dtype = str(arguments[0].dtype)
     if kernel == "step_dot" and arguments[1].shape[2] != columns_of_block(dtype):
@@ -207,7 +235,6 @@ def call(kernel, shape, in_place_of, *arguments):
             f"blocks have {arguments[1].shape[2]} columns; allowed are "
             f"{columns_of_block(dtype)} of {dtype}"
         )
-    register(dtype)
     aliases = {} if in_place_of is None else {in_place_of: 0}
     run = jax.ffi.ffi_call(
         name_of(kernel, dtype),

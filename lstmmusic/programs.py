@@ -7,7 +7,6 @@ name of its file: a file that is missing, or damaged, costs those seconds again.
 CPU only, and where flatbuffers is installed; Numba has a cache of its own.
 """
 
-import contextlib
 import hashlib
 import importlib.util
 import json
@@ -22,17 +21,8 @@ import pytensor
 from lstmmusic import products, wholefile
 from lstmmusic.backend import compiled, kind_of_cpu, on_device
 
-
-def digest_of(paths):
-    """Return a digest of what is in files."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
 # At import: what is on the disk later is perhaps not what runs.
-OUR_SOURCES = digest_of(sorted(Path(__file__).parent.glob("*.py")))
+OUR_SOURCES = wholefile.digest_of(sorted(Path(__file__).parent.glob("*.py")))
 
 
 MANY_TUNES = 16
@@ -74,16 +64,17 @@ def function(build, key, variables, form, backend):
     """
     if backend.device != "cpu":
         program = donating(made(build(*key), variables))
-    elif importlib.util.find_spec("flatbuffers"):  # which jax.export writes with
+    else:
+        keeps = importlib.util.find_spec("flatbuffers")  # jax.export writes with it
         path = file_of(build, key, variables, form)
-        program = read(path)
+        program = read(path) if keeps else None
         if program is None:
             program = made(build(*key), variables)
-            if products.usable(variables[0].type.dtype):  # as every process will expect
+            if keeps and not products.FAILED:  # as every process will expect
                 program = kept(program, variables, path)
-        program = with_fast_products(program)
-    else:
-        program = with_fast_products(made(build(*key), variables))
+            if program.kernels and not products.usable(program.kernels):
+                program = made(build(*key), variables)  # `build` does without them now
+        program = with_fast_products(program, variables)
     cells = [variable.container.storage for variable in variables]
     shared = [cells[n] for n in program.reads]
     changed = [cells[n] for n in program.changes]
@@ -132,19 +123,28 @@ def donating(program):
     return program._replace(run=jax.jit(program.run.__wrapped__, donate_argnums=places))
 
 
-def with_fast_products(program):
-    """Choose what library XLA takes products from, on a CPU.
+def with_fast_products(program, variables):
+    """Have XLA compile a program for a CPU, and take products from the faster library.
 
-    YNNPACK, its choice, is the faster with few rows, those of a step of few tunes; but
-    not in what `products` leaves to XLA of the passes (benchmarks/RESULTS.md).  Sums
-    stay with it.
+    YNNPACK, its choice, is that with few rows, those of a step of few tunes; but not in
+    what `products` leaves to XLA of the passes (benchmarks/RESULTS.md).  Sums stay with
+    it.  Compiled now: threads that call it for the first time would each do so.
     """
     import jax
 
     tunes = [shape[1] for shape, _ in program.inputs if len(shape) == 3]
     many = program.kernels or (tunes and tunes[0] >= MANY_TUNES)
     options = EIGEN if many and can_choose() else None
-    return program._replace(run=jax.jit(program.run, compiler_options=options))
+    run = jax.jit(program.run).lower(*types_of(program, variables))
+    return program._replace(run=run.compile(compiler_options=options))
+
+
+def types_of(program, variables):
+    """Return what JAX needs to know of a program's arguments."""
+    import jax
+
+    read = [(variables[n].type.shape, variables[n].type.dtype) for n in program.reads]
+    return [jax.ShapeDtypeStruct(*type_) for type_ in (*program.inputs, *read)]
 
 
 @cache
@@ -166,8 +166,7 @@ def kept(program, variables, path):
     """
     import jax
 
-    read = [(variables[n].type.shape, variables[n].type.dtype) for n in program.reads]
-    types = [jax.ShapeDtypeStruct(*type_) for type_ in (*program.inputs, *read)]
+    types = types_of(program, variables)
     try:
         ours = map(jax.export.DisabledSafetyCheck.custom_call, products.names())
         code = jax.export.export(
@@ -177,11 +176,7 @@ def kept(program, variables, path):
     except Exception as error:
         warnings.warn(f"a compiled function could not be kept: {error}", stacklevel=2)
         return program
-    head = json.dumps(program[1:]).encode() + b"\n"
-    content = [checksum(head + serialized), b"\n", head, serialized]
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        wholefile.write(path, lambda file: file.writelines(content))
+    wholefile.keep(path, json.dumps(program[1:]).encode() + b"\n" + serialized)
     return program._replace(run=code.call)
 
 
@@ -189,24 +184,14 @@ def read(path):
     """Return the Program in a file; None if there is none that can be used."""
     import jax
 
-    try:
-        found, _, content = path.read_bytes().partition(b"\n")
-    except OSError:
-        return None
-    if found != checksum(content):
+    content = wholefile.kept(path)
+    if content is None:
         return None
     head, _, code = content.partition(b"\n")
     program = Program(jax.export.deserialize(bytearray(code)).call, *json.loads(head))
-    try:
-        if program.kernels:
-            products.register(program.kernels)
-    except Exception:  # of Numba or JAX: it is made anew, without them
+    if program.kernels and not products.usable(program.kernels):
         return None
     return program
-
-
-def checksum(content):
-    return hashlib.sha256(content).hexdigest().encode()
 
 
 def file_of(build, key, variables, form):

@@ -1,6 +1,7 @@
 """A file that is there whole or not at all, whatever happens while it is written."""
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -49,6 +50,31 @@ def write(fileName, content):
         Path(file.name).unlink(missing_ok=True)
         raise
     return path
+
+
+def keep(path, content):
+    """Write bytes, and a digest of them before; where that cannot be, write nothing."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, lambda file: file.writelines([_digest(content), b"\n", content]))
+
+
+def kept(path):
+    """Return what `keep` wrote; None if it is not there, or damaged."""
+    try:
+        digest, _, content = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return content if digest == _digest(content) else None
+
+
+def digest_of(paths):
+    """Return a digest of what is in files, one after the other."""
+    return _digest(b"".join(path.read_bytes() for path in paths)).decode()
+
+
+def _digest(content):
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def _create_locked(path):
