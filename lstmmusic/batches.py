@@ -12,7 +12,8 @@ import numpy as np
 
 from lstmmusic import checks
 
-LONGEST_BLOCK = 128  # steps
+LONGEST_BLOCK = 128  # steps, of tunes that are one
+LONGEST_PART = 100  # of others: a tenth less memory for a hundredth of the time
 WHOLE_BLOCK = 32  # steps, where lengths vary
 GROUP = 8  # minibatches among which tunes are sorted by length
 
@@ -101,7 +102,7 @@ def cut_tunes(tunes, length, dtype):
 def mean_over_tunes(x, k):
     """Make the Minibatch of rolls (T, B, N) whose cost is the mean over the tunes."""
     T, B, _ = x.shape
-    blocks = math.ceil(T / LONGEST_BLOCK)
+    blocks = 1 if T <= LONGEST_BLOCK else math.ceil(T / LONGEST_PART)
     share = np.full((T, B), 1 / B, x.dtype)
     return Minibatch(x, k, share, math.ceil(T / blocks))
 

@@ -88,10 +88,15 @@ def make(dtype, folder=None):
 
 def path_of(dtype, folder=None):
     """Return where code is kept: all that it depends on is in the file's name."""
-    makers = [version(name) for name in ("numba", "llvmlite")]
-    what = repr((dtype, kind_of_cpu(), makers, OUR_SOURCES))
+    what = repr((dtype, kind_of_cpu(), makers(), OUR_SOURCES))
     name = hashlib.sha256(what.encode()).hexdigest()
     return Path(folder or pytensor.config.compiledir, "kernels", name[:32])
+
+
+@cache
+def makers():
+    """Return the versions of what makes the code."""
+    return [version(name) for name in ("numba", "llvmlite")]
 
 
 def host():

@@ -13,7 +13,7 @@ from lstmmusic.network import State
 from lstmmusic.parameters import pack
 
 jax = pytest.importorskip("jax")
-kernels = pytest.importorskip("lstmmusic.kernels")
+machinecode = pytest.importorskip("lstmmusic.machinecode")
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 # Rows for one tile, for several, and left over; columns of less than a block, of blocks
@@ -24,6 +24,7 @@ SIZES = [(1, 3, 5), (2, 1, 24), (3, 5, 1), (4, 7, 31), (5, 120, 480), (8, 9, 64)
 
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
+    assert products.usable(request.param)
     with jax.enable_x64(request.param == "float64"):
         yield request.param
 
@@ -44,7 +45,7 @@ def roll(dtype, *shape):
 
 def in_blocks(W):
     K, Q = W.shape
-    columns = kernels.columns_of_block(W.dtype)
+    columns = machinecode.columns_of_block(W.dtype)
     filled = np.pad(W, ((0, 0), (0, -Q % columns)))
     return filled.reshape(K, -1, columns).transpose(1, 0, 2).copy()
 
@@ -124,7 +125,7 @@ def test_blocks_for_another_dtype_are_refused(dtype):
     other = {"float32": "float64", "float64": "float32"}[dtype]
     W_laid = in_blocks(normal(other, 31, 100)).astype(dtype)
     with pytest.raises(
-        ValueError, match=f"allowed are {kernels.columns_of_block(dtype)} of"
+        ValueError, match=f"allowed are {machinecode.columns_of_block(dtype)} of"
     ):
         call("step_dot", (5, 120), normal(dtype, 5, 31), W_laid)
 
@@ -149,7 +150,7 @@ def test_the_kernels_change_nothing_beyond_rounding(monkeypatch, gradients, orig
     with pytensor.config.change_flags(floatX="float64"):
         path, cost, found = gradients("with", originalForward=original)
         assert programs.read(path).kernels == "float64"
-        monkeypatch.setattr(products, "usable", lambda dtype: False)
+        monkeypatch.setattr(products, "FAILED", {"float64"})
         path, plain_cost, plain = gradients("without", originalForward=original)
         assert not path.exists()
     assert cost == pytest.approx(plain_cost, rel=1e-13)
@@ -157,11 +158,27 @@ def test_the_kernels_change_nothing_beyond_rounding(monkeypatch, gradients, orig
         np.testing.assert_allclose(found[name], gradient, rtol=1e-11, atol=1e-12)
 
 
-def test_a_kept_program_whose_kernels_cannot_be_had_is_not_used(monkeypatch, gradients):
-    path, _, _ = gradients("program")
-    assert programs.read(path) is not None
-    monkeypatch.setattr(products, "register", lambda dtype: 1 / 0)
-    assert programs.read(path) is None
+@pytest.fixture
+def useless(monkeypatch):
+    """The kernels turn out to be of no use, as soon as anyone asks."""
+
+    def usable(dtype):
+        products.FAILED.add(dtype)
+        return False
+
+    monkeypatch.setattr(products, "FAILED", set())
+    monkeypatch.setattr(products, "usable", usable)
+
+
+def test_where_kernels_are_of_no_use_the_function_is_made_again(useless, gradients):
+    # Fails if XLA is left with calls of what it does not know, or may not call.
+    path, cost, _ = gradients("program")
+    assert np.isfinite(cost)
+    assert products.FAILED == {"float32"}
+    _, again, _ = gradients("another")
+    assert again == cost
+    assert programs.read(path) is None  # it has kernels
+    assert not path.with_name("another").exists()
 
 
 def test_who_multiplies_how():
@@ -181,10 +198,21 @@ def test_who_multiplies_how():
     ],
 )
 def test_without_kernels_there_is_a_warning(monkeypatch, broken, message):
-    monkeypatch.setattr(products, "usable", products.usable.__wrapped__)
+    monkeypatch.setattr(products, "FAILED", set())
     monkeypatch.setattr(products, "call", broken)
     with pytest.warns(UserWarning, match=f"slower than they could be: {message}"):
-        assert products.fastest(Backend("JAX"), "float32") is products.PLAIN
+        assert not products.usable.__wrapped__("float32")
+    assert products.fastest(Backend("JAX"), "float32") is products.PLAIN
+    assert products.fastest(Backend("JAX"), "float64") is products.COMPILED
+
+
+def test_on_a_cpu_that_llvm_does_not_know_there_is_a_warning(monkeypatch):
+    monkeypatch.setattr(products, "FAILED", set())
+    monkeypatch.setattr(machinecode, "begin", lambda dtype: 1 / 0)
+    with pytest.warns(UserWarning, match="slower than they could be"):
+        products.begin(Backend("JAX"), "float32")
+    assert products.fastest(Backend("JAX"), "float32") is products.PLAIN
+    products.begin(Backend("JAX", "cuda"), "float64")  # for which it does nothing
 
 
 def test_weights_may_be_arrays(network):

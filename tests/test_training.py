@@ -78,7 +78,8 @@ def test_a_padded_minibatch_is_its_tunes_taken_alone(adam, monkeypatch, average)
     # In unequal parts: fails if padding reaches the cost or a gradient, if the mean is
     # taken over the places in a minibatch in place of the tunes that are there, or over
     # padded steps.
-    monkeypatch.setattr(batches, "LONGEST_BLOCK", 32)  # to compile for no new length
+    for name in ("LONGEST_BLOCK", "LONGEST_PART"):
+        monkeypatch.setattr(batches, name, 32)  # to compile for no new length
     for lengths in ((8, 65), (33, 8), (65,)):
         tunes = rolls(*lengths, seed=72)
         minibatch = batches.whole_tunes(tunes, 2, average, np.float64)

@@ -1,0 +1,98 @@
+"""Where the kernels' machine code comes from.  What it does: see test_products."""
+
+import pytest
+
+pytest.importorskip("llvmlite", reason="llvmlite is not installed")
+
+from lstmmusic import machinecode, wholefile
+
+# Prints the code's size, whether it is kept, and whether Numba was needed here.
+JOURNEY = """
+import sys
+from lstmmusic import machinecode
+machinecode.begin("float64")
+code = machinecode.code_of("float64")
+print(len(code), machinecode.path_of("float64").exists(), "numba" in sys.modules)
+"""
+
+
+@pytest.fixture
+def made_here(monkeypatch, tmp_path):
+    """Nothing is kept yet.  The dtypes for which code was made in this process."""
+    made = []
+
+    def make(dtype):
+        made.append(dtype)
+        return b"made here"
+
+    folder = machinecode.path_of
+    monkeypatch.setattr(machinecode, "path_of", lambda dtype: folder(dtype, tmp_path))
+    monkeypatch.setattr(machinecode, "make", make)
+    monkeypatch.setattr(machinecode, "_processes", {})
+    return made
+
+
+def test_a_process_apart_makes_and_keeps_the_code(in_new_process, tmp_path):
+    flags = f"base_compiledir={tmp_path / 'compiled'}"
+    first = in_new_process(JOURNEY, PYTENSOR_FLAGS=flags)
+    size, kept, numba = first.split()
+    assert int(size) > 1000
+    assert (kept, numba) == ("True", "False")
+    (file,) = tmp_path.glob("compiled/*/kernels/*")
+    written = file.stat().st_mtime_ns
+    assert in_new_process(JOURNEY, PYTENSOR_FLAGS=flags) == first
+    assert file.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    "program",
+    [None, "no such program", "/bin/false", "frozen"],
+)
+def test_where_no_process_can_make_it_this_one_does(monkeypatch, made_here, program):
+    if program == "frozen":
+        monkeypatch.setattr(machinecode.sys, "frozen", True, raising=False)
+    else:
+        monkeypatch.setattr(machinecode.sys, "executable", program)
+    machinecode.begin("float32")
+    assert machinecode.code_of("float32") == b"made here"
+    assert made_here == ["float32"]
+
+
+def test_a_process_that_does_not_end_is_not_waited_for(monkeypatch, made_here):
+    monkeypatch.setattr(machinecode, "APART", "import time; time.sleep(600)")
+    monkeypatch.setattr(machinecode, "LONGEST_S", 0.5)
+    machinecode.begin("float32")
+    assert machinecode.code_of("float32") == b"made here"
+    assert machinecode._processes["float32"].returncode is not None
+
+
+def test_code_that_is_damaged_is_made_again(made_here):
+    path = machinecode.path_of("float32")
+    wholefile.keep(path, b"as it was made")
+    machinecode.begin("float32")
+    assert machinecode._processes == {}
+    assert machinecode.code_of("float32") == b"as it was made"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert machinecode.code_of("float32") == b"made here"
+
+
+def test_all_that_code_depends_on_is_in_its_files_name(monkeypatch):
+    # Fails if another CPU, or another version, were given this one's code.
+    names = {machinecode.path_of("float32"), machinecode.path_of("float64")}
+    for name, other in (
+        ("OUR_SOURCES", "another version"),
+        ("kind_of_cpu", lambda: "another CPU"),
+        ("makers", lambda: ["another Numba"]),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(machinecode, name, other)
+            names.add(machinecode.path_of("float32"))
+    assert len(names) == 5
+    assert machinecode.path_of("float32") in names
+
+
+def test_code_that_calls_what_llvm_cannot_link_is_refused(monkeypatch):
+    kernels = pytest.importorskip("lstmmusic.kernels")
+    monkeypatch.setattr(kernels, "OUTSIDE", ())
+    with pytest.raises(RuntimeError, match="roll_dot calls llvm"):
+        kernels.object_code("float32")
