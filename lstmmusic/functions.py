@@ -18,11 +18,11 @@ from lstmmusic.costs import cross_entropy
 from lstmmusic.generation import generate
 from lstmmusic.gradient import Gradient, like_sums
 from lstmmusic.network import each, forward_pass, total, values
-from lstmmusic.products import MOST_CELLS
+from lstmmusic.products import MOST_CELLS, PLAIN
 from lstmmusic.updates import Settings, new_values, only_if_sound
 
 CHUNK = 32  # steps
-FEWEST_TUNES, MOST_TUNES = 8, 32  # that a thread generates at once
+FEWEST_TUNES, MOST_TUNES = 8, 64  # that a thread generates at once
 
 
 class Whole(NamedTuple):
@@ -176,7 +176,7 @@ class Functions:
         """Return how many threads generate B tunes, and how many tunes one at once.
 
         As a sample hangs on rounding, that of a tune must not depend on the threads:
-        it is the same for 2 to 32 tunes at once, and another for 1, and for 64.
+        the kernels round the same for all numbers of tunes but 1, which does without.
         """
         if max(self.compiler.H) > MOST_CELLS:
             return 1, B
@@ -239,6 +239,7 @@ class Functions:
         rows, probabilities, after = generate(
             given, is_primer, threshold, temperature, most, row, state,
             self.store.weights, self.original_forward,
+            PLAIN if B == 1 else self.compiler.products,  # see RESULTS.md
         )  # fmt: skip
         limits = [*limits, most] if limited else limits
         return (

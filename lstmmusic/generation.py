@@ -10,6 +10,7 @@ import pytensor.tensor as pt
 from pytensor.scan import scan
 
 from lstmmusic.network import State, step_forward, total
+from lstmmusic.products import PLAIN
 from lstmmusic.statistics import longest_held
 
 LONG = 32  # steps of silence, or of one note, beyond which a tune is stuck
@@ -17,8 +18,9 @@ SHORT = 8  # steps of a tune with no note at all that may be a rest in music
 
 
 def generate(
-    given, is_primer, threshold, temperature, most, row, state, network, original
-):
+    given, is_primer, threshold, temperature, most, row, state, network, original,
+    products=PLAIN,
+):  # fmt: skip
     """Run the network over the rows of a primer and then over its own samples.
 
     Each step reads a row and gives the next: the primer's, as long as ``is_primer``,
@@ -42,6 +44,8 @@ def generate(
     network : Network
     original : bool
         Layer 1's output gate looks at a_g (D3).
+    products : Products
+        How to multiply.
 
     Returns
     -------
@@ -51,10 +55,18 @@ def generate(
         After the last step (D6: of all three layers, from the same step).
     """
     n_layers = len(network.layers)
+    layers = [W for layer in network.layers for W in (layer.W_h, layer.W_j)]
+    laid = {W: products.lay_out(W) for W in (*layers, *network.W_y) if W is not None}
 
-    def step(given, is_primer, row, *state):
-        state = State(state[:n_layers], state[n_layers : 2 * n_layers])
-        Y, state = step_forward(row, state, network, original)
+    def step(given, is_primer, row, *args):
+        state = State(args[:n_layers], args[n_layers : 2 * n_layers])
+        weights = dict(zip(laid, args[2 * n_layers :], strict=True))
+
+        def times(rows, W):
+            return laid[W][1](rows, weights[W])
+
+        multiply = {"roll": products.roll, "times": times}
+        Y, state = step_forward(row, state, network, original, **multiply)
         y = chances(Y, threshold, temperature)
         drawn = given < y
         if most is not None:
@@ -66,6 +78,7 @@ def generate(
         step,
         sequences=[given, is_primer],
         outputs_info=[row, *state.h, *state.c, None],
+        non_sequences=[W for W, _ in laid.values()],
         return_updates=False,
         name="generate",
     )

@@ -79,32 +79,38 @@ class Trace(NamedTuple):
     gates: tuple  # (T, B, 4 H_n): i, f, g, o
 
 
-def layer_input(x, h_below, layer, products=PLAIN):
+def layer_input(x, h_below, layer, roll=PLAIN.roll, times=pt.dot):
     """Return b + W_x x + W_j h_below, the part of a_i, a_f, a_g, a_o known before."""
-    below = None if h_below is None else pt.dot(h_below, layer.W_j)
-    return products.roll(x, layer.W_x, layer.b, below)
+    below = None if h_below is None else times(h_below, layer.W_j)
+    return roll(x, layer.W_x, layer.b, below)
 
 
-def step_forward(x, state, network, original_forward=False):
-    """Run one step x (B, N) through the network; return Y (B, N) and the next State."""
+def step_forward(x, state, network, original_forward=False, **products):
+    """Run one step x (B, N) through the network; return Y (B, N) and the next State.
+
+    ``products`` are functions ``roll``, of `Products`, and ``times``, which multiplies
+    rows with a weight of the network; matrix products if there are none.
+    """
+    times = products.get("times", pt.dot)
     h, c = [], []
     for n, layer in enumerate(network.layers):
         h_n, c_n, _ = forward_step(
-            layer_input(x, h[-1] if n else None, layer),
+            layer_input(x, h[-1] if n else None, layer, **products),
             state.h[n],
             state.c[n],
             layer.W_h,
             layer.w_c,
             original_forward=original_forward and n == 0,
+            times=times,
         )
         h.append(h_n)
         c.append(c_n)
-    return output(h, network), State(tuple(h), tuple(c))
+    return output(h, network, times), State(tuple(h), tuple(c))
 
 
-def output(h, network):
+def output(h, network, times=pt.dot):
     """Return Y = W_hy1 h1 + W_hy2 h2 + W_hy3 h3 + b_y."""
-    return sum(map(pt.dot, h, network.W_y), start=network.b_y)
+    return sum(map(times, h, network.W_y), start=network.b_y)
 
 
 def dropped(values, masks):
@@ -157,7 +163,7 @@ def forward_pass(x, state, network, original_forward=False, masks=None, products
             partial(forward_at, original_forward=d3, times=times),
             sequences=[pt.arange(x.shape[0])],
             outputs_info=[
-                layer_input(x, h_up, layer, products),
+                layer_input(x, h_up, layer, products.roll),
                 state.h[n],
                 state.c[n],
             ],
