@@ -22,7 +22,8 @@ DEVICES = ("cpu", "cuda")
 CUDA_BUILDS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 HOW_TO = "pip install 'lstmmusic[cuda]'"
 KEEP_BYTES = 2**30
-# Rewrites that find nothing to gain in these graphs that XLA does not find itself.
+# Rewrites that find nothing to gain in these graphs that XLA does not find itself.  So
+# none makes an expression stable: the costs stand in stable form (D8).
 SLOW_REWRITES = (
     "fusion",
     "stabilize",
@@ -201,13 +202,12 @@ def xla_folder():
 
 @cache
 def kind_of_cpu():
-    """Return a name for what this CPU's instructions are."""
-    try:
-        cpu = Path("/proc/cpuinfo").read_text()
-        flags = next(line for line in cpu.splitlines() if line.startswith("flags"))
-    except (OSError, StopIteration):
-        flags = platform.processor()
-    return hashlib.sha256(flags.encode()).hexdigest()[:16]
+    """Return a name for what this CPU's instructions are, as LLVM sees them."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features().flatten()
+    what = platform.machine(), llvm.get_host_cpu_name(), features
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
 
 
 def keep_freed_memory():

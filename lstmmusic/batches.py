@@ -12,8 +12,8 @@ import numpy as np
 
 from lstmmusic import checks
 
-LONGEST_BLOCK = 128  # steps, of tunes that are one
-LONGEST_PART = 100  # of others: a tenth less memory for a hundredth of the time
+LONGEST_BLOCK = 128  # steps; tunes of more go in blocks of up to
+LONGEST_PART = 100  # which take a tenth less memory, and a hundredth more time
 WHOLE_BLOCK = 32  # steps, where lengths vary
 GROUP = 8  # minibatches among which tunes are sorted by length
 

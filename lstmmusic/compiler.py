@@ -34,7 +34,6 @@ class Compiler:
         self.dtype = store.dtype.name
         self.N = store.weights.b_y.type.shape[0]
         self.H = [vector.type.shape[0] for vector in store.state.h]
-        products.begin(backend, self.dtype)
 
     def shape(self, *lengths):
         """Return the key of a compiled function: the lengths where JAX needs them."""

@@ -176,7 +176,8 @@ class Functions:
         """Return how many threads generate B tunes, and how many tunes one at once.
 
         As a sample hangs on rounding, that of a tune must not depend on the threads:
-        the kernels round the same for all numbers of tunes but 1, which does without.
+        the kernels round the same for all numbers of tunes.  One tune does without, and
+        so do layers of over `MOST_CELLS`, but for the roll, in one thread.
         """
         if max(self.compiler.H) > MOST_CELLS:
             return 1, B
@@ -239,7 +240,7 @@ class Functions:
         rows, probabilities, after = generate(
             given, is_primer, threshold, temperature, most, row, state,
             self.store.weights, self.original_forward,
-            PLAIN if B == 1 else self.compiler.products,  # see RESULTS.md
+            PLAIN if B == 1 else self.compiler.products,  # as fast, for one
         )  # fmt: skip
         limits = [*limits, most] if limited else limits
         return (

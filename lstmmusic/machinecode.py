@@ -4,10 +4,13 @@ Numba takes seconds to make it, which pass beside those that PyTensor takes; and
 process that finds it made needs no Numba, only LLVM to link it.
 """
 
+import atexit
 import hashlib
 import json
+import os
 import subprocess
 import sys
+import threading
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -25,10 +28,9 @@ from lstmmusic.backend import kind_of_cpu
 HAS_AVX512 = llvm.get_host_cpu_features().get("avx512f", False)
 VECTOR, VECTORS, ROWS = (64, 2, 8) if HAS_AVX512 else (32, 3, 4)
 
+SOURCES = [Path(__file__).with_name("kernels.py"), Path(__file__)]
 # At import: what is on the disk later is perhaps not what runs.
-OUR_SOURCES = wholefile.digest_of(
-    [Path(__file__).with_name("kernels.py"), Path(__file__)]
-)
+OUR_SOURCES = wholefile.digest_of(SOURCES)
 LONGEST_S = 120
 APART = """
 import json, sys
@@ -36,6 +38,7 @@ sys.path[:] = json.loads(sys.argv[1])
 from lstmmusic import machinecode
 machinecode.make(*sys.argv[2:4])
 """
+LOCK = threading.Lock()
 _processes = {}  # dtype: the one that makes, or has made, code for it
 
 
@@ -46,20 +49,40 @@ def columns_of_block(dtype):
 
 def begin(dtype):
     """Have the code for a dtype made if it is not kept; do not wait for it."""
-    frozen = getattr(sys, "frozen", False)  # then this starts the program once more
-    if dtype in _processes or path_of(dtype).exists() or frozen or not sys.executable:
-        return
-    arguments = json.dumps(sys.path), dtype, pytensor.config.compiledir
+    with LOCK:
+        if dtype not in _processes and is_python() and not path_of(dtype).exists():
+            _processes[dtype] = started(dtype)
+
+
+def is_python():
+    """Whether ``sys.executable`` is Python, and not a program that embeds it."""
+    name = Path(sys.executable or "").name.lower()
+    return name.startswith("python") and not getattr(sys, "frozen", False)
+
+
+def started(dtype):
+    """Start the process apart, and return it; None if that cannot be."""
+    path = [entry for entry in sys.path if isinstance(entry, str)]
+    arguments = APART, json.dumps(path), dtype, str(pytensor.config.compiledir)
+    plain = {key: v for key, v in os.environ.items() if not key.startswith("NUMBA_")}
     try:
-        _processes[dtype] = subprocess.Popen(
-            [sys.executable, "-c", APART, *map(str, arguments)],
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", *arguments],
+            env=plain,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
     except OSError:
-        _processes[dtype] = None
+        return None
+    atexit.register(end, process)
+    return process
+
+
+def end(process):
+    process.kill()
+    process.wait()
 
 
 def code_of(dtype):
@@ -72,8 +95,7 @@ def code_of(dtype):
         try:
             process.wait(LONGEST_S)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            end(process)
     return wholefile.kept(path_of(dtype)) or make(dtype)
 
 
@@ -82,7 +104,8 @@ def make(dtype, folder=None):
     from lstmmusic.kernels import object_code
 
     code = object_code(dtype)
-    wholefile.keep(path_of(dtype, folder), code)
+    if wholefile.digest_of(SOURCES) == OUR_SOURCES:
+        wholefile.keep(path_of(dtype, folder), code)
     return code
 
 

@@ -124,49 +124,45 @@ WIDE = COMPILED._replace(lay_out=PLAIN.lay_out, turn=PLAIN.turn)
 FAILED = set()  # the dtypes for which the kernels have turned out to be of no use
 
 
-def wanted(backend, dtype):
-    return backend.mode == "JAX" and backend.device == "cpu" and dtype not in FAILED
-
-
-def begin(backend, dtype):
-    """Have the kernels made, if a backend can take them and they are not kept.
-
-    That takes seconds, which pass beside those until `usable` is asked.
-    """
-    if wanted(backend, dtype):
-        try:
-            from lstmmusic import machinecode
-
-            machinecode.begin(dtype)
-        except Exception as error:  # of LLVM, about a CPU that it does not know
-            give_up(dtype, error)
-
-
 def fastest(backend, dtype, wide=False):
-    """Return the fastest `Products` that a backend can take, as far as is known."""
-    if not wanted(backend, dtype):
+    """Return the fastest `Products` that a backend can take, as far as is known.
+
+    The kernels, if they are not kept, begin to be made: that takes seconds, which pass
+    beside what is done until `usable` is asked.
+    """
+    if backend.mode != "JAX" or backend.device != "cpu" or dtype in FAILED:
         return PLAIN
+    from lstmmusic import machinecode
+
+    machinecode.begin(dtype)
     teach_jax()
     return WIDE if wide else COMPILED
 
 
-@cache
 def usable(dtype):
     """Whether XLA can call the kernels for a dtype, and gets right numbers from them.
 
     It cannot before.  If not, there is a warning; all is as right without them.
     """
+    return dtype not in FAILED and tried(dtype)
+
+
+@cache
+def tried(dtype):
+    """Make the kernels known to XLA, and look at what they compute."""
     import jax
+
+    from lstmmusic.machinecode import columns_of_block
+
+    columns = columns_of_block(dtype)
 
     def squares(x):
         x = x * jax.numpy.eye(3, dtype=dtype)
-        laid = call("blocks", (1, 3, columns_of_block(dtype)), None, x)
-        product = call("step_dot", (3, columns_of_block(dtype)), None, x, laid)
-        return product[:, :3] + call("roll_outer", (3, 3), None, x, x)
+        laid = call("blocks", (1, 3, columns), None, x)
+        product = call("step_dot", (3, columns), None, x, laid)[:, :3]
+        return product + call("roll_outer", (3, 3), None, x, x)
 
     try:
-        from lstmmusic.machinecode import columns_of_block
-
         register(dtype)
         cpu = jax.default_device(jax.devices("cpu")[0])
         with cpu, jax.enable_x64(dtype == "float64"):
@@ -174,14 +170,10 @@ def usable(dtype):
         if not np.array_equal(found, 18 * np.eye(3)):
             raise ArithmeticError(f"3² + 3² is not {found[0, 0]}")
     except Exception as error:
-        give_up(dtype, error)
+        FAILED.add(dtype)
+        warnings.warn(f"products are slower than they could be: {error}", stacklevel=2)
         return False
     return True
-
-
-def give_up(dtype, error):
-    FAILED.add(dtype)
-    warnings.warn(f"products are slower than they could be: {error}", stacklevel=3)
 
 
 LOCK = threading.RLock()
@@ -211,6 +203,10 @@ def called_in(graph):
     for node in graph.apply_nodes:
         if isinstance(node.op, Kernel):
             return node.outputs[0].type.dtype
+        inside = getattr(node.op, "fgraph", None)  # of a scan
+        found = inside and called_in(inside)
+        if found:
+            return found
     return None
 
 

@@ -70,7 +70,8 @@ def function(build, key, variables, form, backend):
         program = read(path) if keeps else None
         if program is None:
             program = made(build(*key), variables)
-            if keeps and not products.FAILED:  # as every process will expect
+            dtype = variables[0].type.dtype
+            if keeps and dtype not in products.FAILED:  # as every process will expect
                 program = kept(program, variables, path)
             if program.kernels and not products.usable(program.kernels):
                 program = made(build(*key), variables)  # `build` does without them now
@@ -134,9 +135,10 @@ def with_fast_products(program, variables):
 
     tunes = [shape[1] for shape, _ in program.inputs if len(shape) == 3]
     many = program.kernels or (tunes and tunes[0] >= MANY_TUNES)
-    options = EIGEN if many and can_choose() else None
-    run = jax.jit(program.run).lower(*types_of(program, variables))
-    return program._replace(run=run.compile(compiler_options=options))
+    with jax.default_device(jax.devices("cpu")[0]):  # where the variables are
+        options = EIGEN if many and can_choose() else None
+        run = jax.jit(program.run).lower(*types_of(program, variables))
+        return program._replace(run=run.compile(compiler_options=options))
 
 
 def types_of(program, variables):

@@ -1,5 +1,7 @@
 """Where the kernels' machine code comes from.  What it does: see test_products."""
 
+import json
+
 import pytest
 
 pytest.importorskip("llvmlite", reason="llvmlite is not installed")
@@ -44,18 +46,44 @@ def test_a_process_apart_makes_and_keeps_the_code(in_new_process, tmp_path):
     assert file.stat().st_mtime_ns == written
 
 
-@pytest.mark.parametrize(
-    "program",
-    [None, "no such program", "/bin/false", "frozen"],
-)
-def test_where_no_process_can_make_it_this_one_does(monkeypatch, made_here, program):
+@pytest.mark.parametrize("program", [None, "/usr/bin/blender", "frozen"])
+def test_what_is_not_python_is_not_started(monkeypatch, made_here, program):
     if program == "frozen":
         monkeypatch.setattr(machinecode.sys, "frozen", True, raising=False)
     else:
         monkeypatch.setattr(machinecode.sys, "executable", program)
     machinecode.begin("float32")
+    assert machinecode._processes == {}
+    assert machinecode.code_of("float32") == b"made here"
+
+
+@pytest.mark.parametrize("fails", ["to start", "in the end"])
+def test_where_the_process_fails_this_one_makes_it(monkeypatch, made_here, fails):
+    if fails == "to start":
+        monkeypatch.setattr(machinecode.sys, "executable", "/no such folder/python3")
+    monkeypatch.setattr(machinecode, "APART", "1 / 0")
+    machinecode.begin("float32")
+    assert list(machinecode._processes) == ["float32"]
     assert machinecode.code_of("float32") == b"made here"
     assert made_here == ["float32"]
+
+
+def test_the_process_finds_what_this_one_finds(monkeypatch, made_here, tmp_path):
+    # Not what lies in the working directory; and a path that is no str is passed over.
+    seen = tmp_path / "seen"
+    (tmp_path / "json.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(machinecode.sys, "path", [*machinecode.sys.path, tmp_path, "x"])
+    code = f"""
+import json, os, sys
+assert "NUMBA_CPU_NAME" not in os.environ
+open({str(seen)!r}, "w").write(sys.argv[1])
+"""
+    monkeypatch.setattr(machinecode, "APART", code)
+    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    machinecode.begin("float32")
+    machinecode.code_of("float32")
+    assert json.loads(seen.read_text()) == [*machinecode.sys.path[:-2], "x"]
 
 
 def test_a_process_that_does_not_end_is_not_waited_for(monkeypatch, made_here):
@@ -74,6 +102,18 @@ def test_code_that_is_damaged_is_made_again(made_here):
     assert machinecode.code_of("float32") == b"as it was made"
     path.write_bytes(path.read_bytes()[:-1])
     assert machinecode.code_of("float32") == b"made here"
+
+
+def test_code_of_sources_that_have_changed_is_not_kept(monkeypatch, tmp_path):
+    kernels = pytest.importorskip("lstmmusic.kernels")
+    monkeypatch.setattr(kernels, "object_code", lambda dtype: b"code")
+    assert machinecode.make("float32", tmp_path) == b"code"
+    path = machinecode.path_of("float32", tmp_path)
+    assert wholefile.kept(path) == b"code"
+    path.unlink()
+    monkeypatch.setattr(machinecode, "SOURCES", machinecode.SOURCES[:1])
+    assert machinecode.make("float32", tmp_path) == b"code"
+    assert not path.exists()
 
 
 def test_all_that_code_depends_on_is_in_its_files_name(monkeypatch):

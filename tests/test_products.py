@@ -158,27 +158,37 @@ def test_the_kernels_change_nothing_beyond_rounding(monkeypatch, gradients, orig
         np.testing.assert_allclose(found[name], gradient, rtol=1e-11, atol=1e-12)
 
 
-@pytest.fixture
-def useless(monkeypatch):
-    """The kernels turn out to be of no use, as soon as anyone asks."""
-
-    def usable(dtype):
+def test_where_kernels_are_of_no_use_the_function_is_made_again(monkeypatch, gradients):
+    # Fails if XLA is left with calls of what it does not know, or may not call.
+    def tried(dtype):
         products.FAILED.add(dtype)
         return False
 
+    def made_of(graph, variables, make=programs.made):
+        made.append(make(graph, variables))
+        return made[-1]
+
+    made = []
+    monkeypatch.setattr(programs, "made", made_of)
     monkeypatch.setattr(products, "FAILED", set())
-    monkeypatch.setattr(products, "usable", usable)
-
-
-def test_where_kernels_are_of_no_use_the_function_is_made_again(useless, gradients):
-    # Fails if XLA is left with calls of what it does not know, or may not call.
+    monkeypatch.setattr(products, "tried", tried)
     path, cost, _ = gradients("program")
     assert np.isfinite(cost)
-    assert products.FAILED == {"float32"}
-    _, again, _ = gradients("another")
-    assert again == cost
+    assert [program.kernels for program in made] == ["float32", None]
+    gradients("another")
+    assert [program.kernels for program in made[2:]] == [None]
     assert programs.read(path) is None  # it has kernels
     assert not path.with_name("another").exists()
+
+
+def test_kernels_within_a_scan_are_seen(monkeypatch, tmp_path):
+    # Fails if wide layers, which have none outside, generate by kernels nobody has
+    # made known to XLA.
+    monkeypatch.setattr("lstmmusic.products.MOST_CELLS", 3)
+    monkeypatch.setattr(programs, "file_of", lambda *_: tmp_path / "program")
+    model = RNN4Music(5, 4, 3, 6, mode="JAX", seed=1)
+    model.genMusic(np.zeros((2, 3, 6)), 4, seed=1)
+    assert programs.read(tmp_path / "program").kernels == "float32"
 
 
 def test_who_multiplies_how():
@@ -201,18 +211,9 @@ def test_without_kernels_there_is_a_warning(monkeypatch, broken, message):
     monkeypatch.setattr(products, "FAILED", set())
     monkeypatch.setattr(products, "call", broken)
     with pytest.warns(UserWarning, match=f"slower than they could be: {message}"):
-        assert not products.usable.__wrapped__("float32")
+        assert not products.tried.__wrapped__("float32")
     assert products.fastest(Backend("JAX"), "float32") is products.PLAIN
     assert products.fastest(Backend("JAX"), "float64") is products.COMPILED
-
-
-def test_on_a_cpu_that_llvm_does_not_know_there_is_a_warning(monkeypatch):
-    monkeypatch.setattr(products, "FAILED", set())
-    monkeypatch.setattr(machinecode, "begin", lambda dtype: 1 / 0)
-    with pytest.warns(UserWarning, match="slower than they could be"):
-        products.begin(Backend("JAX"), "float32")
-    assert products.fastest(Backend("JAX"), "float32") is products.PLAIN
-    products.begin(Backend("JAX", "cuda"), "float64")  # for which it does nothing
 
 
 def test_weights_may_be_arrays(network):

@@ -111,6 +111,21 @@ def test_programs_are_for_the_cpu_whatever_jax_would_choose(monkeypatch, tmp_pat
     assert (tmp_path / "program").is_file()
 
 
+def test_programs_run_where_the_weights_are(in_new_process):
+    # Fails if one is compiled for JAX's default device, a GPU as a rule where it is not
+    # the CPU.
+    code = """
+import jax
+import numpy as np
+from lstmmusic import RNN4Music
+jax.config.update("jax_default_device", jax.devices("cpu")[1])
+x = np.zeros((2, 5, 6))
+print(RNN4Music(3, 2, 2, 6, seed=1).gradients(x, x)[0] > 0)
+"""
+    two = "--xla_force_host_platform_device_count=2"
+    assert in_new_process(code, XLA_FLAGS=two) == "True"
+
+
 def test_a_function_that_cannot_be_exported_works_all_the_same(monkeypatch, tmp_path):
     monkeypatch.setattr(programs, "file_of", lambda *_: tmp_path / "program")
     monkeypatch.setattr("jax.export.export", lambda *args, **kwargs: 1 / 0)
