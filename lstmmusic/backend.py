@@ -1,5 +1,6 @@
 """Which of PyTensor's backends runs, and what it needs set before it starts."""
 
+import contextlib
 import ctypes
 import gc
 import hashlib
@@ -202,11 +203,17 @@ def xla_folder():
 
 @cache
 def kind_of_cpu():
-    """Return a name for what this CPU's instructions are, as LLVM sees them."""
+    """Return a name for what this CPU's instructions are: as LLVM sees them, and Linux.
+
+    XLA has an LLVM of its own, which may see more.
+    """
     import llvmlite.binding as llvm
 
-    features = llvm.get_host_cpu_features().flatten()
-    what = platform.machine(), llvm.get_host_cpu_name(), features
+    what = [platform.machine(), llvm.get_host_cpu_name()]
+    what.append(llvm.get_host_cpu_features().flatten())
+    with contextlib.suppress(OSError):
+        cpu = Path("/proc/cpuinfo").read_text()
+        what += [line for line in cpu.splitlines() if line.startswith("flags")][:1]
     return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
 
 

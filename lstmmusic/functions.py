@@ -175,9 +175,9 @@ class Functions:
     def _share(self, B):
         """Return how many threads generate B tunes, and how many tunes one at once.
 
-        As a sample hangs on rounding, that of a tune must not depend on the threads:
-        the kernels round the same for all numbers of tunes.  One tune does without, and
-        so do layers of over `MOST_CELLS`, but for the roll, in one thread.
+        As a sample hangs on rounding, that of a tune should not depend on the threads:
+        the kernels, where there are any, round the same for all numbers of tunes.  One
+        tune does without, and so do layers of over `MOST_CELLS`, in one thread.
         """
         if max(self.compiler.H) > MOST_CELLS:
             return 1, B

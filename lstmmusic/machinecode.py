@@ -5,9 +5,11 @@ process that finds it made needs no Numba, only LLVM to link it.
 """
 
 import atexit
+import contextlib
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -32,6 +34,8 @@ SOURCES = [Path(__file__).with_name("kernels.py"), Path(__file__)]
 # At import: what is on the disk later is perhaps not what runs.
 OUR_SOURCES = wholefile.digest_of(SOURCES)
 LONGEST_S = 120
+SIGNALS = ("SIGABRT", "SIGBUS", "SIGILL", "SIGSEGV")  # not every system has all
+CRASHES = [-getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
 APART = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -50,7 +54,9 @@ def columns_of_block(dtype):
 def begin(dtype):
     """Have the code for a dtype made if it is not kept; do not wait for it."""
     with LOCK:
-        if dtype not in _processes and is_python() and not path_of(dtype).exists():
+        if dtype in _processes or not is_python():
+            return
+        if wholefile.kept(path_of(dtype)) is None:
             _processes[dtype] = started(dtype)
 
 
@@ -88,14 +94,17 @@ def end(process):
 def code_of(dtype):
     """Return the code for a dtype, an object file as bytes.
 
-    It is made here where the process apart could not.
+    It is made here where no process apart could; RuntimeError if one has crashed.
     """
+    begin(dtype)
     process = _processes.get(dtype)
     if process is not None:
         try:
             process.wait(LONGEST_S)
         except subprocess.TimeoutExpired:
             end(process)
+        if process.returncode in CRASHES:  # as this one would
+            raise RuntimeError(f"compiling them ended with {process.returncode}")
     return wholefile.kept(path_of(dtype)) or make(dtype)
 
 
@@ -104,8 +113,9 @@ def make(dtype, folder=None):
     from lstmmusic.kernels import object_code
 
     code = object_code(dtype)
-    if wholefile.digest_of(SOURCES) == OUR_SOURCES:
-        wholefile.keep(path_of(dtype, folder), code)
+    with contextlib.suppress(OSError):
+        if wholefile.digest_of(SOURCES) == OUR_SOURCES:
+            wholefile.keep(path_of(dtype, folder), code)
     return code
 
 

@@ -132,11 +132,20 @@ def fastest(backend, dtype, wide=False):
     """
     if backend.mode != "JAX" or backend.device != "cpu" or dtype in FAILED:
         return PLAIN
-    from lstmmusic import machinecode
+    try:
+        from lstmmusic import machinecode
 
-    machinecode.begin(dtype)
+        machinecode.begin(dtype)
+    except Exception as error:
+        give_up(dtype, error)
+        return PLAIN
     teach_jax()
     return WIDE if wide else COMPILED
+
+
+def give_up(dtype, error):
+    FAILED.add(dtype)
+    warnings.warn(f"products are slower than they could be: {error}", stacklevel=3)
 
 
 def usable(dtype):
@@ -152,10 +161,6 @@ def tried(dtype):
     """Make the kernels known to XLA, and look at what they compute."""
     import jax
 
-    from lstmmusic.machinecode import columns_of_block
-
-    columns = columns_of_block(dtype)
-
     def squares(x):
         x = x * jax.numpy.eye(3, dtype=dtype)
         laid = call("blocks", (1, 3, columns), None, x)
@@ -163,6 +168,9 @@ def tried(dtype):
         return product + call("roll_outer", (3, 3), None, x, x)
 
     try:
+        from lstmmusic.machinecode import columns_of_block
+
+        columns = columns_of_block(dtype)
         register(dtype)
         cpu = jax.default_device(jax.devices("cpu")[0])
         with cpu, jax.enable_x64(dtype == "float64"):
@@ -170,8 +178,7 @@ def tried(dtype):
         if not np.array_equal(found, 18 * np.eye(3)):
             raise ArithmeticError(f"3² + 3² is not {found[0, 0]}")
     except Exception as error:
-        FAILED.add(dtype)
-        warnings.warn(f"products are slower than they could be: {error}", stacklevel=2)
+        give_up(dtype, error)
         return False
     return True
 

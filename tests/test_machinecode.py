@@ -1,6 +1,7 @@
 """Where the kernels' machine code comes from.  What it does: see test_products."""
 
 import json
+import signal
 
 import pytest
 
@@ -31,6 +32,7 @@ def made_here(monkeypatch, tmp_path):
     monkeypatch.setattr(machinecode, "path_of", lambda dtype: folder(dtype, tmp_path))
     monkeypatch.setattr(machinecode, "make", make)
     monkeypatch.setattr(machinecode, "_processes", {})
+    monkeypatch.setattr(machinecode, "APART", "")
     return made
 
 
@@ -102,6 +104,16 @@ def test_code_that_is_damaged_is_made_again(made_here):
     assert machinecode.code_of("float32") == b"as it was made"
     path.write_bytes(path.read_bytes()[:-1])
     assert machinecode.code_of("float32") == b"made here"
+    assert list(machinecode._processes) == ["float32"]  # which was asked first
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSEGV"), reason="it has no signals")
+def test_what_crashes_a_process_is_not_tried_in_this_one(monkeypatch, made_here):
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    monkeypatch.setattr(machinecode, "APART", code)
+    with pytest.raises(RuntimeError, match="compiling them ended with -11"):
+        machinecode.code_of("float32")
+    assert made_here == []
 
 
 def test_code_of_sources_that_have_changed_is_not_kept(monkeypatch, tmp_path):

@@ -216,6 +216,15 @@ def test_without_kernels_there_is_a_warning(monkeypatch, broken, message):
     assert products.fastest(Backend("JAX"), "float64") is products.COMPILED
 
 
+def test_where_machine_code_cannot_be_made_there_is_a_warning(monkeypatch):
+    monkeypatch.setattr(products, "FAILED", set())
+    monkeypatch.setattr(machinecode, "begin", lambda dtype: 1 / 0)
+    with pytest.warns(UserWarning, match="slower than they could be: division"):
+        assert products.fastest(Backend("JAX"), "float32") is products.PLAIN
+    assert products.fastest(Backend("JAX"), "float32") is products.PLAIN
+    assert not products.usable("float32")
+
+
 def test_weights_may_be_arrays(network):
     # As `RNN4Music.forwardPass` says of itself and of `backwardPass`.
     model = network()
