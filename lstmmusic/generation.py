@@ -65,8 +65,7 @@ def generate(
         def times(rows, W):
             return laid[W][1](rows, weights[W])
 
-        multiply = {"roll": products.roll, "times": times}
-        Y, state = step_forward(row, state, network, original, **multiply)
+        Y, state = step_forward(row, state, network, original, products.roll, times)
         y = chances(Y, threshold, temperature)
         drawn = given < y
         if most is not None:

@@ -85,17 +85,17 @@ def layer_input(x, h_below, layer, roll=PLAIN.roll, times=pt.dot):
     return roll(x, layer.W_x, layer.b, below)
 
 
-def step_forward(x, state, network, original_forward=False, **products):
+def step_forward(
+    x, state, network, original_forward=False, roll=PLAIN.roll, times=pt.dot
+):
     """Run one step x (B, N) through the network; return Y (B, N) and the next State.
 
-    ``products`` are functions ``roll``, of `Products`, and ``times``, which multiplies
-    rows with a weight of the network; matrix products if there are none.
+    ``roll`` is that of `Products`; ``times`` multiplies rows with any other matrix.
     """
-    times = products.get("times", pt.dot)
     h, c = [], []
     for n, layer in enumerate(network.layers):
         h_n, c_n, _ = forward_step(
-            layer_input(x, h[-1] if n else None, layer, **products),
+            layer_input(x, h[-1] if n else None, layer, roll, times),
             state.h[n],
             state.c[n],
             layer.W_h,
