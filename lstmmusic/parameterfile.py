@@ -161,7 +161,7 @@ def read(fileName):
         path = Path(os.fsdecode(fileName))
     if path.exists() and not path.is_file():
         raise ParameterFileError(f"{path} is no regular file")
-    with File(path) as file:
+    with File(str(path)) as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 return _read(Arrays(archive, os.path.getsize(path)))
