@@ -86,7 +86,7 @@ def plotProbabilities(
     to 1; the original drew with ``cmap="gist_stern_r"``, whose order is hard to see.
     """
     ax = plotRoll(probabilities, r, dt, ax, start=start, pitches=pitches, cmap=cmap)
-    place = {"location": "top", "anchor": (0.98, 0), "shrink": 0.3, "aspect": 30}
+    place = {"location": "top", "anchor": (0, 0), "shrink": 0.3, "aspect": 30}
     ax.figure.colorbar(ax.images[-1], ax=ax, label="probability", pad=0.01, **place)
     return ax
 
@@ -169,7 +169,7 @@ def plotStatistics(statistics, r=(21, 109), dt=0.2, ax=None, *, dataset="data se
     ax.set_xticks(range(12), NAMES)
     ax.set(xlim=(-0.6, 11.6), xlabel="pitch class", ylabel="share of what sounds")
     ax.yaxis.set_major_locator(_ticker().MaxNLocator(8, steps=(1, 2, 5, 10)))
-    ax.yaxis.set_major_formatter(_ticker().PercentFormatter(1))
+    ax.yaxis.set_major_formatter(_ticker().FuncFormatter(lambda y, _: f"{100 * y:g}%"))
     ax.set_axisbelow(True)
     ax.grid(axis="y", alpha=0.3)
     top = max(found.pitchClasses.max() for _, found in drawn)
