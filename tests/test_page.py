@@ -9,6 +9,7 @@ import importlib
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote_to_bytes
@@ -75,26 +76,30 @@ def make_roll(steps=STEPS):
     return np.random.default_rng(0).choice([0, 0, 0, 1], (steps, 12))
 
 
-def make_original(folder, roll, name="tune.mid"):
+def make_original(roll, name="tune.mid"):
     """Return a roll as `midiread` returns it from a file of that name."""
-    midiwrite(folder / name, roll, R, DT)
-    original = midiread(folder / name, R, DT, steps=len(roll))
-    (folder / name).unlink()
-    return original
+    with tempfile.TemporaryDirectory() as folder:
+        midiwrite(Path(folder, name), roll, R, DT)
+        return midiread(Path(folder, name), R, DT, steps=len(roll))
 
 
 def write(folder, model=None, temperatures=("1",), roll=None, arguments=(), name="t"):
-    """Write a run's results to a folder, without the run; return what is printed."""
+    """Write a run's results to a folder, without the run; return what is printed.
+
+    Of each tune a note that never sounds has a probability.
+    """
     main = module("main")
     typed = ["--out", str(folder), "--range", *map(str, R), "--dt", str(DT), *arguments]
     options = main.make_parser().parse_args(typed)
     options.save = options.save or folder / "parameters.npz"
     options.command = main.typed_command(typed)
     roll = make_roll() if roll is None else roll
-    original = make_original(folder, roll, name)
+    original = make_original(roll, name)
+    probabilities = roll / 2
+    probabilities[:, 0] = 0.1
     made = {
         temperature: main.Generated(
-            roll[5 * n :], roll[5 * n :] / 2, ["it got <stuck>"] * n
+            roll[5 * n :], probabilities[5 * n :], ["it got <stuck>"] * n
         )
         for n, temperature in enumerate(temperatures)
     }
@@ -246,11 +251,11 @@ def test_tune_and_probabilities_have_the_same_scales(tmp_path, monkeypatch):
 
     monkeypatch.setattr(results.Files, "draw", note_scales)
     roll = make_roll(40)
-    roll[:, [0, 1, 10, 11]] = roll[:, 2:4].repeat(2, axis=1) * 0
-    roll[-1, 11] = 1
-    write(tmp_path, roll=roll)
-    assert scales["rolls.png"] == scales["probabilities.png"]
-    assert scales["rolls.png"][:2] == (0, 60 * DT)
+    roll[:, :4] = roll[:, 9:] = 0
+    roll[0, 9] = 1  # in the original alone
+    write(tmp_path, roll=roll, temperatures=("1", "2"))
+    assert scales["rolls-2.png"] == scales["probabilities-2.png"]
+    assert scales["rolls-2.png"] == (0, 55 * DT, R[0] - 0.5, R[0] + 11.5)
 
 
 def test_page_has_the_shares_of_harmony_and_melody(folder):
@@ -351,9 +356,7 @@ def test_settings_are_the_options_and_no_more(tmp_path):
     main, page = module("main"), module("page")
     options = main.make_parser().parse_args([])
     options.kept_for_later, options.command = object(), "main.py"
-    used = page.settings(
-        make_model(), make_original(tmp_path, make_roll()), [], options
-    )
+    used = page.settings(make_model(), make_original(make_roll()), [], options)
     assert "--kept-for-later" not in used
     assert "--command" not in used
     assert used["--steps"] == 300
@@ -432,6 +435,7 @@ def test_another_runs_files_go_and_a_users_stay(tmp_path):
     write(tmp_path, temperatures=("0.7", "1e-05"))
     first = files_in(tmp_path)
     assert {"generated-0.7.wav", "rolls-1e-05.png"} < first
+    assert named(page_of(tmp_path)) == first - {"index.html"}
     mine = {
         "notes.txt",
         "generated-mine.mid",
