@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from chorales import chorales_folder
 from command import as_typed, command_of, going_on, say, typed_words
-from options import MINIBATCH, RATES, SIZES, in_options, make_parser
-from results import Generated, write_results
+from options import MINIBATCH, RATES, SIZES, in_options, make_parser, naming
+from results import Generated, check_folder, write_results
 from stopping import (
     again,
     keep_training,
@@ -63,7 +63,10 @@ def journey(options, parser):
     with contextlib.ExitStack() as folders:
         try:
             model = make_model(options)  # refuses bad options before music is read
-            folders.enter_context(output_folder(options.out))
+            with naming("--out", options.out):
+                if options.ranks.first:
+                    check_folder(options.out, options.temperature)
+                folders.enter_context(output_folder(options.out))
             tunes = options.ranks.in_turn(lambda: read_tunes(options))
             original, rest, pieces = split(tunes, options)
         except (ValueError, OSError) as error:
@@ -92,11 +95,13 @@ def train_and_show(model, original, rest, pieces, tunes, options, parser):
     way_on = again(options)
     if options.epochs:
         way_on = f"this goes on: {going_on(options)}"
+    heading = "To repeat this"
     if not over:
         say("music of what was learnt so far (Ctrl-C: none) ...")
+        heading, options.command = "To go on with this training", going_on(options)
     generated = generate(model, original, tunes, options)
     try:
-        say(write_results(model, original, rest, generated, options))
+        say(write_results(model, original, rest, generated, options, heading))
     except OSError as error:
         parser.exit(
             1,
@@ -131,11 +136,8 @@ def make_model(options):
         keep_unfinished(options.save, options.load)
     if source is None:
         return new_model(options)
-    try:
+    with naming("--save" if resumed else "--load", source):
         model = RNN4Music.fromFile(source, mode=options.mode, device=options.device)
-    except OSError as error:
-        option = "--save" if resumed else "--load"
-        raise ValueError(f"{option} is {source}: {error.strerror}") from None
     for name, given, held in (
         ("--sizes", options.sizes, list(model.h_lengths)),
         ("--cost", options.cost, model.cost),
@@ -198,7 +200,8 @@ def read_tunes(options):
             "music21, which holds the chorales, is not installed: "
             "pip install music21, or give --midi FOLDER"
         ) from None
-    return readFolder(folder, options.range, options.dt)
+    with naming("--midi", folder):
+        return readFolder(folder, options.range, options.dt)
 
 
 def split(tunes, options):

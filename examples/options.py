@@ -1,6 +1,7 @@
 """The options of main.py."""
 
 import argparse
+import contextlib
 import math
 import re
 from pathlib import Path
@@ -44,6 +45,15 @@ def in_options(message):
     return re.sub(
         rf"\b({names})(?= (was|is) )", lambda found: OPTION_OF[found[1]], message
     )
+
+
+@contextlib.contextmanager
+def naming(option, value):
+    """Have errors of the file system name the option that led to them."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{option} is {value}: {error.strerror}") from error
 
 
 def path(text):

@@ -9,6 +9,7 @@ import numpy as np
 from page import PAGE, Part, in_html, named_by, settings, write_folder
 
 from lstmmusic import musicStatistics, saveWav
+from lstmmusic.checks import counted
 from lstmmusic.plots import (
     plotCost,
     plotProbabilities,
@@ -106,7 +107,9 @@ def check_folder(out, temperatures=(1.0,)):
             )
 
 
-def write_results(model, original, dataset, generated, options):
+def write_results(
+    model, original, dataset, generated, options, heading="To repeat this"
+):
     """Write all files; return a few lines about them.
 
     Parameters
@@ -120,6 +123,8 @@ def write_results(model, original, dataset, generated, options):
         By temperature.
     options : argparse.Namespace
         Those of main.py.
+    heading : str
+        What ``options.command`` does.
     """
     files = Files()
     trained = options.epochs or all(map(model.wasTrainedOn, dataset))
@@ -144,7 +149,7 @@ def write_results(model, original, dataset, generated, options):
     parts += [
         statistics_part(statistics, data, options, files),
         training_part(model, options, files),
-        Part("To repeat this", command=options.command, settings=used),
+        Part(heading, command=options.command, settings=used),
     ]
     page = in_html(parts, lines[0])
     left = write_folder(options.out, files, page, names_of(generated))
@@ -301,7 +306,7 @@ def summary(model):
     if not len(cost):
         return "Not trained."
     stopped = "" if model.trainingOver else ", stopped before its end"
-    line = f"Trained for {len(cost)} update{'s' * (len(cost) > 1)}{stopped}"
+    line = f"Trained for {counted(len(cost), 'update')}{stopped}"
     last = cost[-20:]
     last = last[np.isfinite(last)]
     if not len(last):
