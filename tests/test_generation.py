@@ -371,12 +371,12 @@ def test_bad_primers_are_refused(network, everything, same, primer, steps, messa
         ({"temperature": np.nan}, "temperature is nan; allowed are finite numbers"),
         ({"temperature": np.inf}, "temperature is inf; allowed are finite numbers"),
         ({"temperature": "1"}, "temperature is '1'; allowed are finite numbers"),
-        ({"maxNotes": 0}, "maxNotes is 0; allowed are whole numbers from 1"),
-        ({"maxNotes": 2.0}, "maxNotes is 2.0; allowed are whole numbers from 1"),
+        ({"maxNotes": 0}, "maxNotes is 0; allowed are None and whole numbers from 1"),
+        ({"maxNotes": 2.0}, "maxNotes is 2.0; allowed are None and whole numbers from 1"),
         ({"keepPrimer": 1}, "keepPrimer is 1; allowed are True and False"),
         ({"noOfTunes": 0}, "noOfTunes is 0; allowed are whole numbers from 1"),
         ({"noOfTunes": None}, "noOfTunes is None; allowed are whole numbers from 1"),
-        ({"seed": -1}, "seed is -1; allowed are whole numbers from 0"),
+        ({"seed": -1}, "seed is -1; allowed are None and whole numbers from 0"),
     ],
     ids=str,
 )
@@ -393,3 +393,15 @@ def test_many_primers_are_for_one_tune_each(network):
         network().genMusic(np.stack([PRIMER] * 3), 5, noOfTunes=2)
     tunes, _ = network().genMusic(np.stack([PRIMER] * 3), 5, noOfTunes=1)
     assert tunes.shape == (3, 5, N)
+
+
+@pytest.mark.parametrize(("dtype", "near"), [("float32", 1e-6), ("float64", 1e-14)])
+def test_the_last_probabilities_are_what_is_drawn_from(network, dtype, near):
+    # As near as the docstring of `probabilities` says; fails if they are a step apart.
+    model = network(dtype=dtype)
+    model.genProbThreshold = 0.0
+    primer = np.random.default_rng(4).integers(0, 2, size=(40, N))
+    rows = model.probabilities(primer)
+    drawn_from = model.genMusic(primer, 1, seed=1)[1][0]
+    np.testing.assert_allclose(rows[-1], drawn_from, rtol=0, atol=near)
+    assert abs(rows[-2] - drawn_from).max() > 1000 * near
