@@ -364,6 +364,9 @@ def test_bad_primers_are_refused(network, everything, same, primer, steps, messa
     same(before, everything(model))
 
 
+WHOLE = "allowed are None and whole numbers from"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -371,12 +374,12 @@ def test_bad_primers_are_refused(network, everything, same, primer, steps, messa
         ({"temperature": np.nan}, "temperature is nan; allowed are finite numbers"),
         ({"temperature": np.inf}, "temperature is inf; allowed are finite numbers"),
         ({"temperature": "1"}, "temperature is '1'; allowed are finite numbers"),
-        ({"maxNotes": 0}, "maxNotes is 0; allowed are None and whole numbers from 1"),
-        ({"maxNotes": 2.0}, "maxNotes is 2.0; allowed are None and whole numbers from 1"),
+        ({"maxNotes": 0}, f"maxNotes is 0; {WHOLE} 1"),
+        ({"maxNotes": 2.0}, f"maxNotes is 2.0; {WHOLE} 1"),
         ({"keepPrimer": 1}, "keepPrimer is 1; allowed are True and False"),
         ({"noOfTunes": 0}, "noOfTunes is 0; allowed are whole numbers from 1"),
         ({"noOfTunes": None}, "noOfTunes is None; allowed are whole numbers from 1"),
-        ({"seed": -1}, "seed is -1; allowed are None and whole numbers from 0"),
+        ({"seed": -1}, f"seed is -1; {WHOLE} 0"),
     ],
     ids=str,
 )
