@@ -132,7 +132,7 @@ def _skip_system(track, pos, system):
         if status != 0xFF:
             system.append((pos, None))
         elif track[pos + 1] == TEMPO and length < 3:
-            raise BrokenTrack(f"a tempo event of {length} bytes", pos, "3")
+            raise BrokenTrack(f"a tempo event of {length} bytes", pos, "3 or more")
         return content + length
     if status in _BARE_DATA_BYTES:
         system.append((pos, _BARE_DATA_BYTES[status]))

@@ -73,16 +73,17 @@ def read_file(filename):
     return data, name
 
 
-def open_regular(path):
+def open_regular(path, allowed=READABLE, error=MidiError):
     """Open a regular file, links followed, for reading bytes.
 
-    To open a pipe waits for its writer, and to open a device may act on it. So the file
-    is looked at before; and again when open, as another may have taken its place.
+    Of anything else it raises IsADirectoryError, or `error` with what is `allowed`. To
+    open a pipe waits for its writer, and to open a device may act on it. So the file is
+    looked at before; and again when open, as another may have taken its place.
     """
-    _check_regular(os.stat(path), path)
+    _check_regular(os.stat(path), path, allowed, error)
     file = open(path, "rb", opener=_open_at_once)
     try:
-        _check_regular(os.fstat(file.fileno()), path)
+        _check_regular(os.fstat(file.fileno()), path, allowed, error)
     except BaseException:
         file.close()
         raise
@@ -95,13 +96,13 @@ def _open_at_once(path, flags):
     return os.open(path, flags)
 
 
-def _check_regular(status, path):
+def _check_regular(status, path, allowed, error):
     kind = stat.S_IFMT(status.st_mode)
     if kind == stat.S_IFDIR:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if kind != stat.S_IFREG:
         what = KINDS.get(kind, "no regular file")
-        raise MidiError(f"{shown(path)}: {what}; allowed: {READABLE}")
+        raise error(f"{shown(path)}: {what}; allowed: {allowed}")
 
 
 def write_bytes(filename, data):

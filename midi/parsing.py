@@ -98,9 +98,7 @@ def read_chunks(data, name):
             f"{name}: cut off: {len(tracks)} tracks; the header counts {count}"
         )
     _each_track(events.check_quantities, tracks, name)
-    return MidiChunks(
-        kind, division, _each_track(events.system_to_meta, tracks, name)
-    )
+    return MidiChunks(kind, division, _each_track(events.system_to_meta, tracks, name))
 
 
 def _each_track(function, tracks, name):
