@@ -21,9 +21,7 @@ _BARE_DATA_BYTES = {
     **dict.fromkeys((0xF6, 0xF8, 0xFA, 0xFB, 0xFC, 0xFE), 0),
 }
 _HIGH_BITS = bytes(128) + b"\1" * 128  # for bytes.translate
-# What may be a system exclusive event; another one; a tempo event of odd length.
-_EXCLUSIVE = re.compile(rb"\xf0([\x80-\xff]{0,2}[\x00-\x7f])([\x00-\x7f]*\xf7)")
-_BARE = re.compile(rb"[\xf6\xf8-\xfe]|[\xf1\xf3][\x00-\x7f]|\xf2[\x00-\x7f]{2}")
+_BARE = re.compile(b"[" + bytes(_BARE_DATA_BYTES) + b"]")
 _ODD_TEMPO = re.compile(rb"\xff\x51[^\x03]")
 
 
@@ -194,18 +192,22 @@ def system_to_meta(track):
 def _may_be_misread(track):
     """Whether `system_to_meta` has to look at each event: quick, and never wrongly no.
 
-    Any of these bytes may also be part of a delta time, or of a text.
+    Each of these bytes may also be part of a delta time, or of a text. Exclusive events
+    stand at the beginning of most tracks that have some: the walk goes no further.
     """
-    system = [
-        match
-        for match in _EXCLUSIVE.finditer(track)
-        if read_vlq(match[1], 0)[0] == len(match[2])
-    ]
-    if track.count(b"\xf0") + track.count(b"\xf7") != 2 * len(system):
+    last = max(track.rfind(b"\xf0"), track.rfind(b"\xf7"))
+    system = read_track(track[: last + 5]).system if last >= 0 else []
+    exclusive = [pos for pos, data_bytes in system if data_bytes is None]
+    if any(track[pos] == 0xF7 for pos in exclusive):
         return True
+    ends = []
+    for pos in exclusive:
+        length, content = read_vlq(track, pos + 1)
+        ends.append(content + length)
     if any(status in track for status in _BARE_DATA_BYTES):
-        system += _BARE.finditer(track)
-    resumed = any(_resumes_status(track, match.end()) for match in system)
+        for match in _BARE.finditer(track):
+            ends.append(match.end() + _BARE_DATA_BYTES[match[0][0]])
+    resumed = any(_resumes_status(track, end) for end in ends)
     return resumed or bool(_ODD_TEMPO.search(track))
 
 
@@ -232,11 +234,6 @@ def count_note_ons(tracks):
         for track in tracks
         for _, status, _, velocity in read_track(track).messages
     )
-
-
-def last_tick(tracks):
-    """Tick of the last event of all tracks, as an unbounded int."""
-    return max((read_track(track).end_tick for track in tracks), default=0)
 
 
 def pair_notes(tracks):

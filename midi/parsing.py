@@ -155,8 +155,10 @@ def read_notes(chunks, name, pedal=False):
     MidiError
         If the events are broken, or a tempo is 0.
     """
-    if _may_pass_int32(chunks.tracks) and events.last_tick(chunks.tracks) >= 2**31:
-        raise MidiError(f"{name}: too long; allowed: up to 2**31 - 1 ticks")
+    if _may_pass_int32(chunks.tracks):
+        walked = _each_track(events.read_track, chunks.tracks, name)
+        if max((track.end_tick for track in walked), default=0) >= 2**31:
+            raise MidiError(f"{name}: too long; allowed: up to 2**31 - 1 ticks")
     try:
         score = _parse(chunks.tracks, name)
     except MidiError:  # what is no note must not cost the notes
