@@ -174,9 +174,9 @@ def test_a_delta_time_may_look_like_a_system_event():
 def test_a_delta_time_and_an_escape_may_look_like_an_exclusive_event():
     # f007 is a delta time, f700 an escape; between them are as many bytes as an
     # exclusive event of length 07 would have. Fails if they are taken for one.
-    data = smf("00 903c40 f007 3c00 05 3e40 04 f700 10 3e00")
+    data = smf("00 903c40 f007 3c00 05 3e40 04 f700 8100 803e00")
     result = read(data, dt=1)
-    assert ticks_480(result) == [(60, 0, 14343), (62, 14348, 14368)]
+    assert ticks_480(result) == [(60, 0, 14343), (62, 14348, 14480)]
     assert result.left_out["never ended"] == 0
 
 
