@@ -1,269 +1,30 @@
-"""From MIDI files to new music: read, train, generate; results.py writes and shows.
+"""From MIDI files to new music: read, train, generate, and show all on a page.
 
-With no arguments: Bach's chorales, in under three minutes on two cores.
+With no arguments: Bach's chorales, in under three minutes on two cores.  journey.py
+does it; options.py has the options, results.py and page.py what is shown.
 """
 
-import os
-import shlex
-import subprocess
 import sys
-import warnings
-from pathlib import Path
 
-import numpy as np
-from chorales import chorales_folder
-from options import MINIBATCH, RATES, SIZES, in_options, make_parser
-from results import Generated, write_results
-
-from lstmmusic import (
-    RNN4Music,
-    TrainingError,
-    markSilence,
-    parameterfile,
-    unmarkSilence,
-)
-from lstmmusic.ranks import Ranks
-from midi.utils import readFolder
-
-EVERY = 50  # updates from one save to the next: seconds of work that a crash may cost
-INTERRUPTED = 130  # the exit code of what Ctrl-C has stopped
+from command import let_go_of_stdout
 
 
 def main(arguments=None):
     """Do the whole journey; the options are those of ``--help``."""
-    parser = make_parser()
-    options = parser.parse_args(arguments)
-    options.command = typed_command(arguments)
-    options.ranks = make_ranks(options, parser)
-    if not options.ranks.alone:
-        options.command = f"mpiexec -n {options.ranks.size} {options.command}"
-    with options.ranks.together(agreed=()):
-        journey(options, parser)
-
-
-def make_ranks(options, parser):
-    """Return all that mpiexec has started, with ``--mpi``; else this process alone."""
-    if not options.mpi:
-        return Ranks()
     try:
-        from mpi4py import MPI
-    except ImportError as error:
-        parser.error(f"--mpi needs mpi4py: pip install 'lstmmusic[mpi]' ({error})")
-    return Ranks(MPI.COMM_WORLD)
+        from journey import main as journey  # takes seconds: Ctrl-C may come in them
 
-
-def journey(options, parser):
-    """Read, train, and, on the first rank, generate and show."""
-    first = options.ranks.first
-    try:
-        model = make_model(options)  # refuses bad options before music is read
-        options.out.mkdir(parents=True, exist_ok=True)
-        tunes = options.ranks.in_turn(lambda: read_tunes(options))
-        original, rest, pieces = split(tunes, options)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
+        journey(arguments)
     except KeyboardInterrupt:
-        parser.exit(INTERRUPTED, f"{parser.prog}: stopped\n")
-    if first:
-        pieces_of = f"{len(tunes)} tunes, cut into {len(pieces)} pieces"
-        print(f"{pieces_of}\n{model}", flush=True)
-        if options.resume and not options.save.is_file():
-            print(f"{options.save} is not there to be resumed: training begins anew")
-    try:
-        stopped = not train(model, pieces, options, parser)
-        if not first:
-            return
-        if stopped:
-            print("music of what was learnt so far (Ctrl-C: none) ...", flush=True)
-        generated = generate(model, original, tunes, options)
-        print(write_results(model, original, rest, generated, options))
-    except KeyboardInterrupt:
-        if first:
-            model.saveParameters(options.save)
-        stop(parser, "stopped", options)
-    if stopped:
-        stop(parser, f"stopped after {len(model.instantaneousCost)} updates", options)
-
-
-def stop(parser, message, options):
-    """Leave with a line that says how to go on."""
-    resume = "" if options.resume else " --resume"
-    message += f"; this goes on: {options.command}{resume}"
-    parser.exit(INTERRUPTED, f"{parser.prog}: {message}\n")
-
-
-def typed_command(arguments):
-    """Return the command line as it was typed, to be typed again."""
-    if arguments is None:
-        typed = sys.orig_argv
-    else:
-        typed = ["python", "examples/main.py", *arguments]
-    return subprocess.list2cmdline(typed) if os.name == "nt" else shlex.join(typed)
-
-
-def make_model(options):
-    """Return a new network, or that of the file which ``--load`` or ``--resume`` names.
-
-    Where a training is to be resumed, and its file is there, it must have been made
-    with these options; where the file is not there, the training has not begun.
-    """
-    low, high = options.range
-    if low >= high:
-        raise ValueError(f"--range is {low} {high}; allowed is LOW below HIGH")
-    if options.steps * options.dt > 86400:
-        raise ValueError(f"--steps is {options.steps} and --dt {options.dt:g}; allowed "
-                         "are 24 hours of music")  # fmt: skip
-    if options.save and not options.save.resolve().parent.is_dir():
-        raise ValueError(f"--save is {options.save}; allowed is a file in a folder "
-                         "that exists")  # fmt: skip
-    save = options.save or options.out / "parameters.npz"
-    options.save = save if save.suffix == ".npz" else Path(f"{save}.npz")
-    resumed = options.resume and options.save.is_file()
-    source = options.save if resumed else options.load
-    if source is None or Path(source).resolve() != options.save.resolve():
-        keep_unfinished(options.save)
-    if source is None:
-        return new_model(options)
-    model = RNN4Music.fromFile(source, mode=options.mode, device=options.device)
-    for name, given, held in (
-        ("--sizes", options.sizes, list(model.h_lengths)),
-        ("--cost", options.cost, model.cost),
-        ("width of --range", high - low, model.io_length),
-        ("--rates", options.rates if resumed else None, list(model.rates)),
-    ):
-        if given not in (None, held):
-            raise ValueError(f"{name} is {given}, but {source} has {held}")
-    if options.rates:
-        model.setNewRates(*options.rates)
-    return model
-
-
-def keep_unfinished(path):
-    """Raise ValueError where a new training would be saved over a stopped one."""
-    if not path.is_file():
-        return
-    try:
-        saved = parameterfile.read(path)
-    except parameterfile.ParameterFileError:
-        return
-    if saved.progress and not saved.progress.over:
-        raise ValueError(
-            f"{path} holds a training that was stopped after {len(saved.history)} "
-            "updates; allowed are --resume, which goes on with it, another --out or "
-            "--save, or to remove that file first"
-        )
-
-
-def new_model(options):
-    low, high = options.range
-    return RNN4Music(
-        *(options.sizes or SIZES),
-        high - low,
-        *(options.rates or RATES),
-        cost=options.cost or "cross-entropy",
-        genProbThreshold=options.threshold,
-        seed=options.seed,
-        mode=options.mode,
-        device=options.device,
-    )
-
-
-def read_tunes(options):
-    """Return the MidiRolls of ``--midi``, or of Bach's chorales."""
-    try:
-        folder = options.midi or chorales_folder()
-    except ImportError:
-        raise ValueError(
-            "music21, which holds the chorales, is not installed: "
-            "pip install music21, or give --midi FOLDER"
-        ) from None
-    return readFolder(folder, options.range, options.dt)
-
-
-def split(tunes, options):
-    """Return the tune of the primer, the others, and the pieces of these to train on.
-
-    Each piece begins half its length after the one before: training takes tunes from
-    their beginning and would never see the end of a long one.  If there are too few
-    tunes to keep one apart, all are trained on.
-    """
-    chosen = np.random.default_rng(options.seed).integers(len(tunes))
-    rest = tunes[:chosen] + tunes[chosen + 1 :] or tunes
-    length, hop = options.length, options.length // 2
-    pieces = [
-        tune[start : start + length]
-        for tune in markSilence(rest)
-        for start in range(0, max(len(tune) - hop, 1), hop)
-    ]
-    if options.minibatch is None:
-        options.minibatch = min(MINIBATCH, len(pieces))
-    if options.minibatch > len(pieces):
-        raise ValueError(
-            f"--minibatch is {options.minibatch}, but the music gives {len(pieces)} "
-            f"pieces; allowed are 1 to {len(pieces)}"
-        )
-    return tunes[chosen], rest, pieces
-
-
-def train(model, pieces, options, parser):
-    """Train, leave the parameters in a file; return False if Ctrl-C stopped it."""
-    if options.epochs == 0:
-        if options.ranks.first:
-            model.saveParameters(options.save)
-        return True
-    try:
-        model.train(
-            pieces,
-            options.updates,
-            options.epochs,
-            options.minibatch,
-            options.length,
-            rateDecay="cosine",
-            checkpoint=options.save,
-            checkpointEvery=EVERY,
-            resume=options.resume,
-            comm=options.ranks.comm,
-        )
-    except TrainingError as error:
-        if not options.ranks.first:
-            return True  # the first rank, which saves, ends the job
-        model.saveParameters(options.save)
-        way_on = (
-            f"--load {options.save} with smaller --rates goes on from these weights"
-        )
-        parser.exit(1, f"{parser.prog}: {error} {way_on}\n")
-    except ValueError as error:  # other options than those of what --resume goes on
-        parser.error(in_options(str(error)))
-    return model.trainingOver
-
-
-def generate(model, original, tunes, options):
-    """Return a Generated for each temperature: what follows the primer.
-
-    Marks of silence are put into the primer, as they were in training, and taken out of
-    what is generated.
-    """
-    (primer,) = markSilence([original.piano_roll[: options.primer]])
-    lowest_sounds = any(tune.piano_roll[:, 0].any() for tune in tunes)
-    model.genProbThreshold = options.threshold
-    made = {}
-    for temperature in dict.fromkeys(options.temperature):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            roll, probabilities = model.genMusic(
-                np.float32(primer),
-                options.steps,
-                seed=options.seed,
-                temperature=temperature,
-                maxNotes=options.max_notes,
-            )
-        roll = unmarkSilence(roll)
-        if not lowest_sounds:  # then it is a mark wherever it stands
-            roll[:, 0] = probabilities[:, 0] = 0
-        remarks = [str(warning.message) for warning in caught]
-        made[f"{temperature:g}"] = Generated(roll, probabilities, remarks)
-    return made
+        sys.stderr.write("main.py: stopped\n")
+        sys.exit(130)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        try:
+            sys.stdout.flush()  # the help, too, may have lost its reader
+        except BrokenPipeError:
+            let_go_of_stdout()

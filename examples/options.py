@@ -8,12 +8,26 @@ from pathlib import Path
 SIZES = (120, 120, 120)
 RATES = (0.003, 0.003, 0.003, 0.003)
 MINIBATCH = 10
-OPTION_OF = {  # what errors of `RNN4Music.train` name
+OPTION_OF = {  # arguments of RNN4Music that its errors name
+    "h1_length": "the first of --sizes",
+    "h2_length": "the second of --sizes",
+    "h3_length": "the third of --sizes",
+    "io_length": "the width of --range",
     "noOfEpochPerMB": "--updates",
     "noOfEpoch": "--epochs",
     "sizeOfMiniBatch": "--minibatch",
     "lengthOfMB": "--length",
+    "checkpoint": "--save",
+    "resume": "--resume",
+    "noOfSamps": "--steps",
+    "maxNotes": "--max-notes",
+    "genProbThreshold": "--threshold",
+    "temperature": "--temperature",
+    "seed": "--seed",
+    "mode": "--mode",
+    "device": "--device",
     "dataset": "the music (--midi, --range, --dt, --length, --seed)",
+    **{rate: f"{rate} of --rates" for rate in ("R1", "R2", "R3", "Rout")},
 }
 
 
@@ -25,11 +39,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def in_options(message):
-    """Say a message of `RNN4Music.train` in the words of the command line."""
+    """Say a message of RNN4Music in the words of the command line."""
     names = "|".join(OPTION_OF)
     return re.sub(
         rf"\b({names})(?= (was|is) )", lambda found: OPTION_OF[found[1]], message
     )
+
+
+def path(text):
+    """Return a Path of an option's text, which is not to be empty."""
+    if not text:  # Path would take it for the current folder
+        raise argparse.ArgumentTypeError("''; allowed is a path")
+    return Path(text)
 
 
 def number(kind, low, high=math.inf):
@@ -69,7 +90,7 @@ def add_music_options(group):
     add, pitch = group.add_argument, number(int, 0, 128)
     add(
         "--midi",
-        type=Path,
+        type=path,
         metavar="FOLDER",
         help="read the .mid and .midi files below it (Bach's chorales, from music21, "
         "each in C major or A minor, an eighth note to 0.3 s)",
@@ -187,10 +208,15 @@ def add_generation_options(group):
 def add_file_options(group):
     """Add where things come from and go to, and how they are computed."""
     add = group.add_argument
-    add("--load", metavar="FILE", help="train on from parameters saved earlier")
+    add(
+        "--load",
+        type=path,
+        metavar="FILE",
+        help="train on from parameters saved earlier",
+    )
     add(
         "--save",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="where to save the parameters, while training too (parameters.npz in the "
         "output folder)",
@@ -212,7 +238,7 @@ def add_file_options(group):
     )
     add(
         "--out",
-        type=Path,
+        type=path,
         default=Path("output"),
         metavar="FOLDER",
         help="output folder (%(default)s)",

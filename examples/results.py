@@ -1,18 +1,36 @@
 """What main.py leaves in its folder: tunes as MIDI and WAV, pictures, and a page."""
 
+import io
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from page import Part, settings, write_page
+from page import PAGE, Part, in_html, named_by, settings, write_folder
 
 from lstmmusic import musicStatistics, saveWav
-from lstmmusic.plots import plotCost, plotProbabilities, plotStatistics, plotTune
-from lstmmusic.statistics import noteName
+from lstmmusic.plots import (
+    plotCost,
+    plotProbabilities,
+    plotStatistics,
+    plotTune,
+    soundingPitches,
+)
+from lstmmusic.statistics import SHARES, noteName
 from midi.utils import midiwrite
 
 SHOWN = 150  # steps in the pictures: more are too fine to see
 HEARD_S = 300  # of a tune in its WAV file: 26 MB
+SOUND = (
+    "The sound and the MIDI file begin after the primer, where the orange line stands "
+    "in the pictures."
+)
+TRAINED_ON = {
+    True: "It was among the tunes trained on.",
+    False: "It was not trained on this tune.",
+    None: "Whether it was trained on this tune is not known: the parameter file does "
+    "not say.",
+}
 
 
 class Generated(NamedTuple):
@@ -21,6 +39,71 @@ class Generated(NamedTuple):
     roll: np.ndarray  # (T, N)
     probabilities: np.ndarray  # (T, N)
     warnings: list
+
+
+class Files(dict):
+    """The bytes of each file that will lie beside the page, by its name.
+
+    None is on the disk before all are made: what fails while they are made leaves an
+    earlier run's results as they were.
+    """
+
+    def add(self, name, write, *args, **kwargs):
+        """Have ``write(file, …)`` write a file; return the name."""
+        file = io.BytesIO()
+        write(file, *args, **kwargs)
+        self[name] = file.getvalue()
+        return name
+
+    def draw(self, part, ax, name, caption):
+        """Add a picture, and show it in a part of the page."""
+        self.add(name, ax.figure.savefig, format="png", dpi=120)
+        part.pictures[name] = caption
+
+
+def suffixes(temperatures):
+    """Return what the names of each tune's files end in, by temperature.
+
+    One tune's files have plain names; of several, each has its temperature's.
+    """
+    names = dict.fromkeys(f"{float(temperature):g}" for temperature in temperatures)
+    return {name: f"-{name}" * (len(names) > 1) for name in names}
+
+
+def names_of(temperatures):
+    """Return the names of all files beside the page that a run may write."""
+    ends = suffixes(temperatures).values()
+    tunes = ["original", *(f"generated{end}" for end in ends)]
+    return {
+        *(f"{tune}{kind}" for tune in tunes for kind in (".mid", ".wav")),
+        *(f"{kind}{end}.png" for end in ends for kind in ("rolls", "probabilities")),
+        "statistics.png",
+        "cost.png",
+    }
+
+
+def check_folder(out, temperatures=(1.0,)):
+    """Raise ValueError where results would be written over a user's own files.
+
+    Parameters
+    ----------
+    out : Path
+        The output folder; it need not be there.
+    temperatures : sequence of float
+        Those of ``--temperature``, which the files' names depend on.
+    """
+    own = named_by(out / PAGE)
+    if own is None:
+        raise ValueError(
+            f"{out / PAGE} is not a page of an earlier run; allowed are another --out, "
+            "or to move that file away"
+        )
+    for name in sorted(names_of(temperatures) - own):
+        if os.path.lexists(out / name):
+            raise ValueError(
+                f"{out / name} would be written over, and no page of an earlier run "
+                "names it; allowed are another --out, or to move that file away"
+            )
 
 
 def write_results(model, original, dataset, generated, options):
@@ -38,15 +121,18 @@ def write_results(model, original, dataset, generated, options):
     options : argparse.Namespace
         Those of main.py.
     """
-    parts = [original_part(original, dataset, options)]
+    files = Files()
+    trained = options.epochs or all(map(model.wasTrainedOn, dataset))
+    data = "training data" if trained else "other tunes"  # what the network may know
+    parts = [original_part(model, original, options, files)]
     tunes = {"original": original.piano_roll}
-    lines = [summary(model, options)]
-    for temperature, tune in generated.items():
-        # One tune's files have plain names; of several, each has its temperature's.
-        suffix = f"-{temperature}" * (len(generated) > 1)
+    lines = [summary(model)]
+    for temperature, suffix in suffixes(generated).items():
+        tune = generated[temperature]
         part = Part(f"Generated, at temperature {temperature}", [*tune.warnings])
-        write_tune(part, f"generated{suffix}", tune.roll, options)
-        draw_tune(part, suffix, original.piano_roll, tune, options)
+        part.text += [SOUND] * bool(tune.roll.any())
+        write_tune(part, f"generated{suffix}", tune.roll, options, files)
+        draw_tune(part, suffix, original.piano_roll, tune, options, files)
         parts.append(part)
         tunes[f"generated{suffix}"] = tune.roll
         lines += [f"temperature {temperature}: {text}" for text in tune.warnings]
@@ -54,129 +140,185 @@ def write_results(model, original, dataset, generated, options):
         name: musicStatistics(roll, dataset, options.range)
         for name, roll in tunes.items()
     }
-    parts += [statistics_part(statistics, options), training_part(model, options)]
     used = settings(model, original, dataset, options)
-    write_page(options.out / "index.html", parts, lines[0], options.command, used)
-    lines += map(in_words, statistics.items())
-    page = (options.out / "index.html").resolve()
+    parts += [
+        statistics_part(statistics, data, options, files),
+        training_part(model, options, files),
+        Part("To repeat this", command=options.command, settings=used),
+    ]
+    page = in_html(parts, lines[0])
+    left = write_folder(options.out, files, page, names_of(generated))
+    lines += [in_words(name, found, data) for name, found in statistics.items()]
+    lines += left
+    page = (options.out / PAGE).resolve()
     return "\n".join([*lines, f"to see and hear it: {page.as_uri()}"])
 
 
-def original_part(original, dataset, options):
-    """Write the tune that the primer is of."""
+def original_part(model, original, options, files):
+    """Return the part about the tune that the primer is of."""
     primer = min(options.primer, len(original.piano_roll))
     part = Part(
-        f"The original: {Path(original.name).name}",
+        f"The original: {Path(os.fsdecode(original.name)).name}",
         [
             f"The network was given its first {primer} steps, "
-            f"{primer * options.dt:g} s, and wrote what follows from there."
+            f"{primer * options.dt:g} s, and wrote what follows from there.",
+            TRAINED_ON[model.wasTrainedOn(original)],
         ],
     )
-    if not any(tune is original for tune in dataset):
-        part.text.append("It was not trained on this tune.")
-    write_tune(part, "original", original.piano_roll, options)
+    write_tune(part, "original", original.piano_roll, options, files)
     return part
 
 
-def write_tune(part, name, roll, options):
-    """Write a tune's MIDI and WAV files, and name them in its part of the page."""
-    midi, wav = (options.out / f"{name}{suffix}" for suffix in (".mid", ".wav"))
-    for file in (midi, wav):
-        file.unlink(missing_ok=True)  # of an earlier run
+def write_tune(part, name, roll, options, files):
+    """Make a tune's MIDI and WAV files, and name them in its part of the page."""
     heard = roll[: int(HEARD_S / options.dt)]
     if roll.any():
-        midiwrite(midi, roll, options.range, options.dt)
-        part.links.append(midi.name)
+        midi = files.add(f"{name}.mid", midiwrite, roll, options.range, options.dt)
+        part.links.append(midi)
     if not heard.any():
         part.text.append("Nothing is to be heard of it.")
         return
     if len(heard) < len(roll):
         part.text.append(f"To be heard here: its first {HEARD_S} s.")
     try:
-        saveWav(wav, heard, options.range, options.dt)
-        part.wav = wav.name
+        part.wav = files.add(f"{name}.wav", saveWav, heard, options.range, options.dt)
     except ImportError as error:
         part.text.append(str(error))
 
 
-def draw_tune(part, suffix, original, tune, options):
+def draw_tune(part, suffix, original, tune, options, files):
     """Draw a generated tune below the original, and its probabilities."""
     r, dt, primer = options.range, options.dt, min(options.primer, len(original))
     shown = max(SHOWN, primer + SHOWN // 3)
     both = original[:shown], tune.roll[: shown - primer]
-    axes = plotTune(*both, r, dt, primer=primer)
-    caption = "Above the original; below the primer, and what the network wrote."
-    save(options, part, axes[0], f"rolls{suffix}.png", caption)
-    ax = plotProbabilities(tune.probabilities[:SHOWN], r, dt, start=primer)
-    caption = "What the network thought of each note, at each step that it wrote."
-    save(options, part, ax, f"probabilities{suffix}.png", caption)
+    probabilities = tune.probabilities[: shown - primer]
+    pitches = soundingPitches([*both, probabilities], r)
+    above, _ = plotTune(*both, r, dt, primer=primer, pitches=pitches)
+    steps = primer + len(tune.roll)
+    caption = (
+        f"Above the original, {seconds(shown, len(original), dt)}; below the primer, "
+        f"up to the orange line at {primer * dt:g} s, and after it what the network "
+        f"wrote, {seconds(shown, steps, dt)}."
+    )
+    files.draw(part, above, f"rolls{suffix}.png", caption)
+    ax = plotProbabilities(probabilities, r, dt, start=primer, pitches=pitches)
+    ax.set_xlim(above.get_xlim())
+    ax.axvline(primer * dt, color="tab:orange")
+    caption = (
+        "The probability of each note at each step that the network wrote, on the "
+        f"scales of the picture above, {seconds(shown, steps, dt)}."
+    )
+    if options.threshold:
+        caption += (
+            f" What is below the threshold of {options.threshold:g} is drawn as 0."
+        )
+    files.draw(part, ax, f"probabilities{suffix}.png", caption)
 
 
-def statistics_part(statistics, options):
+def seconds(shown, steps, dt):
+    """Say how much of a tune is shown."""
+    whole = f"{steps * dt:g} s"
+    return (
+        f"all {whole}" if steps <= shown else f"the first {shown * dt:g} s of {whole}"
+    )
+
+
+def statistics_part(statistics, data, options, files):
     """Draw and tabulate what the tunes are like."""
     part = Part("What they are like")
-    ax = plotStatistics(statistics, options.range, options.dt)
-    save(options, part, ax, "statistics.png", "How often each pitch class sounds.")
-    data = next(iter(statistics.values())).dataset
+    ax = plotStatistics(statistics, options.range, options.dt, dataset=data)
+    caption = "How often each pitch class sounds, and shares that tell of harmony, "
+    files.draw(part, ax, "statistics.png", caption + "melody and rhythm.")
+    compared = [*statistics.values(), next(iter(statistics.values())).dataset]
+    columns = [column(found, data, options.dt) for found in compared]
     part.table = [
-        ["", "notes per step", "silent steps", "notes", "held longest", "distance"],
-        *(row(name, found, options.dt) for name, found in statistics.items()),
-        row("training data", data, options.dt),
+        ["", *statistics, data],
+        *([name, *(cells[name] for cells in columns)] for name in columns[0]),
     ]
-    part.text.append(
-        "The distance, 0 to 0.69, is from the training data: lstmmusic/statistics.py."
-    )
+    part.text += [
+        f"The distance, 0 to 0.69, is from the {data}: how unlike the pitch classes, "
+        "the notes at once and the lengths of notes are. It sees neither harmony nor "
+        "melody; the seven shares above it in the table see some of these.",
+        f"Of the {data}, each of these shares is the mean over its tunes, and a chord "
+        "counts if it occurs in another of them (lstmmusic/statistics.py).",
+    ]
     return part
 
 
-def row(name, found, dt):
-    """Return the cells of a tune in the table."""
+def column(found, data, dt):
+    """Return the cells of a tune in the table, by what they tell."""
     held = "–"
     if found.longestHeldPitch is not None:
         held = f"{noteName(found.longestHeldPitch)}, {found.longestHeld * dt:.3g} s"
-    return [
-        name,
-        f"{found.notesPerStep:.2f}",
-        f"{found.silentShare:.1%}",
-        str(found.distinctNotes),
-        held,
-        "" if found.distance is None else f"{found.distance:.3f}",
-    ]
+    shares = {
+        label.format(data): getattr(found, name) for name, label in SHARES.items()
+    }
+    return {
+        "notes per step": f"{found.notesPerStep:.2f}",
+        "silent steps": f"{found.silentShare:.1%}",
+        "pitches": str(found.distinctNotes),
+        "held longest": held,
+        **{
+            label: "–" if np.isnan(share) else f"{share:.1%}"
+            for label, share in shares.items()
+        },
+        "distance": "–" if found.distance is None else f"{found.distance:.3f}",
+    }
 
 
-def training_part(model, options):
-    """Draw the cost."""
-    part = Part("Training")
-    if model.instantaneousCost:
-        ax = plotCost(model.instantaneousCost, steps=options.length - 1)
-        save(options, part, ax, "cost.png", "What training made smaller.")
-    if options.save.resolve().parent == options.out.resolve():
+def training_part(model, options, files):
+    """Draw the cost; tell the commands and settings of each training."""
+    part = Part("How it was trained")
+    cost = np.asarray(model.costPerStep, float)
+    if np.isfinite(cost).any():
+        ax = plotCost(cost, unit=f"{unit_of(model)} per step")
+        caption = f"The cost of each update, in {unit_of(model)} per step."
+        files.draw(part, ax, "cost.png", caption)
+    elif len(cost):
+        part.text.append("Its cost per step is not in the parameter file.")
+    for n, training in enumerate(model.trainings, 1):
+        used = {name: value for name, value in training.items() if name != "command"}
+        heading = f"Training {n} of {len(model.trainings)}"
+        command = training["command"]
+        part.parts.append(Part(heading, command=command, settings=used))
+    if len(cost) and not model.trainings:
+        part.text.append("Its settings are not in the parameter file.")
+    if not len(cost):
+        part.text.append("It was not trained.")
+    beside = options.save.resolve().parent == options.out.resolve()
+    if beside and options.save.is_file():
         part.links.append(options.save.name)
     return part
 
 
-def save(options, part, ax, name, caption):
-    ax.figure.savefig(options.out / name, dpi=120)
-    part.pictures[name] = caption
+def unit_of(model):
+    return "halved squares" if model.cost == "squared-error" else "nats"
 
 
-def summary(model, options):
+def summary(model):
     """Say in a line how training went."""
-    cost = model.instantaneousCost
-    if not cost:
+    cost = np.asarray(model.costPerStep, float)
+    if not len(cost):
         return "Not trained."
     stopped = "" if model.trainingOver else ", stopped before its end"
-    first, last = np.array([cost[0], np.mean(cost[-20:])]) / (options.length - 1)
-    return (
-        f"Trained for {len(cost)} updates{stopped}; cost per step: {first:.2f}, in the "
-        f"end {last:.2f}."
+    line = f"Trained for {len(cost)} update{'s' * (len(cost) > 1)}{stopped}"
+    last = cost[-20:]
+    last = last[np.isfinite(last)]
+    if not len(last):
+        return f"{line}; cost per step: not known."
+    unit = unit_of(model)
+    first = (
+        f"{cost[0]:.2f} {unit} at first"
+        if np.isfinite(cost[0])
+        else "not known at first"
     )
+    return f"{line}; cost per step: {first}, {last.mean():.2f} {unit} in the end."
 
 
-def in_words(item):
+def in_words(name, found, data):
     """Say in a line what a tune is like."""
-    name, found = item
     return (
         f"{name}: {found.notesPerStep:.2f} notes per step, {found.silentShare:.1%} of "
-        f"the steps silent, distance from the training data {found.distance:.3f}"
+        f"the steps silent, {found.semitoneShare:.1%} with two notes a semitone apart, "
+        f"distance from the {data} {found.distance:.3f}"
     )

@@ -5,10 +5,12 @@ from lstmmusic.batches import markSilence, unmarkSilence
 from lstmmusic.listening import listen, saveWav
 from lstmmusic.parameterfile import ParameterFileError
 from lstmmusic.precision import default_to_float32
-from lstmmusic.rnn4music import RNN4Music, TrainingError
+from lstmmusic.rnn4music import RNN4Music
 from lstmmusic.statistics import musicStatistics
+from lstmmusic.training import CheckpointError, TrainingError
 
 __all__ = [
+    "CheckpointError",
     "ParameterFileError",
     "RNN4Music",
     "TrainingError",

@@ -79,6 +79,7 @@ class Minibatch(NamedTuple):
     k: np.ndarray  # (T, B, N): what is to follow
     share: np.ndarray  # (T, B)
     block: int  # steps that are gone through at once
+    steps: float = math.nan  # how many the cost sums up: cost / steps is per step
 
 
 def draw_tunes(rng, tunes, size):
@@ -104,7 +105,7 @@ def mean_over_tunes(x, k):
     T, B, _ = x.shape
     blocks = 1 if T <= LONGEST_BLOCK else math.ceil(T / LONGEST_PART)
     share = np.full((T, B), 1 / B, x.dtype)
-    return Minibatch(x, k, share, math.ceil(T / blocks))
+    return Minibatch(x, k, share, math.ceil(T / blocks), T)
 
 
 def draw_order(rng, tunes, size):
@@ -131,8 +132,10 @@ def whole_tunes(tunes, size, average, dtype):
     longest = max(len(x) for x, _ in rolls)
     T = -(-longest // WHOLE_BLOCK) * WHOLE_BLOCK
     x, k, there = padded(rolls, T, size, dtype)
-    share = there / (len(tunes) if average == "tune" else there.sum())
-    return Minibatch(x, k, share.astype(dtype), WHOLE_BLOCK)
+    count = sum(len(x) for x, _ in rolls)
+    divisor = len(tunes) if average == "tune" else count
+    share = (there / divisor).astype(dtype)
+    return Minibatch(x, k, share, WHOLE_BLOCK, count / divisor)
 
 
 def in_and_out(tune, skip_first=True):

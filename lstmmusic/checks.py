@@ -2,6 +2,9 @@
 
 import math
 import numbers
+import os
+import sys
+import warnings
 
 import numpy as np
 
@@ -36,9 +39,15 @@ def real(name, value, low=0.0, high=math.inf, low_allowed=False):
     return number
 
 
-def real_or_none(name, value, **limits):
-    """Return None, or `real` of anything else."""
-    return None if value is None else real(name, value, **limits)
+def optional(check, name, value, *args, **limits):
+    """Return None, or ``check(name, value, …)``, whose error then allows None, too."""
+    if value is None:
+        return None
+    try:
+        return check(name, value, *args, **limits)
+    except ValueError as error:
+        message = str(error).replace("allowed are", "allowed are None and", 1)
+        raise ValueError(message) from None
 
 
 def truth(name, value):
@@ -51,8 +60,50 @@ def truth(name, value):
 def one_of(name, value, allowed):
     """Return ``value`` if it is among the strings ``allowed``."""
     if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name} is {value!r}; allowed are {', '.join(allowed)}")
+        names = ", ".join(map(repr, allowed))
+        raise ValueError(f"{name} is {value!r}; allowed are {names}")
     return value
+
+
+def path(name, value):
+    """Return a path as a string; a ValueError names what is none, or is empty."""
+    try:
+        text = os.fsdecode(value)
+    except TypeError:
+        text = ""
+    if not text or "\0" in text:
+        raise ValueError(f"{name} is {value!r:.60}; allowed is the path of a file")
+    return text
+
+
+def target(name, value, suffix):
+    """Return the path, with ``suffix``, of a file that is to be written.
+
+    Where the path without the suffix is a folder, the file is written beside it, with
+    a warning.
+
+    Raises
+    ------
+    ValueError
+        If the value names a folder (``run/``, ``.``, ``..``), or if what stands there,
+        with the suffix or without it, is neither a regular file nor such a folder.
+    """
+    text = path(name, value)
+    written = text if text.endswith(suffix) else text + suffix
+    allowed = f"allowed is the path of a file, such as 'name{suffix}'"
+    if os.path.basename(written).strip(".") == suffix.strip("."):
+        raise ValueError(
+            f"{name} is {text!r}, which names no file: {written!r} would have been "
+            f"written; {allowed}"
+        )
+    for place in (written, text):
+        beside = os.path.isdir(place) and place != written
+        if os.path.exists(place) and not os.path.isfile(place) and not beside:
+            kind = "a folder" if os.path.isdir(place) else "no regular file"
+            raise ValueError(f"{name} is {text!r}, but {place!r} is {kind}; {allowed}")
+    if os.path.isdir(text):
+        warn_caller(f"{text!r} is a folder; the file beside it is {written!r}")
+    return written
 
 
 def rng_state(name, state):
@@ -62,6 +113,21 @@ def rng_state(name, state):
     except Exception as error:
         raise ValueError(f"{name} is no random state: {error}") from None
     return state
+
+
+def counted(number, noun):
+    """Return a number with its noun: 1 update, 2 updates."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def warn_caller(message):
+    """Warn, and point at the line outside this library that called it."""
+    caller, level = sys._getframe(1), 2
+    while caller.f_back and caller.f_globals.get("__name__", "").startswith(
+        "lstmmusic."
+    ):
+        caller, level = caller.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 class Checked:

@@ -1,12 +1,12 @@
 """Between a network and its file: what is saved of it, and how it takes that up."""
 
-import sys
-import warnings
+import copy
+import math
 from dataclasses import replace
 
 import numpy as np
 
-from lstmmusic import parameterfile, parameters
+from lstmmusic import checks, parameterfile, parameters
 from lstmmusic.progress import Progress
 from lstmmusic.updates import Moments
 
@@ -29,7 +29,19 @@ def saved_of(model):
         validation=list(model.validationCost),
         rng_state=model.rng.bit_generator.state,
         progress=model._progress and replace(model._progress),
+        steps=steps_of(model),
+        trained_on=model._trained_on,
+        trainings=copy.deepcopy(model.trainings),
     )
+
+
+def steps_of(model):
+    """Return the steps that each cost of the model's history sums up.
+
+    A history that a user has put there has none that is known.
+    """
+    history, steps = model.instantaneousCost, model.stepsOfCost
+    return [*steps, *[math.nan] * (len(history) - len(steps))][: len(history)]
 
 
 def weights_of(model):
@@ -75,6 +87,9 @@ def take_up(model, saved, source):
         model.rng.bit_generator.state = saved.rng_state
     model.instantaneousCost = list(saved.history)
     model.validationCost = list(saved.validation)
+    model.stepsOfCost = list(saved.steps)
+    model._trained_on = saved.trained_on
+    model.trainings = copy.deepcopy(saved.trainings)
     model.loss = saved.loss
     model._progress = saved.progress
 
@@ -88,23 +103,16 @@ def take_from_first(model, ranks):
 
 
 def warn_of_departures(model, saved, source):
-    """Say what of a file the model cannot take; the warning points at the caller."""
-    caller, level = sys._getframe(1), 2  # a file may be loaded from deep within
-    while caller.f_back and caller.f_globals.get("__name__", "").startswith(
-        "lstmmusic."
-    ):
-        caller, level = caller.f_back, level + 1
+    """Warn of what is in a file and the model cannot take."""
     if saved.moments is None:
-        warnings.warn(
+        checks.warn_caller(
             f"{source} is of the original program: its RMSprop state is set "
-            "aside (D4), and the state at step −1 is zero (D9)",
-            stacklevel=level,
+            "aside (D4), and the state at step −1 is zero (D9)"
         )
     for name, theirs, ours in differences(model, saved):
-        warnings.warn(
+        checks.warn_caller(
             f"{source} was trained with {name}={theirs!r}; this object has "
-            f"and keeps {ours!r}, so that its numbers differ",
-            stacklevel=level,
+            f"and keeps {ours!r}, so that its numbers differ"
         )
 
 
@@ -116,7 +124,11 @@ def differences(model, saved):
 
 
 def resume(model, plan, checkpoint):
-    """Take up the training of ``checkpoint``, or of the model, or begin it."""
+    """Take up the training of ``checkpoint``, or of the model, or begin it.
+
+    The model's own, if it is the same training and has gone on since the checkpoint
+    was written, as when the disk was full at the next one.
+    """
     saved, progress = None, model._progress
     if checkpoint is not None:
         if parameterfile.with_suffix(checkpoint).is_file():
@@ -138,5 +150,16 @@ def resume(model, plan, checkpoint):
             "not the training that was stopped: "
             + "; ".join(f"{n} was {was!r:.60}, is {is_!r}" for n, was, is_ in found)
         )
-    if saved is not None:
+    if saved is not None and not has_gone_on(model, saved):
         take_up(model, saved, checkpoint)
+
+
+def has_gone_on(model, saved):
+    """Return whether a model's training is that which is saved, and further on."""
+    done = len(saved.history)
+    return (
+        model._progress is not None
+        and model._progress.plan == saved.progress.plan
+        and 0 < done < len(model.instantaneousCost)
+        and model.instantaneousCost[:done] == saved.history
+    )

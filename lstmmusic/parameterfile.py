@@ -2,11 +2,9 @@
 
 The layout is the original's (EQUATIONS: one array for each of its names), with what it
 lacked added under new names, so that a training can go on where it stopped.  Nothing is
-ever unpickled, and no array is read before its header has been compared with the shape
-it must have.
+ever unpickled (`safe_npz`).
 """
 
-import io
 import json
 import math
 import os
@@ -15,24 +13,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib import format as npy
 
-from lstmmusic import checks, wholefile
+from lstmmusic import checks, provenance, wholefile
 from lstmmusic.costs import COSTS
 from lstmmusic.parameters import state_shapes, weight_shapes
 from lstmmusic.progress import Progress
+from lstmmusic.provenance import TrainedOn
+from lstmmusic.safe_npz import Arrays, File, NpzError
 from lstmmusic.store import OPTIMIZERS
 from lstmmusic.updates import Moments
 
-FORMAT_VERSION = 2  # 1 had RMSprop alone, and no unfinished training
+# Version 1 had RMSprop alone, and no unfinished training; 2 not what a network was
+# trained on, how, and over how many steps each cost is summed.
+FORMAT_VERSION = 3
 H_LENGTHS = ("h1_length", "h2_length", "h3_length")
-LONGEST_TEXT = 2**16  # characters
-LONGEST_HISTORY = 2**27  # updates
-LONGEST_HEADER = 128  # bytes of an array's; Python's parser fails on deeper nesting
-LONGEST_PIECE = 2**20  # bytes of a zip that are read at once; our directory has 30 000
-# What a bomb is told by: as saved, a number takes 4 or 8 bytes of the file. Compressed,
-# with means that are all zero, it still takes two.
-FREE_NUMBERS, NUMBERS_PER_BYTE = 2**20, 1
+LONGEST_RECORDS = 2**23  # characters: a hundred trainings, as JSON escapes them
 LARGEST = 1e30  # a first value; well within float32
 MOST_DROPOUT = 0.99
 # What RNN4Music takes: beside the original's settings, ours.
@@ -64,29 +59,30 @@ class Saved(NamedTuple):
     validation: list  # (updates, nats per step)
     rng_state: dict | None
     progress: Progress | None  # of a training that can be resumed
+    steps: list  # over which each cost of the history is summed; NaN where not known
+    trained_on: TrainedOn
+    trainings: list  # of dict, a record of each
 
 
 def with_suffix(fileName):
     """Append .npz when missing, as numpy.savez does."""
-    path = os.fspath(fileName)
+    path = checks.path("fileName", fileName)
     return Path(path if path.endswith(".npz") else path + ".npz")
 
 
-def check_place(name, fileName):
-    """Raise ValueError where no file can be written; said early, not after hours."""
-    try:
-        path = with_suffix(fileName)
-        folder = Path(os.path.realpath(path)).parent
-        if path.name.strip(".") == "npz":
-            raise TypeError
-    except TypeError:
-        raise ValueError(
-            f"{name} is {fileName!r}; allowed is the path of a file"
-        ) from None
+def check_checkpoint(path):
+    """Raise ValueError where no checkpoint can be written: before training, not after.
+
+    Returns the path of the file.
+    """
+    target = checks.target("checkpoint", path, ".npz")
+    folder = Path(os.path.realpath(target)).parent
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise ValueError(
-            f"{name} is {fileName!r}, but {folder} is no folder to write to"
+            f"checkpoint is {os.fsdecode(path)!r}, but {str(folder)!r} is no folder "
+            "that can be written to; allowed is the path of a file in one"
         )
+    return target
 
 
 def mean_name(name):
@@ -116,10 +112,15 @@ def write(fileName, saved):
         "loss": float(saved.loss),
         "instantaneousCost": np.array(saved.history, dtype=np.float64),
         "validationCost": np.array(saved.validation, dtype=np.float64).reshape(-1, 2),
+        "stepsOfCost": np.array(saved.steps, dtype=np.float64),
+        "trainedOn": saved.trained_on.digests,
+        "trainedOnComplete": saved.trained_on.complete,
+        "trainings": json.dumps(saved.trainings),
         "rngState": json.dumps(saved.rng_state),
         "formatVersion": FORMAT_VERSION,
     }
-    return wholefile.write(with_suffix(fileName), lambda file: np.savez(file, **arrays))
+    path = checks.target("fileName", fileName, ".npz")
+    return wholefile.write(path, lambda file: np.savez(file, **arrays))
 
 
 def _moments_to_write(moments):
@@ -152,17 +153,19 @@ def read(fileName):
     ------
     FileNotFoundError
     ParameterFileError
-        If the file is no .npz, is cut off, lacks an array, or holds one of the wrong
-        shape, of objects, or with values that are not finite.
+        If what is there is no regular file, or no .npz, is cut off, lacks an array, or
+        holds one of the wrong shape, of objects, or with values that are not finite.
     """
     path = with_suffix(fileName)
-    if not path.is_file() and Path(fileName).is_file():
-        path = Path(fileName)
-    with _File(path) as file:
+    if not path.is_file() and os.path.isfile(fileName):
+        path = Path(os.fsdecode(fileName))
+    if path.exists() and not path.is_file():
+        raise ParameterFileError(f"{path} is no regular file")
+    with File(str(path)) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                return _read(_Arrays(archive, os.path.getsize(path)))
-        except ParameterFileError as error:
+                return _read(Arrays(archive, os.path.getsize(path)))
+        except (ParameterFileError, NpzError) as error:
             raise ParameterFileError(f"{path}: {error}") from None
         except Exception as error:  # zip, zlib and npy each have their own
             raise ParameterFileError(
@@ -185,6 +188,7 @@ def _read(arrays):
         h_lengths = (*map(arrays.length, H_LENGTHS[:2]), arrays.rows("Whi_3"))
     io_length = arrays.length("io_length")
     shapes = weight_shapes(h_lengths, io_length)
+    history = arrays.history("instantaneousCost")
     extra = {"state": None, "moments": None, "rng_state": None, "progress": None}
     settings = _settings(arrays, version if ours else 0)
     if ours:
@@ -197,13 +201,21 @@ def _read(arrays):
             "rng_state": arrays.rng_state("rngState"),
             "progress": _progress(arrays, shapes) if version > 1 else None,
         }
+    if ours and version > 2:
+        extra |= _provenance(arrays, len(history))
+    else:
+        extra |= {
+            "steps": [math.nan] * len(history),
+            "trained_on": TrainedOn(complete=ours and not history),
+            "trainings": provenance.unknown_trainings(history, extra["progress"]),
+        }
     return Saved(
         h_lengths=h_lengths,
         io_length=io_length,
         weights={name: arrays.numbers(name, shape) for name, shape in shapes.items()},
         settings=settings,
         loss=float(arrays.numbers("loss", finite=False)),
-        history=arrays.history("instantaneousCost"),
+        history=history,
         validation=arrays.validation() if ours and version > 1 else [],
         **extra,
     )
@@ -260,91 +272,16 @@ def _progress(arrays, shapes):
     return progress
 
 
-class _File(io.FileIO):
-    """A file of which no piece is read that is too long: of a zip, the directory."""
-
-    def read(self, size=-1):
-        if size > LONGEST_PIECE:
-            raise ParameterFileError(f"it wants {size} bytes read at once")
-        return super().read(size)
-
-
-class _Arrays:
-    """The members of an .npz, each checked against what it must be before reading."""
-
-    def __init__(self, archive, file_bytes):
-        self.archive = archive
-        self.names = set(archive.namelist())
-        self.numbers_left = FREE_NUMBERS + NUMBERS_PER_BYTE * file_bytes
-
-    def __contains__(self, name):
-        return f"{name}.npy" in self.names
-
-    def header(self, name):
-        if name not in self:
-            raise ParameterFileError(f"there is no array {name!r} in it")
-        method = self.archive.getinfo(f"{name}.npy").compress_type
-        if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ParameterFileError(f"{name} is compressed by method {method}")
-        with self.archive.open(f"{name}.npy") as member:
-            # Later versions have headers of any length, for records.
-            if (version := npy.read_magic(member)) != (1, 0):
-                raise ParameterFileError(f"{name} is of .npy version {version}")
-            length = int.from_bytes(member.read(2), "little")
-            if length > LONGEST_HEADER:
-                raise ParameterFileError(f"{name} has a header of {length} bytes")
-            member.seek(npy.MAGIC_LEN)
-            shape, _, dtype = npy.read_array_header_1_0(member)
-        return shape, dtype
-
-    def read(self, name):
-        with self.archive.open(f"{name}.npy") as member:
-            return npy.read_array(member, allow_pickle=False)
-
-    def numbers(self, name, shape=(), finite=True):
-        found, dtype = self.header(name)
-        if found != shape:
-            raise ParameterFileError(f"{name} has shape {found}; it must be {shape}")
-        if dtype.kind not in "fiub":
-            raise ParameterFileError(f"{name} holds {dtype}; it must hold numbers")
-        self.numbers_left -= math.prod(shape)
-        if self.numbers_left < 0:
-            raise ParameterFileError(f"{name} is larger than such a file can hold")
-        array = self.read(name)
-        if finite and not np.isfinite(array).all():
-            raise ParameterFileError(f"{name} holds values that are not finite")
-        return array
-
-    def rows(self, name):
-        shape, _ = self.header(name)
-        return checks.whole(f"the number of rows of {name}", (*shape, 0)[0])
-
-    def length(self, name):
-        return checks.whole(name, self.numbers(name).item(), high=checks.LONGEST)
-
-    def mean_of_squares(self, name, shape):
-        array = self.numbers(name, shape)
-        if (array < 0).any():
-            raise ParameterFileError(f"{name} holds negative means of squares")
-        return array
-
-    def rng_state(self, name):
-        return checks.rng_state(name, json.loads(self.text(name)))
-
-    def text(self, name):
-        shape, dtype = self.header(name)
-        if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * LONGEST_TEXT:
-            raise ParameterFileError(f"{name} must be a text, not {dtype} {shape}")
-        return str(self.read(name))
-
-    def truth(self, name):
-        return checks.truth(name, self.numbers(name).item())
-
-    def validation(self):
-        return [(int(n), nll) for n, nll in self.history("validationCost", (2,))]
-
-    def history(self, name, entry=()):
-        shape, _ = self.header(name)
-        if shape[1:] != entry or not shape or shape[0] > LONGEST_HISTORY:
-            raise ParameterFileError(f"{name} must be a list, not of shape {shape}")
-        return self.numbers(name, shape, finite=False).tolist()
+def _provenance(arrays, updates):
+    steps = arrays.history("stepsOfCost")
+    if len(steps) != updates or any(n <= 0 for n in steps):
+        raise ParameterFileError(
+            f"stepsOfCost must hold {updates} numbers above 0, one for each cost"
+        )
+    complete = arrays.truth("trainedOnComplete")
+    records = json.loads(arrays.text("trainings", LONGEST_RECORDS))
+    return {
+        "steps": steps,
+        "trained_on": TrainedOn(arrays.digests("trainedOn"), complete),
+        "trainings": provenance.check_trainings(records),
+    }

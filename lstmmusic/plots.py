@@ -6,10 +6,25 @@ pitches have their names (C4 is middle C, MIDI 60), and the notes that never sou
 above and below are cropped.  matplotlib is imported at the first call.
 """
 
+import re
+
 import numpy as np
 
 from lstmmusic import checks
-from lstmmusic.statistics import NAMES, MusicStatistics, musicStatistics, noteName
+from lstmmusic.statistics import (
+    NAMES,
+    SHARES,
+    MusicStatistics,
+    musicStatistics,
+    noteName,
+)
+
+# Control characters, those that turn the direction of writing, lone surrogates: what
+# Python makes of bytes that are not UTF-8.  No font has them, no file takes the last.
+NOT_SHOWN = re.compile(
+    "[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+NATS = "nats per step"
 
 
 def plotRoll(
@@ -43,7 +58,7 @@ def plotRoll(
     """
     roll, dt = _checked(roll, r), checks.real("dt", dt)
     ax = _axes((9, 3.2)) if ax is None else ax
-    low, high = _sounding([roll], r) if pitches is None else pitches
+    low, high = soundingPitches([roll], r) if pitches is None else pitches
     ends = (start * dt, (start + len(roll)) * dt)
     ax.imshow(
         roll.T,
@@ -61,20 +76,24 @@ def plotRoll(
 
 
 def plotProbabilities(
-    probabilities, r=(21, 109), dt=0.2, ax=None, *, start=0, pitches=None
-):
+    probabilities, r=(21, 109), dt=0.2, ax=None, *,
+    start=0, pitches=None, cmap="magma_r",
+):  # fmt: skip
     """Draw the probability of each note at each step, with a colour bar.
 
-    The parameters are those of `plotRoll`; returns the axes.
+    The parameters are those of `plotRoll`; returns the axes.  The bar is above them, so
+    that they are as wide as those of `plotTune`.  ``magma_r`` gets darker evenly from 0
+    to 1; the original drew with ``cmap="gist_stern_r"``, whose order is hard to see.
     """
-    ax = plotRoll(
-        probabilities, r, dt, ax, start=start, pitches=pitches, cmap="gist_stern_r"
-    )
-    ax.figure.colorbar(ax.images[-1], ax=ax, label="probability", pad=0.01)
+    ax = plotRoll(probabilities, r, dt, ax, start=start, pitches=pitches, cmap=cmap)
+    place = {"location": "top", "anchor": (0, 0), "shrink": 0.3, "aspect": 30}
+    ax.figure.colorbar(ax.images[-1], ax=ax, label="probability", pad=0.01, **place)
     return ax
 
 
-def plotTune(original, generated, r=(21, 109), dt=0.2, ax=None, *, primer=0):
+def plotTune(
+    original, generated, r=(21, 109), dt=0.2, ax=None, *, primer=0, pitches=None
+):
     """Draw a tune, and below it what was generated from its beginning.
 
     Parameters
@@ -87,6 +106,8 @@ def plotTune(original, generated, r=(21, 109), dt=0.2, ax=None, *, primer=0):
     ax : sequence of two matplotlib.axes.Axes, optional
     primer : int
         Steps of the original that were the primer; shown before what was generated.
+    pitches : (int, int), optional
+        Lowest and highest pitch to show; by default those that sound, and a little.
 
     Returns
     -------
@@ -97,7 +118,7 @@ def plotTune(original, generated, r=(21, 109), dt=0.2, ax=None, *, primer=0):
     primer = checks.whole("primer", primer, low=0, high=len(original))
     dt = checks.real("dt", dt)
     generated = np.concatenate([original[:primer], generated])
-    pitches = _sounding([original, generated], r)
+    pitches = soundingPitches([original, generated], r) if pitches is None else pitches
     if ax is None:
         ax = _figure((9, 6)).subplots(2, 1)
     for a, roll, title in zip(
@@ -115,7 +136,7 @@ def plotTune(original, generated, r=(21, 109), dt=0.2, ax=None, *, primer=0):
     return np.asarray(ax)
 
 
-def plotStatistics(statistics, r=(21, 109), dt=0.2, ax=None):
+def plotStatistics(statistics, r=(21, 109), dt=0.2, ax=None, *, dataset="data set"):
     """Draw how often each pitch class sounds; the other numbers are in the legend.
 
     Parameters
@@ -126,54 +147,82 @@ def plotStatistics(statistics, r=(21, 109), dt=0.2, ax=None):
     r, dt
         As for `plotRoll`.
     ax : matplotlib.axes.Axes, optional
+        By default those of a figure that has what `plotShares` draws below.
+    dataset : str
+        The name to draw the data set under.
 
     Returns
     -------
     matplotlib.axes.Axes
+        Of the pitch classes.
     """
-    if not isinstance(statistics, dict):
-        statistics = {"tune": statistics}
     dt = checks.real("dt", dt)
-    drawn = {}
-    for name, found in statistics.items():
-        if not isinstance(found, MusicStatistics):
-            found = musicStatistics(found, r=r)
-        drawn[name] = found
-        if found.dataset is not None:
-            drawn["data set"] = found.dataset
-    if not drawn:
-        raise ValueError("statistics is empty; allowed is at least 1 tune")
-    ax = _axes((9, 3.2)) if ax is None else ax
+    drawn = _named(statistics, r, dataset)
+    below = None
+    if ax is None:
+        heights = 2.6 + 0.2 * len(drawn), _height_of_shares(drawn)
+        ax, below = _figure((9, sum(heights))).subplots(2, 1, height_ratios=heights)
     width = 0.8 / len(drawn)
-    for n, (name, found) in enumerate(drawn.items()):
+    for n, (_, found) in enumerate(drawn):
         middle = np.arange(12) + (n - (len(drawn) - 1) / 2) * width
-        label = f"{name}: {_in_words(found, dt)}"
-        ax.bar(middle, found.pitchClasses, width, label=label, color=f"C{n}")
+        ax.bar(middle, found.pitchClasses, width, label=f"{n}", color=f"C{n}")
     ax.set_xticks(range(12), NAMES)
     ax.set(xlim=(-0.6, 11.6), xlabel="pitch class", ylabel="share of what sounds")
-    ax.yaxis.set_major_formatter(_ticker().PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_locator(_ticker().MaxNLocator(8, steps=(1, 2, 5, 10)))
+    ax.yaxis.set_major_formatter(_ticker().FuncFormatter(lambda y, _: f"{100 * y:g}%"))
     ax.set_axisbelow(True)
     ax.grid(axis="y", alpha=0.3)
-    top = max(found.pitchClasses.max() for found in drawn.values())
+    top = max(found.pitchClasses.max() for _, found in drawn)
     ax.set_ylim(0, 1.05 * top or 1)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize="small")
+    _name_bars(ax, [f"{name}: {_in_words(found, dt)}" for name, found in drawn])
+    if below is not None:
+        plotShares(statistics, r, below, dataset=dataset)
     return ax
 
 
-def plotCost(history, ax=None, *, steps=None, window=25, validation=None):
+def plotShares(statistics, r=(21, 109), ax=None, *, dataset="data set"):
+    """Draw the shares of `MusicStatistics` that tell of harmony, melody and rhythm.
+
+    The parameters are those of `plotStatistics`; returns the axes.
+    """
+    drawn = _named(statistics, r, dataset)
+    ax = _axes((9, _height_of_shares(drawn))) if ax is None else ax
+    lines = len(drawn) + 2  # of each share: its label, its bars, an empty one
+    for n, (_, found) in enumerate(drawn):
+        y = np.arange(len(SHARES)) * lines + n
+        shares = [getattr(found, name) for name in SHARES]
+        bars = ax.barh(y, np.nan_to_num(shares), 0.9, color=f"C{n}", label=n)
+        numbers = ["–" if np.isnan(share) else f"{share:.1%}" for share in shares]
+        ax.bar_label(bars, numbers, padding=2, fontsize="small")
+    for n, label in enumerate(SHARES.values()):
+        text = label.format(shown(dataset))
+        ax.text(0.002, n * lines - 1, text, va="center", parse_math=False)
+    ax.set(xlim=(0, 1.08), ylim=(len(SHARES) * lines - 1.5, -2), yticks=[])
+    ax.xaxis.set_major_formatter(_ticker().PercentFormatter(1, decimals=0))
+    ax.set_axisbelow(True)
+    ax.grid(axis="x", alpha=0.3)
+    _name_bars(ax, [name for name, _ in drawn], ncols=4)
+    return ax
+
+
+def plotCost(history, ax=None, *, steps=None, unit=None, window=25, validation=None):
     """Draw the cost of each update, its running median, and that of other tunes.
 
     Parameters
     ----------
     history : sequence of float
-        What `lstmmusic.RNN4Music.train` returns.
+        What `lstmmusic.RNN4Music.train` returns; NaN is a cost that is not known.
     ax : matplotlib.axes.Axes, optional
     steps : int, optional
         Steps that each cost is summed over, lengthOfMB − 1; the cost per step is shown.
+    unit : str, optional
+        What the cost is drawn in, for the axis: 'nats per step' of cross-entropy,
+        'halved squares per step' of squared error.
     window : int
         Updates in the running median.
     validation : sequence of (update, nats per step), optional
-        On the scale of the cost if that is per step, else on one of its own, right.
+        On the scale of the cost if that is in nats per step (with ``steps`` and no
+        ``unit`` it is taken to be), else on one of its own, right.
 
     Returns
     -------
@@ -193,8 +242,9 @@ def plotCost(history, ax=None, *, steps=None, window=25, validation=None):
         medians = np.median(np.lib.stride_tricks.sliding_window_view(cost, window), 1)
         middle = update[window // 2 :][: len(medians)]
         ax.plot(middle, medians, color="tab:red", lw=1.5, label=f"median of {window}")
-    _scale_cost(ax, "cost per step" if steps else "cost")
-    lines = [*ax.lines, *_plot_validation(ax, validation, same_scale=bool(steps))]
+    per_step = NATS if unit is None and steps else unit
+    _scale_cost(ax, f"cost, {unit}" if unit else "cost per step" if steps else "cost")
+    lines = [*ax.lines, *_plot_validation(ax, validation, per_step == NATS)]
     updates = np.concatenate([line.get_xdata() for line in lines])
     ax.set(xlabel="update", xlim=(updates.min(), max(updates.max(), 2)))
     ax.xaxis.set_major_locator(_ticker().MaxNLocator(integer=True))
@@ -215,7 +265,7 @@ def _plot_validation(ax, validation, same_scale):
         )
     if not same_scale:
         ax = ax.twinx()
-        _scale_cost(ax, "validation, nats per step")
+        _scale_cost(ax, f"validation, {NATS}")
     return ax.plot(
         *validation.T, color="tab:blue", lw=1.5, marker="o", ms=3, label="validation"
     )
@@ -227,6 +277,43 @@ def _scale_cost(ax, label):
     ax.yaxis.set_major_locator(_ticker().LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(_ticker().FormatStrFormatter("%g"))
     ax.yaxis.set_minor_formatter(_ticker().NullFormatter())
+
+
+def shown(text):
+    """Return a name with U+FFFD in place of what cannot be shown, or would not be seen.
+
+    Such are control characters, those that turn the direction of writing, and the
+    surrogates that stand for bytes of a file name that are not UTF-8.
+    """
+    return NOT_SHOWN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _named(statistics, r, dataset):
+    """Return pairs of a name and MusicStatistics, those of the data set last."""
+    if not isinstance(statistics, dict):
+        statistics = {"tune": statistics}
+    if not statistics:
+        raise ValueError("statistics is empty; allowed is at least 1 tune")
+    drawn, compared = [], []
+    for name, found in statistics.items():
+        if not isinstance(found, MusicStatistics):
+            found = musicStatistics(found, r=r)
+        drawn.append((shown(name), found))
+        if found.dataset is not None:
+            compared = [(shown(dataset), found.dataset)]
+    return drawn + compared
+
+
+def _height_of_shares(drawn):
+    return 0.7 + 0.17 * len(SHARES) * (len(drawn) + 2)  # inches
+
+
+def _name_bars(ax, names, ncols=1):
+    """Put a legend above; names may hold what matplotlib would read as mathematics."""
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "frameon": False}
+    legend = ax.legend(**place, fontsize="small", ncols=ncols)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set(text=name, parse_math=False)
 
 
 def _in_words(statistics, dt):
@@ -256,7 +343,7 @@ def _checked(roll, r):
     return roll
 
 
-def _sounding(rolls, r, margin=2):
+def soundingPitches(rolls, r=(21, 109), margin=2):
     """Return the lowest and highest pitch that sounds, with a margin, within r."""
     sounds = np.any([(roll > 0).any(axis=0) for roll in rolls], axis=0)  # NaN: no
     found = np.flatnonzero(sounds) if sounds.any() else np.array([0, len(sounds) - 1])

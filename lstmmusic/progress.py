@@ -50,22 +50,18 @@ def make_plan(
         noOfEpochPerMB=checks.whole("noOfEpochPerMB", epochs_per_minibatch),
         noOfEpoch=checks.whole("noOfEpoch", epochs),
         sizeOfMiniBatch=checks.whole("sizeOfMiniBatch", size),
-        lengthOfMB=None
-        if length is None
-        else checks.whole("lengthOfMB", length, low=2),
+        lengthOfMB=checks.optional(checks.whole, "lengthOfMB", length, low=2),
         lam=checks.real("lam", lam, low_allowed=True),
         average=checks.one_of("average", average, ("tune", "step")),
-        rateDecay=None
-        if decay is None
-        else checks.one_of("rateDecay", decay, ("cosine",)),
-        patience=None if patience is None else checks.whole("patience", patience),
+        rateDecay=checks.optional(checks.one_of, "rateDecay", decay, ("cosine",)),
+        patience=checks.optional(checks.whole, "patience", patience),
         dataset=described(tunes, dtype),
         validation=described(validation, dtype),
     )
     if len(tunes) < size:
         raise ValueError(
-            f"sizeOfMiniBatch is {size}, but the dataset has {len(tunes)} tunes; "
-            f"allowed are 1 to {len(tunes)}"
+            f"sizeOfMiniBatch is {size}, but the dataset has "
+            f"{checks.counted(len(tunes), 'tune')}; allowed are 1 to {len(tunes)}"
         )
     return plan
 

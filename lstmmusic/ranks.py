@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmmusic.batches import Minibatch
-
 
 class Summed(NamedTuple):
     """What the ranks have added up."""
@@ -95,9 +93,9 @@ class Ranks:
         """Return this rank's tunes of a Minibatch, and the masks of these."""
         B = minibatch.x.shape[1]
         tunes = slice(self.rank * B // self.size, (self.rank + 1) * B // self.size)
-        *arrays, block = minibatch
-        arrays = [array[:, tunes] for array in (*arrays, *masks)]
-        return Minibatch(*arrays[:3], block), arrays[3:]
+        x, k, share = (array[:, tunes] for array in minibatch[:3])
+        part = minibatch._replace(x=x, k=k, share=share)
+        return part, [mask[:, tunes] for mask in masks]
 
     def added_up(self, sums, stop):
         """Add up all ranks' sums: lists of cost and gradients, one for each thread."""

@@ -1,6 +1,7 @@
 """RNN4Music: holds the weights, trains them, evaluates and generates."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytensor
@@ -13,6 +14,7 @@ from lstmmusic import (
     network,
     parameterfile,
     parameters,
+    provenance,
 )
 from lstmmusic.backend import Backend, choose_device, choose_mode
 from lstmmusic.batches import check_dataset, mean_over_tunes
@@ -76,8 +78,16 @@ class RNN4Music:
         May be set at any time; the next call uses them, without compiling again.
     instantaneousCost : list of float
         The minibatch's cost before each update so far.
+    stepsOfCost : list of float
+        Over how many steps each cost is summed (for whole tunes their mean length);
+        NaN where not known, in files before version 3.
+    costPerStep : list of float
+        ``instantaneousCost`` divided by these: in nats, or halved squares, per step.
     validationCost : list of (int, float)
         After how many updates, and the validation's nats per step.
+    trainings : list of dict
+        How the network was trained: a record of each training, the oldest first, with
+        ``command``, ``updates`` and the settings by name.
     loss : float
         The last of instantaneousCost; NaN before the first update.
 
@@ -104,7 +114,7 @@ class RNN4Music:
     Rout = checks.Checked(checks.real)
     epsilon = checks.Checked(checks.real)
     gradClip = checks.Checked(checks.real)
-    gradNorm = checks.Checked(checks.real_or_none)
+    gradNorm = checks.Checked(partial(checks.optional, checks.real))
     dropout = checks.Checked(checks.real, **parameterfile.LIMITS["dropout"])
     fixedMasks = checks.Checked(checks.truth)
     genProbThreshold = checks.Checked(checks.real, high=1.0, low_allowed=True)
@@ -166,11 +176,11 @@ class RNN4Music:
         self.device = choose_device(self.mode, device)
         self.tf32 = checks.truth("tf32", tf32)
         backend = Backend(self.mode, self.device, self.tf32)
-        if seed is not None:
-            checks.whole("seed", seed, low=0)
+        checks.optional(checks.whole, "seed", seed, low=0)
         self.rng = np.random.default_rng(seed)
         self.dtype = np.dtype(pytensor.config.floatX)
-        self.instantaneousCost, self.validationCost = [], []
+        self.instantaneousCost, self.stepsOfCost, self.validationCost = [], [], []
+        self.trainings, self._trained_on = [], provenance.TrainedOn()
         self.loss = float("nan")
         self._progress = None  # of a training that may be resumed
 
@@ -197,6 +207,12 @@ class RNN4Music:
         """False from when a training was stopped until it is resumed to its end."""
         return self._progress is None or self._progress.over
 
+    @property
+    def costPerStep(self):
+        """The cost before each update so far, per step; NaN where not known."""
+        pairs = zip(self.instantaneousCost, keeping.steps_of(self), strict=True)
+        return [cost / steps for cost, steps in pairs]
+
     def __repr__(self):
         shapes = parameters.weight_shapes(self.h_lengths, self.io_length)
         weights = sum(map(math.prod, shapes.values()))
@@ -205,7 +221,8 @@ class RNN4Music:
             f"<RNN4Music {self.h1_length}-{self.h2_length}-{self.h3_length} cells, "
             f"{self.io_length} notes, {weights} weights, {self.dtype}, {where}; "
             f"{self.cost}, rates {self.R1:g} {self.R2:g} {self.R3:g} {self.Rout:g}; "
-            f"{len(self.instantaneousCost)} updates, last cost {self.loss:g}>"
+            f"{checks.counted(len(self.instantaneousCost), 'update')}, "
+            f"last cost {self.loss:g}>"
         )
 
     # Training
@@ -229,6 +246,8 @@ class RNN4Music:
         resume=False,
         progress=True,
         comm=None,
+        sources=None,
+        command=None,
     ):
         """Train by gradient descent; step t predicts step t+1.
 
@@ -273,7 +292,9 @@ class RNN4Music:
             the file ``checkpoint``, which is loaded if it is there, or of this object.
             It ends as if it had never stopped, bit for bit (on as many CPUs: that is
             how many threads a sum is shared out to).  With a ``checkpoint`` that is not
-            there, and nothing to go on with in this object, it begins.
+            there, and nothing to go on with in this object, it begins.  Where the file
+            lags behind this object's same training (the disk was full), the object's
+            own goes on.
         progress : bool
             Show a progress bar with the cost, on a terminal or in a notebook.
         comm : mpi4py.MPI.Comm, optional
@@ -282,6 +303,11 @@ class RNN4Music:
             They add up what one process would, to rounding.  The first alone shows
             progress and writes the checkpoint; ``resume`` works with another number of
             ranks.  An error that meets one rank alone ends the job.
+        sources : sequence of tunes, optional
+            What ``dataset`` was made from, by cutting, marking or transposing: recorded
+            as trained on (`wasTrainedOn`); by default the tunes of ``dataset``.
+        command : str, optional
+            What was typed to run this training, for its record in `trainings`.
 
         Returns
         -------
@@ -298,6 +324,14 @@ class RNN4Music:
             When the cost, or a weight, is no longer finite, or a weight would be beyond
             ±1e6: training has diverged.  The message says at which update; all is as
             it was before it.
+        CheckpointError
+            An OSError: the checkpoint cannot be written, as on a full disk.  What was
+            learnt is in this object; ``resume=True`` goes on from there.
+
+        Warns
+        -----
+        UserWarning
+            Once, if the cost has been over ten times its lowest for 20 updates.
         """
         ranks = Ranks(comm)
         with ranks.together(agreed=TrainingError):
@@ -307,6 +341,11 @@ class RNN4Music:
             )  # fmt: skip
             saving = make_saving(checkpoint, checkpointEvery, checkpointMinutes, ranks)
             checks.truth("resume", resume)
+            checks.truth("progress", progress)
+            source = provenance.Source(
+                provenance.check_command(command),
+                provenance.digests_of(self._sources(sources, tunes)),
+            )
             ranks.same("the training", plan)
             if ranks.first:
                 if resume:
@@ -314,7 +353,7 @@ class RNN4Music:
                 else:
                     self._progress = Progress(plan._asdict())
             keeping.take_from_first(self, ranks)
-            Training(self, tunes, plan, validation, saving, ranks).run(progress)
+            Training(self, tunes, plan, validation, saving, ranks, source).run(progress)
         return list(self.instantaneousCost)
 
     def _plan(self, dataset, validation, *numbers):
@@ -326,10 +365,13 @@ class RNN4Music:
         checks.stay_above_zero(rates, self.dtype)
         return tunes, validation, make_plan(tunes, validation, self.dtype, *numbers)
 
+    def _sources(self, sources, tunes):
+        return tunes if sources is None else self._tunes_of(sources, "sources", least=1)
+
     def _tunes_of(self, dataset, name="validation", least=2):
         return check_dataset(dataset, self.io_length, self.dtype, name, least)
 
-    def _record(self, cost, broken=()):
+    def _record(self, cost, steps, broken=()):
         if not np.isfinite(cost):
             where = f" (rank {', '.join(map(str, broken))})" if broken else ""
             raise TrainingError(
@@ -340,7 +382,28 @@ class RNN4Music:
                 f"({self.gradClip:g}) may help."
             )
         self.instantaneousCost.append(cost)
+        self.stepsOfCost.append(steps)
         self.loss = cost
+
+    def wasTrainedOn(self, tune):
+        """Return whether a tune is among those that the network was trained on.
+
+        Parameters
+        ----------
+        tune : array_like of shape (steps, io_length), MidiRoll or PackedRoll
+
+        Returns
+        -------
+        bool or None
+            None where it is not known: the parameters come from the original program,
+            or from a file before version 3, and the tune was not trained on since.
+
+        Notes
+        -----
+        Tunes are compared by a digest of 8 bytes, in the form they had in ``dataset``,
+        or ``sources``, of `train`: one that was transposed there is another tune.
+        """
+        return self._trained_on.holds(self._tunes_of([tune], "tune", least=1)[0])
 
     def setNewRates(self, R1, R2, R3, Rout):
         """Set the training rates of the three layers and the output."""
@@ -397,6 +460,12 @@ class RNN4Music:
         ndarray of shape (T, io_length)
             Row t is the probability of each note at step t+1, given rows 0…t, from the
             state at step −1.
+
+        Notes
+        -----
+        The last row is what ``genMusic(tune, 1)`` draws from at temperature 1, but for
+        ``genProbThreshold``, and for rounding: another order of the same sums.  The two
+        differ by up to 1e-5 in float32 and 1e-13 in float64.
         """
         tune = checks.roll("tune", tune, self.io_length, self.dtype)
         return self._functions.probabilities(tune[:, None])[:, 0]
@@ -510,13 +579,12 @@ class RNN4Music:
         """
         noOfSamps = checks.whole("noOfSamps", noOfSamps)
         temperature = checks.real("temperature", temperature, low_allowed=True)
-        if maxNotes is not None:
-            maxNotes = checks.whole("maxNotes", maxNotes)
-            maxNotes = None if maxNotes >= self.io_length else maxNotes
+        maxNotes = checks.optional(checks.whole, "maxNotes", maxNotes)
+        if maxNotes is not None and maxNotes >= self.io_length:
+            maxNotes = None
         keep = checks.truth("keepPrimer", keepPrimer)
         primer, many = self._primer(startVectors, noOfTunes)
-        if seed is not None:
-            checks.whole("seed", seed, low=0)
+        checks.optional(checks.whole, "seed", seed, low=0)
         rng = self.rng if seed is None else np.random.default_rng(seed)
         uniform = rng.random((noOfSamps, *primer.shape[1:]), dtype=self.dtype)
         rolls = self._functions.generate(
@@ -552,6 +620,19 @@ class RNN4Music:
 
         ``.npz`` is appended when missing.  A failed or killed save leaves an older file
         of that name whole.
+
+        Raises
+        ------
+        ValueError
+            If ``fileName`` names a folder (``run/``, ``.``), or what stands there is no
+            regular file.
+        OSError
+            If the file cannot be written.
+
+        Warns
+        -----
+        UserWarning
+            If ``fileName`` without .npz is also a folder: the file is beside it.
         """
         parameterfile.write(fileName, keeping.saved_of(self))
 

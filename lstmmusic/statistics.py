@@ -11,6 +11,15 @@ import numpy as np
 from lstmmusic import checks
 
 NAMES = "C C♯ D D♯ E F F♯ G G♯ A A♯ B".split()
+SHARES = {  # what each share of `MusicStatistics` is of; {} is the data set's name
+    "semitoneShare": "steps with two notes 1 semitone apart",
+    "seventhNinthShare": "steps with two notes 11 or 13 semitones apart",
+    "fourNotesShare": "steps with exactly 4 notes",
+    "knownChordShare": "chords that occur in the {}",
+    "smallMoveShare": "moves of the top line of at most 2 semitones",
+    "leapShare": "moves of the top line of over 7 semitones",
+    "oneStepShare": "notes of one step",
+}
 
 
 class MusicStatistics(NamedTuple):
@@ -39,7 +48,25 @@ class MusicStatistics(NamedTuple):
         ``notesAtOnce`` (how often a step has 0, 1, 2, … notes) and of ``noteLengths``
         (how many notes are held for 1, 2, 3, … steps).
     dataset : MusicStatistics or None
-        Those of the data set, all its tunes taken together.
+        Those of the data set, all its tunes taken together; but the seven shares below
+        are the means of its tunes' shares, as they are to be compared with one tune's.
+    semitoneShare, seventhNinthShare : float
+        Share of all steps with two notes exactly 1 semitone apart; with two exactly 11
+        or 13 apart, a major seventh or a minor ninth.
+    fourNotesShare : float
+        Share of all steps with exactly 4 notes, the four voices of a chorale.
+    knownChordShare : float
+        Share of the steps that are not silent whose chord, the set of its pitches,
+        occurs in a tune of the data set; in ``dataset``, in another of its tunes.  NaN
+        without a data set.
+    smallMoveShare, leapShare : float
+        Share of the moves of the top line of at most 2 semitones; of over 7.  The top
+        line is the highest note of each step; from a step to the next it makes a move
+        if both have notes and their highest are not the same.
+    oneStepShare : float
+        Share of the notes that last exactly one step.
+
+    A share is NaN where there is nothing to count: no move, no note.
     """
 
     steps: int
@@ -52,6 +79,13 @@ class MusicStatistics(NamedTuple):
     distance: float | None = None
     distanceParts: dict | None = None
     dataset: "MusicStatistics | None" = None
+    semitoneShare: float = np.nan
+    seventhNinthShare: float = np.nan
+    fourNotesShare: float = np.nan
+    knownChordShare: float = np.nan
+    smallMoveShare: float = np.nan
+    leapShare: float = np.nan
+    oneStepShare: float = np.nan
 
     def __repr__(self):
         held = ""
@@ -66,9 +100,14 @@ class MusicStatistics(NamedTuple):
         lines = [
             f"<MusicStatistics of {self.steps} steps: {self.notesPerStep:.2f} notes "
             f"per step, {self.silentShare:.1%} of the steps silent",
-            f"  {self.distinctNotes} distinct notes{held}",
+            f"  {self.distinctNotes} pitches{held}",
             f"  pitch classes: {shares or 'none'}",
         ]
+        for field, label in SHARES.items():
+            share, theirs = (getattr(s, field, np.nan) for s in (self, self.dataset))
+            if not np.isnan(share):
+                beside = "" if np.isnan(theirs) else f" (data set: {theirs:.1%})"
+                lines.append(f"  {label.format('data set')}: {share:.1%}{beside}")
         if self.distance is not None:
             parts = (f"{name} {part:.3f}" for name, part in self.distanceParts.items())
             lines.append(f"  distance {self.distance:.3f}: {', '.join(parts)}")
@@ -117,8 +156,12 @@ def musicStatistics(roll, dataset=None, r=(21, 109)):
     entropy, the Jensen-Shannon divergence of the shares p and q is
     H((p + q) / 2) − (H(p) + H(q)) / 2: 0 if they are the same, ln 2 ≈ 0.693 nats if
     they have nothing in common, which is also said of silence and sound.  It does not
-    see melody, rhythm or harmony.  A short tune, or one in a single key, is some way
-    from a data set of many keys, as are the data set's own tunes: they give the scale.
+    see melody, rhythm or harmony; the seven shares see some of these.  A short tune, or
+    one in a single key, is some way from a data set of many keys, as are the data set's
+    own tunes: they give the scale.
+
+    The 120 chorales of examples/chorales.py, in steps of 0.3 s, have in the order of
+    the shares 1.6, 4.0, 92, 88, 81.5, 0.6 and 36 %.
 
     References
     ----------
@@ -127,19 +170,21 @@ def musicStatistics(roll, dataset=None, r=(21, 109)):
     histograms of generated music and of a data set.
     """
     r = checks.pitch_range(r)
-    tune = _count(checks.sounding("roll", roll, r))
+    tune, shares, (own, steps) = _count(checks.sounding("roll", roll, r))
     if dataset is None:
-        return _statistics(tune, r)
-    pooled = _pool(dataset, r)
+        return _statistics(tune, r, shares)
+    pooled, theirs, chords = _pool(dataset, r)
+    known = np.isin(own, np.concatenate([found for found, _ in chords]))
+    shares["knownChordShare"] = _mean(known, steps)
     parts = {
         "pitchClasses": jensen_shannon(_classes(tune, r), _classes(pooled, r)),
         "notesAtOnce": jensen_shannon(tune.at_once, pooled.at_once),
         "noteLengths": jensen_shannon(*_same_size(tune.lengths, pooled.lengths)),
     }
-    return _statistics(tune, r)._replace(
+    return _statistics(tune, r, shares)._replace(
         distance=sum(parts.values()) / len(parts),
         distanceParts=parts,
-        dataset=_statistics(pooled, r),
+        dataset=_statistics(pooled, r, theirs),
     )
 
 
@@ -172,7 +217,10 @@ def longest_held(roll):
 
     Of several, the one in the lowest column.  ``roll`` is as for `held_notes`.
     """
-    first, end, column = held_notes(roll)
+    return _longest(*held_notes(roll))
+
+
+def _longest(first, end, column):
     if not len(column):
         return 0, None
     longest = np.argmax(end - first)
@@ -206,19 +254,61 @@ def _entropy(p):
 
 
 def _count(sounds):
-    first, end, _ = held_notes(sounds)
-    return _Counts(
+    """Return the _Counts of a roll of truth values, its shares, and its chords.
+
+    The shares lack that of known chords.  The chords are two arrays: each chord once,
+    as bytes, and how many steps have it.
+    """
+    notes, width = sounds.sum(axis=1), sounds.shape[1]
+    first, end, column = held_notes(sounds)
+    counts = _Counts(
         steps=len(sounds),
         pitches=sounds.sum(axis=0),
-        at_once=np.bincount(sounds.sum(axis=1), minlength=sounds.shape[1] + 1),
+        at_once=np.bincount(notes, minlength=width + 1),
         lengths=np.bincount(end - first, minlength=1),
-        held=longest_held(sounds),
+        held=_longest(first, end, column),
     )
+
+    def apart(semitones):
+        return (sounds[:, semitones:] & sounds[:, :-semitones]).any(axis=1)
+
+    top = width - 1 - np.argmax(sounds[:, ::-1], axis=1)
+    moves = np.abs(np.diff(top))[(notes[1:] > 0) & (notes[:-1] > 0)]
+    moves = moves[moves > 0]
+    shares = {
+        "semitoneShare": _mean(apart(1)),
+        "seventhNinthShare": _mean(apart(11) | apart(13)),
+        "fourNotesShare": _mean(notes == 4),
+        "smallMoveShare": _mean(moves <= 2),
+        "leapShare": _mean(moves > 7),
+        "oneStepShare": _mean(end - first == 1),
+    }
+    chords = np.packbits(sounds[notes > 0], axis=1)
+    chords = np.unique(chords.view(f"S{chords.shape[1]}"), return_counts=True)
+    return counts, shares, chords
+
+
+def _mean(values, weights=None):
+    """Return the mean of the values that are not NaN; NaN if there are none."""
+    values = np.asarray(values)
+    there = ~np.isnan(values)
+    if not there.any():
+        return np.nan
+    return float(np.average(values[there], weights=weights))
+
+
+def _known_elsewhere(chords):
+    """Return for each of some tunes' chords the share that another tune has, too."""
+    found, steps = map(np.concatenate, zip(*chords, strict=True))
+    _, which, tunes = np.unique(found, return_inverse=True, return_counts=True)
+    ends = np.cumsum([len(one) for one, _ in chords])[:-1]
+    known = (np.split(of_each, ends) for of_each in (tunes[which] > 1, steps))
+    return [_mean(*of_tune) for of_tune in zip(*known, strict=True)]
 
 
 def _pool(dataset, r):
-    """Count in all tunes of a data set together, one after the other."""
-    pooled = None
+    """Return _Counts of all tunes together, means of their shares, and their chords."""
+    pooled, shares, chords = None, [], []
     try:
         tunes = enumerate(dataset)
     except TypeError:
@@ -226,11 +316,16 @@ def _pool(dataset, r):
             f"the dataset is {dataset!r:.60}; allowed is a sequence of tunes"
         ) from None
     for n, tune in tunes:
-        one = _count(checks.sounding(f"tune {n} of the dataset", tune, r))
+        sounds = checks.sounding(f"tune {n} of the dataset", tune, r)
+        one, its_shares, its_chords = _count(sounds)
         pooled = one if pooled is None else _add(pooled, one)
+        shares.append(its_shares)
+        chords.append(its_chords)
     if pooled is None:
         raise ValueError("the dataset is empty; at least one tune is needed")
-    return pooled
+    means = {name: _mean([of[name] for of in shares]) for name in shares[0]}
+    means["knownChordShare"] = _mean(_known_elsewhere(chords))
+    return pooled, means, chords
 
 
 def _add(a, b):
@@ -255,7 +350,7 @@ def _classes(counts, r):
     return np.bincount(np.arange(*r) % 12, weights=counts.pitches, minlength=12)
 
 
-def _statistics(counts, r):
+def _statistics(counts, r, shares):
     steps, column = counts.held
     sounding = counts.pitches.sum()
     return MusicStatistics(
@@ -266,4 +361,5 @@ def _statistics(counts, r):
         distinctNotes=int(np.count_nonzero(counts.pitches)),
         longestHeld=steps,
         longestHeldPitch=None if column is None else r[0] + column,
+        **shares,
     )

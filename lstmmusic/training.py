@@ -2,24 +2,26 @@
 
 import copy
 import math
-import signal
 import sys
-import threading
 import time
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from lstmmusic import checks, parameterfile
+from lstmmusic import checks, parameterfile, provenance
 from lstmmusic.batches import cut_tunes, draw_order, draw_tunes, whole_tunes
+from lstmmusic.interrupt import Interruption
 from lstmmusic.keeping import weights_of
 from lstmmusic.updates import Settings
 
 
 class TrainingError(ValueError, ArithmeticError):
     """Training has left the finite numbers; the last finite weights are kept."""
+
+
+class CheckpointError(OSError):
+    """The checkpoint cannot be written; what was learnt is in the object."""
 
 
 class Saving(NamedTuple):
@@ -32,20 +34,21 @@ class Saving(NamedTuple):
 
 def make_saving(checkpoint, every, minutes, ranks):
     """Check arguments of `RNN4Music.train`; return a `Saving`."""
-    if checkpoint is not None and ranks.first:
-        parameterfile.check_place("checkpoint", checkpoint)
     if checkpoint is None and every is not None:
         raise ValueError(f"checkpointEvery is {every!r}, but there is no checkpoint")
-    if every is not None:
-        checks.whole("checkpointEvery", every)
+    checks.optional(checks.whole, "checkpointEvery", every)
     checks.real("checkpointMinutes", minutes, low_allowed=True)
-    return Saving(checkpoint if ranks.first else None, every, minutes)
+    path = None
+    if checkpoint is not None and ranks.first:
+        path = parameterfile.check_checkpoint(checkpoint)
+    return Saving(path, every, minutes)
 
 
 class Pending(NamedTuple):
     """An update that was asked for, and where the training stands with it."""
 
     cost: object  # of the backend
+    steps: float  # that the cost sums up
     broken: list
     rng_state: dict  # after its draws
     epochState: dict
@@ -65,15 +68,19 @@ class Training:
         May be empty.
     saving : Saving
     ranks : Ranks
+    source : provenance.Source
     """
 
-    def __init__(self, model, tunes, plan, validation, saving, ranks):
+    def __init__(self, model, tunes, plan, validation, saving, ranks, source):
         self.model = model
         self.tunes = tunes
         self.plan = plan
         self.validation = validation
         self.saving = saving
         self.ranks = ranks
+        self.source = source
+        self.tunes_recorded = False
+        self.divergence = Divergence()
         self.stop = False  # as all ranks agree
         self.rng = copy.deepcopy(model.rng)  # the model's follows after each update
         self.saved_at = time.monotonic()
@@ -105,7 +112,7 @@ class Training:
                 with ctrl_c.postponed():
                     self.model.setParameters(self.at.best)
             if self.saving.path is not None:
-                self.model.saveParameters(self.saving.path)
+                self.save()
         if not self.at.over and self.ranks.first:
             done = f"{self.done()} of {self.updates_in_all()} updates; can be resumed"
             bar.write(f"stopped by Ctrl-C after {done}", file=sys.stderr)
@@ -134,8 +141,9 @@ class Training:
                 self.update += 1
                 drawn_with = self.rng.bit_generator.state
                 self.pending = Pending(
-                    cost, broken, drawn_with, state, self.epoch, self.update
-                )
+                    cost, minibatch.steps, broken, drawn_with, state,
+                    self.epoch, self.update,
+                )  # fmt: skip
                 if not self.model._functions.ahead:
                     self.settle()
             bar.set_postfix_str(f"cost {self.model.loss:.4g}", refresh=False)
@@ -152,10 +160,25 @@ class Training:
         """Wait for the update that was asked for last, and take note of it."""
         if self.pending is not None:
             done, self.pending = self.pending, None
-            self.model._record(float(done.cost), done.broken)
+            self.model._record(float(done.cost), done.steps, done.broken)
+            self.record_training()
+            self.divergence.look_at(self.model.loss / done.steps, self.model.rates)
             self.model.rng.bit_generator.state = done.rng_state
             self.at.epochState = done.epochState
             self.at.epoch, self.at.update = done.epoch, done.update
+
+    def record_training(self):
+        """Count an update in the model's records, and at the first note its tunes."""
+        model, at = self.model, self.at
+        if at.epoch == at.update == 0:
+            settings = {name: getattr(model, name) for name in parameterfile.SETTINGS}
+            record = {"command": self.source.command, "updates": 0}
+            record |= {**at.plan, **settings, "processes": self.ranks.size}
+            provenance.add_training(model.trainings, record)
+        model.trainings[-1]["updates"] += 1
+        if not self.tunes_recorded:
+            model._trained_on = model._trained_on.join(self.source.digests)
+            self.tunes_recorded = True
 
     def sums(self, minibatch, ctrl_c):
         """Return what the update is made from, and ranks that are no longer finite."""
@@ -254,49 +277,43 @@ class Training:
             due = self.since_save >= self.saving.every
         if due:
             self.settle()
-            self.model.saveParameters(self.saving.path)
+            self.save()
             self.saved_at, self.since_save = time.monotonic(), 0
 
+    def save(self):
+        """Write the checkpoint; CheckpointError where that fails."""
+        try:
+            self.model.saveParameters(self.saving.path)
+        except OSError as error:
+            raise CheckpointError(
+                f"checkpoint is {self.saving.path!r}, but it cannot be written after "
+                f"{checks.counted(self.done(), 'update')}: {error.strerror}. The "
+                "object holds what was learnt: saveParameters writes it to another "
+                "path, and resume=True goes on with it"
+            ) from error
 
-class Interruption:
-    """While it is entered, Ctrl-C asks to stop, and a second Ctrl-C interrupts.
 
-    Not in the middle of what is ``postponed``: the weights are whole after it.  Only
-    the main thread can be asked, and not where Ctrl-C is ignored.
-    """
+class Divergence:
+    """Warns, once, of a cost that has been over ten times its lowest for a while."""
+
+    FACTOR, UPDATES = 10, 20
 
     def __init__(self):
-        self.wanted = False
-        self.at_once = False
-        self.busy = False
+        self.lowest, self.above = math.inf, 0
 
-    def __enter__(self):
-        self.usual = None
-        if threading.current_thread() is threading.main_thread():
-            usual = signal.getsignal(signal.SIGINT)
-            if usual not in (signal.SIG_IGN, None):  # None: not set by Python
-                self.usual = usual
-                signal.signal(signal.SIGINT, self._asked)
-        return self
-
-    def __exit__(self, *_):
-        if self.usual is not None:
-            signal.signal(signal.SIGINT, self.usual)
-
-    def _asked(self, *_):
-        self.at_once, self.wanted = self.wanted, True
-        if self.at_once and not self.busy:
-            raise KeyboardInterrupt
-
-    @contextmanager
-    def postponed(self):
-        self.busy = True
-        try:
-            yield
-        finally:
-            self.busy = False
-        if self.at_once:
-            raise KeyboardInterrupt
+    def look_at(self, cost, rates):
+        """Take note of the cost per step of one more update."""
+        self.lowest = min(self.lowest, cost)
+        self.above = self.above + 1 if cost > self.FACTOR * self.lowest else 0
+        if self.above == self.UPDATES and self.lowest > 0:
+            R1, R2, R3, Rout = rates
+            checks.warn_caller(
+                f"the cost per step has been over {self.FACTOR} times its lowest, "
+                f"{self.lowest:.4g}, for {self.UPDATES} updates, and is {cost:.4g}: "
+                f"training may be diverging. Smaller rates (R1, R2, R3, Rout are "
+                f"{R1:g}, {R2:g}, {R3:g}, {Rout:g}) or a smaller gradClip may help."
+            )
+            self.UPDATES = math.inf  # once
 
 
 def progress_bar(done, total, wanted):

@@ -1,6 +1,7 @@
 """A file that is there whole or not at all, whatever happens while it is written."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -34,10 +35,16 @@ def write(fileName, content):
     path = Path(os.path.realpath(fileName))
     _remove_what_was_left(path)
     try:
-        file = _create_locked(path)
+        _write_and_rename(path, content)
     except OSError as error:
-        error.filename = str(path)  # not that of the part, which nobody has named
-        raise
+        # The caller's name for it, not that of the part; a full disk names none.
+        number, reason = error.errno or errno.EIO, error.strerror or str(error)
+        raise OSError(number, reason, str(path)) from error
+    return path
+
+
+def _write_and_rename(path, content):
+    file = _create_locked(path)
     try:
         with file:
             content(file)
@@ -47,9 +54,9 @@ def write(fileName, content):
                 file.close()
             os.replace(file.name, path)  # still locked: nobody takes it for left behind
     except BaseException:
-        Path(file.name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.unlink(file.name)
         raise
-    return path
 
 
 def keep(path, content):

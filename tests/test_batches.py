@@ -25,17 +25,18 @@ def test_a_shorter_tune_is_repeated_and_a_longer_one_truncated():
     # Tune 0 has 3 steps, tune 1 has 11; both are to have 8. Fails if a tune is padded,
     # stretched, or cut at a random place.
     tunes = numbered(3, 11)
-    x, k, share, _ = cut_tunes(tunes, 8, np.float64)
+    x, k, share, _, steps = cut_tunes(tunes, 8, np.float64)
     assert x.shape == k.shape == (7, 2, 3)
     rolls = np.concatenate([x, k[-1:]])
     np.testing.assert_array_equal(rolls[:, 0, 0], np.arange(8) % 3 / 100)
     np.testing.assert_array_equal(rolls[:, 1], tunes[1][:8])
     np.testing.assert_array_equal(share, np.full((7, 2), 1 / 2))
+    assert steps == 7
 
 
 def test_step_t_predicts_step_t_plus_1():
     tunes = numbered(9)
-    x, k, _, _ = cut_tunes(tunes, 9, np.float64)
+    x, k, *_ = cut_tunes(tunes, 9, np.float64)
     np.testing.assert_array_equal(k[:-1], x[1:])
     np.testing.assert_array_equal(x[:, 0], tunes[0][:-1])
 
@@ -95,19 +96,20 @@ def test_whole_tunes_are_padded_and_the_padding_has_no_share(average, dtype):
     # the last one is no target, or if padding has a share.
     rng = np.random.default_rng(1)
     tunes = [rng.integers(0, 2, size=(n, 3)).astype(dtype) for n in (5, 34)]
-    x, k, share, block = whole_tunes(tunes, 3, average, np.float64)
+    x, k, share, block, steps = whole_tunes(tunes, 3, average, np.float64)
     assert x.shape == k.shape == (64, 3, 3)
     assert x.dtype == k.dtype == share.dtype == np.float64
     assert block == 32
     for b, tune in enumerate(tunes):
-        steps = len(tune) - 1
-        np.testing.assert_array_equal(x[:steps, b], tune[:-1])
-        np.testing.assert_array_equal(k[:steps, b], tune[1:])
+        end = len(tune) - 1
+        np.testing.assert_array_equal(x[:end, b], tune[:-1])
+        np.testing.assert_array_equal(k[:end, b], tune[1:])
         wanted = 1 / 2 if average == "tune" else 1 / (4 + 33)
-        np.testing.assert_array_equal(share[:steps, b], wanted)
-        assert not share[steps:, b].any()
+        np.testing.assert_array_equal(share[:end, b], wanted)
+        assert not share[end:, b].any()
     assert not share[:, 2].any()
-    assert share.sum() == pytest.approx((4 + 33) / 2 if average == "tune" else 1)
+    assert steps == ((4 + 33) / 2 if average == "tune" else 1)
+    assert share.sum() == pytest.approx(steps)
 
 
 def test_33_steps_fill_a_block():

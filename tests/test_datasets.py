@@ -169,7 +169,7 @@ def test_one_of_several_files_is_always_the_same(tmp_path):
 
 def test_arguments_that_are_not_allowed(tmp_path):
     with pytest.raises(
-        ValueError, match="name is 'jsb'; allowed are JSB Chorales, Not"
+        ValueError, match="name is 'jsb'; allowed are 'JSB Chorales', 'Not"
     ):
         datasets.loadStandard("jsb", tmp_path)
     with pytest.raises(ValueError, match="checkCounts is 1"):

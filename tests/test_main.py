@@ -98,11 +98,11 @@ def test_page_says_how_to_repeat_the_run(journey, midi_folder):
     """Fails if the command is not the one that was run, quotes and all."""
     out, _ = journey
     page = (out / "index.html").read_text(encoding="utf-8")
-    command = html.unescape(re.search("<pre>(.*?)</pre>", page, re.DOTALL)[1])
+    _, repeat = page.split("To repeat this")
+    command = html.unescape(re.search("<pre>(.*?)</pre>", repeat, re.DOTALL)[1])
     typed = [sys.executable, EXAMPLES / "main.py", "--midi", midi_folder, "--out", out]
     assert shlex.split(command) == [*map(str, typed), *TINY]
-    table = page.split("To repeat this")[1]
-    cells = dict(re.findall("<tr><th>(.*?)</th><td>(.*?)</td></tr>", table))
+    cells = dict(re.findall("<tr><th>(.*?)</th><td>(.*?)</td></tr>", repeat))
     assert cells["--seed"] == "1"
     assert cells["--temperature"] == "1.0"
     assert cells["--rates"] == "0.01 0.01 0.01 0.02"
@@ -446,8 +446,8 @@ def test_options_other_than_those_of_the_training_to_resume(
 class Untrained:
     """As much of a network as the page asks for."""
 
-    instantaneousCost = ()
-    trainingOver = True
+    costPerStep = trainings = ()
+    wasTrainedOn = staticmethod(lambda tune: False)
 
 
 def as_midi_roll(roll):

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lstmmusic import musicStatistics, plots
+from lstmmusic.statistics import SHARES
 from midi import midiread, midiwrite
 
 R, DT = (40, 71), 0.25
@@ -70,9 +71,35 @@ def test_every_range_has_names_that_do_not_crowd(low, high):
 def test_probabilities_have_their_colours_and_a_bar(roll):
     ax = plots.plotProbabilities(roll / 3, R, DT)
     (image,) = ax.images
-    assert image.get_cmap().name == "gist_stern_r"
+    assert image.get_cmap().name == "magma_r"
     assert image.get_clim() == (0, 1)
-    assert ax.figure.axes[1].get_ylabel() == "probability"
+    assert ax.figure.axes[1].get_xlabel() == "probability"
+    original = plots.plotProbabilities(roll / 3, R, DT, cmap="gist_stern_r")
+    assert original.images[0].get_cmap().name == "gist_stern_r"
+
+
+def test_probabilities_get_darker_from_0_to_1(roll):
+    """Fails for a colour map whose order cannot be read, as gist_stern_r's cannot."""
+    cmap = plots.plotProbabilities(roll, R, DT).images[0].get_cmap()
+    luma = cmap(np.linspace(0, 1, 50))[:, :3] @ (0.299, 0.587, 0.114)
+    assert (np.diff(luma) < 0).all()
+    assert luma[0] > 0.9
+    assert luma[-1] < 0.1
+
+
+def test_probabilities_lie_under_the_tune(roll):
+    """Fails if the same second, or pitch, is at another place of the two pictures."""
+    pitches = plots.soundingPitches([roll, np.roll(roll, 5, axis=1)], R)
+    assert pitches == (46, 67)
+    above, below = plots.plotTune(roll, roll, R, DT, primer=5, pitches=pitches)
+    ax = plots.plotProbabilities(roll / 3, R, DT, start=5, pitches=pitches)
+    ax.set_xlim(below.get_xlim())
+    for axes in (above, below, ax):
+        axes.figure.draw_without_rendering()
+        assert axes.get_ylim() == (45.5, 67.5)
+    for end in (0, 1):
+        positions = [axes.get_position().get_points()[end, 0] for axes in (below, ax)]
+        assert positions[0] == pytest.approx(positions[1], abs=0.002)
 
 
 def test_a_row_of_no_probabilities_does_not_widen_the_picture(roll):
@@ -105,6 +132,27 @@ def test_cost_shows_each_update_and_the_running_median():
     assert np.array_equal(median.get_xdata(), np.arange(3, 39))
     assert np.array_equal(median.get_ydata(), cost[2:-2] / 2)
     assert ax.get_ylabel() == "cost per step"
+
+
+@pytest.mark.parametrize("unit", ["nats per step", "halved squares per step"])
+def test_cost_has_its_unit(unit):
+    """Fails if nats are drawn on the scale of another cost."""
+    ax = plots.plotCost([4.0, 3.0], unit=unit, validation=[(1, 2.0)])
+    assert ax.get_ylabel() == f"cost, {unit}"
+    assert np.array_equal(ax.lines[0].get_ydata(), [4, 3])
+    assert len(ax.figure.axes) == (1 if unit == "nats per step" else 2)
+
+
+def test_costs_that_are_not_known_are_left_out(tmp_path):
+    """Fails on a warning, or if what is known is not drawn in its place."""
+    cost = np.r_[[np.nan] * 30, np.arange(40, 0, -1.0)]
+    ax = plots.plotCost(cost, unit="nats per step", window=5)
+    each, median = ax.lines
+    assert np.array_equal(each.get_ydata(), cost, equal_nan=True)
+    assert np.array_equal(median.get_ydata()[30:], cost[32:-2])
+    assert np.isnan(median.get_ydata()[:30]).all()
+    ax.figure.savefig(tmp_path / "cost.png")
+    plots.plotCost([np.nan] * 40).figure.savefig(tmp_path / "cost.png")
 
 
 def test_short_history():
@@ -183,9 +231,80 @@ def test_statistics_of_several_stand_side_by_side(roll):
     assert ax.get_ylim()[0] == 0
 
 
+def test_the_data_set_has_the_name_that_it_is_given(roll):
+    compared = musicStatistics(roll, [roll, 0 * roll], R)
+    tunes = {"data set": compared, "other": compared}
+    ax = plots.plotStatistics(tunes, R, DT, dataset="training data")
+    names = [label.split(":")[0] for label in legend(ax)]
+    assert names == ["data set", "other", "training data"]
+    below = ax.figure.axes[1]
+    assert legend(below) == names
+    texts = [text.get_text() for text in below.texts]
+    assert "chords that occur in the training data" in texts
+
+
+def test_shares_are_bars_under_their_names(roll, tmp_path):
+    """Fails if a bar is another share's, or if NaN is drawn as a number."""
+    chord = np.zeros_like(roll)
+    chord[:8:2, [3, 4, 16, 20]] = 1  # four notes, two of them a semitone apart
+    chord[1, 30] = 1
+    compared = musicStatistics(chord, [chord, roll], R)
+    ax = plots.plotShares({"a": compared, "b": chord}, R)
+    names = list(SHARES)
+    for bars, of in zip(
+        ax.containers, (compared, musicStatistics(chord, r=R), compared.dataset),
+        strict=True,
+    ):  # fmt: skip
+        expected = [np.nan_to_num(getattr(of, name)) for name in names]
+        assert [bar.get_width() for bar in bars] == expected
+    assert legend(ax) == ["a", "b", "data set"]
+    texts = [text.get_text() for text in ax.texts]
+    assert texts.count("–") == 1, "only b's chords have no data set"
+    labels = [text for text in ax.texts if text.get_text() in SHARES.values()]
+    for label in labels:
+        place = names.index(
+            next(name for name, text in SHARES.items() if text == label.get_text())
+        )
+        first = ax.containers[0][place]
+        assert first.get_y() - 1 < label.get_position()[1] < first.get_y() + 0.01
+    assert len(labels) == 6, "and that of the chords, which names the data set"
+    ax.figure.savefig(tmp_path / "shares.png")
+
+
+def test_percent_are_not_rounded_on_the_axis(roll):
+    """Fails if a line at 2.5 % is said to be at 2 %."""
+    for top in (1, 2, 3, 5, 7, 11):
+        tune = np.zeros((41, R[1] - R[0]))
+        tune[np.arange(41), np.arange(41) % (top + 3)] = 1
+        ax = plots.plotStatistics(tune, R, DT)
+        for place, label in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True):
+            said = float(label.get_text().rstrip("%")) / 100
+            assert said == pytest.approx(place)
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("caf\udce9.mid", "caf\N{REPLACEMENT CHARACTER}.mid"),
+        ("$\\foo$ & <b>", "$\\foo$ & <b>"),
+        ("a\nb\x1b[1m\u202e", "a�b�[1m�"),
+        ("_hidden", "_hidden"),
+    ],
+)
+def test_any_name_can_be_drawn(roll, tmp_path, name, drawn):
+    """Fails if a file's name ends the drawing, or is not in the legend."""
+    compared = musicStatistics(roll, [roll], R)
+    ax = plots.plotStatistics({name: compared}, R, DT, dataset=name)
+    ax.figure.savefig(tmp_path / "picture.png")
+    assert [label.split(": ")[0] for label in legend(ax)] == [drawn, drawn]
+    assert legend(ax.figure.axes[1]) == [drawn, drawn]
+
+
 def test_statistics_of_nothing_are_refused():
     with pytest.raises(ValueError, match="at least 1 tune"):
         plots.plotStatistics({})
+    with pytest.raises(ValueError, match="at least 1 tune"):
+        plots.plotShares({})
 
 
 def test_what_midiread_returns_will_do(roll):
@@ -204,6 +323,7 @@ def test_what_midiread_returns_will_do(roll):
         lambda roll, ax: plots.plotCost([3.0, 2.0], ax),
         lambda roll, ax: plots.plotCost([3.0, 2.0], ax, validation=[(1, 2.0)]),
         lambda roll, ax: plots.plotStatistics(roll, R, DT, ax),
+        lambda roll, ax: plots.plotShares(roll, R, ax),
         lambda roll, ax: plots.plotTune(roll, roll, R, DT, [ax, ax])[0],
     ],
 )

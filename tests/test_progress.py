@@ -1,16 +1,19 @@
 """Stopping and going on: bit for bit as if never stopped, or refused."""
 
 import copy
+import errno
 import shutil
 import signal
 import threading
+import warnings
 
 import numpy as np
 import pytest
 from conftest import N
 
-from lstmmusic import RNN4Music, TrainingError, parameterfile
+from lstmmusic import CheckpointError, RNN4Music, TrainingError, parameterfile
 from lstmmusic.keeping import weights_of
+from lstmmusic.training import Divergence
 
 RNG = np.random.default_rng(101)
 TUNES = [RNG.choice([0.0, 0.0, 1.0], size=(n, N)) for n in (9, 40, 5, 33, 20)]
@@ -433,7 +436,7 @@ def test_nothing_to_go_on_with_is_refused(begin, everything, same, tmp_path):
     same(before, everything(model))
 
 
-WHOLE = "allowed are whole numbers from 1"
+WHOLE = "allowed are (None and )?whole numbers from"
 
 
 @pytest.mark.parametrize(
@@ -441,27 +444,30 @@ WHOLE = "allowed are whole numbers from 1"
     [
         ({"resume": 1}, "resume is 1; allowed are True and False"),
         ({"patience": 2, "validation": None}, "patience is 2, .* no validation"),
-        ({"patience": 0}, f"patience is 0; {WHOLE}"),
-        ({"patience": 1.5}, f"patience is 1.5; {WHOLE}"),
+        ({"patience": 0}, f"patience is 0; {WHOLE} 1"),
+        ({"patience": 1.5}, f"patience is 1.5; {WHOLE} 1"),
         ({"validation": []}, "validation is empty"),
         ({"validation": [VALIDATION[0][:1]]}, "tune 0 of validation has 1 step; .* 2"),
-        ({"rateDecay": ""}, "rateDecay is ''; allowed are cosine"),
-        ({"rateDecay": "linear"}, "rateDecay is 'linear'; allowed are cosine"),
-        ({"average": None}, "average is None; allowed are tune, step"),
-        ({"noOfEpoch": "2"}, f"noOfEpoch is '2'; {WHOLE}"),
-        ({"noOfEpochPerMB": None}, f"noOfEpochPerMB is None; {WHOLE}"),
-        ({"sizeOfMiniBatch": "2"}, f"sizeOfMiniBatch is '2'; {WHOLE}"),
+        ({"rateDecay": ""}, "rateDecay is ''; allowed are None and 'cosine'"),
+        ({"rateDecay": "linear"}, "'linear'; allowed are None and 'cosine'$"),
+        ({"average": None}, "average is None; allowed are 'tune', 'step'"),
+        ({"noOfEpoch": "2"}, f"noOfEpoch is '2'; {WHOLE} 1"),
+        ({"noOfEpochPerMB": None}, f"noOfEpochPerMB is None; {WHOLE} 1"),
+        ({"sizeOfMiniBatch": "2"}, f"sizeOfMiniBatch is '2'; {WHOLE} 1"),
         ({"sizeOfMiniBatch": 6}, "sizeOfMiniBatch is 6, .* 5 tunes"),
-        ({"lengthOfMB": "33"}, "lengthOfMB is '33'; allowed are whole numbers from 2"),
+        ({"lengthOfMB": "33"}, f"lengthOfMB is '33'; {WHOLE} 2"),
         ({"lam": "0"}, "lam is '0'; allowed are finite numbers from 0"),
         ({"dataset": [*TUNES, TUNES[0][:1]]}, "tune 5 of the dataset has 1 step; .* 2"),
         ({"checkpointEvery": 5}, "checkpointEvery is 5, but there is no checkpoint"),
-        ({"checkpoint": "a", "checkpointEvery": 0}, f"checkpointEvery is 0; {WHOLE}"),
+        ({"checkpoint": "a", "checkpointEvery": 0}, f"checkpointEvery is 0; {WHOLE} 1"),
         ({"checkpointMinutes": -1}, "checkpointMinutes is -1; .* from 0"),
         ({"checkpoint": 5}, "checkpoint is 5; allowed is the path of a file"),
-        ({"checkpoint": b"a"}, "checkpoint is b'a'; allowed is the path of a file"),
+        ({"checkpoint": "."}, r"checkpoint is '\.', which names no file"),
+        ({"progress": "no"}, "progress is 'no'; allowed are True and False"),
+        ({"command": 7}, "command is 7; allowed are None and a string"),
+        ({"sources": []}, "sources is empty"),
         ({"checkpoint": ""}, "checkpoint is ''; allowed is the path of a file"),
-        ({"checkpoint": "not there/a"}, "is 'not there/a', but .* no folder to write"),
+        ({"checkpoint": "not there/a"}, "is 'not there/a', .* is no folder that can"),
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(
@@ -472,3 +478,108 @@ def test_bad_arguments_are_refused_before_any_work(
     with pytest.raises(ValueError, match=message):
         train(model, **arguments)
     same(before, everything(model))
+
+
+# A checkpoint that cannot be written
+
+
+def no_room(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("n", [1, 5, UPDATES])
+def test_a_full_disk_ends_the_training_and_the_object_goes_on(
+    begin, straight, everything, same, at_update, monkeypatch, tmp_path, n
+):
+    # At a save in the middle of an epoch, between two, and at the end. Fails if an
+    # update is lost or made twice, or if the older checkpoint is gone on from.
+    model, path = begin(), tmp_path / "a.npz"
+    save = {"checkpoint": path, "checkpointEvery": 1}
+    monkeypatch.undo()
+    at_update(model, n, lambda: monkeypatch.setattr(np, "savez", no_room))
+    with pytest.raises(CheckpointError) as caught:
+        train(model, **save)
+    assert str(caught.value) == (
+        f"checkpoint is {str(path)!r}, but it cannot be written after {n} "
+        f"update{'s' * (n > 1)}: No space left on device. The object holds what was "
+        "learnt: saveParameters writes it to another path, and resume=True goes on "
+        "with it"
+    )
+    assert len(model.instantaneousCost) == n
+    assert [file.name for file in tmp_path.iterdir()] == ["a.npz"] * (n > 1)
+    monkeypatch.undo()
+    done = []
+    at_update(model, n + 1, lambda: done.append(len(model.instantaneousCost)))
+    train(model, **save, resume=True)
+    assert done == [n + 1] * (n < UPDATES)
+    same(everything(model), straight["whole"])
+    again = begin()
+    again.loadParameters(path)
+    same(everything(again), straight["whole"])
+
+
+def test_a_folder_that_vanishes_while_training(
+    begin, straight, everything, same, at_update, tmp_path
+):
+    model, folder = begin(), tmp_path / "out"
+    folder.mkdir()
+    at_update(model, 3, lambda: shutil.rmtree(folder))
+    with pytest.raises(CheckpointError, match="3 updates: No such file or directory"):
+        train(model, checkpoint=folder / "a", checkpointEvery=1)
+    train(model, checkpoint=tmp_path / "a", resume=True)
+    same(everything(model), straight["whole"])
+
+
+def test_another_network_does_not_go_on_in_place_of_the_checkpoints(
+    begin, straight, everything, same, at_update, monkeypatch, tmp_path
+):
+    # It has the same plan and is further on, but has another history.
+    model = begin()
+    at_update(model, 2, ctrl_c)
+    train(model, checkpoint=tmp_path / "a")
+    monkeypatch.undo()
+    other = begin()
+    other.setParameters({"by": other.parameters()["by"] + 1})
+    at_update(other, 9, ctrl_c)
+    train(other)
+    monkeypatch.undo()
+    train(other, checkpoint=tmp_path / "a", resume=True)
+    same(everything(other), straight["whole"])
+
+
+# A cost that rises
+
+
+@pytest.mark.parametrize(
+    ("costs", "warns"),
+    [
+        ([5.0, 1.0] + 20 * [10.1], True),
+        ([5.0, 1.0] + 20 * [9.9], False),
+        ([5.0, 1.0] + 19 * [10.1] + [1.0] + 19 * [10.1], False),
+        ([5.0, 1.0] + 300 * [10.1] + [1.0] + 20 * [99.0], True),  # once
+        (20 * [60.0] + [50.0 - n for n in range(49)], False),
+    ],
+)
+def test_a_cost_far_above_its_lowest_is_warned_of_once(costs, warns):
+    divergence, told = Divergence(), []
+    for cost in costs:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            divergence.look_at(cost, (1, 2, 3, 4))
+        told += [str(warning.message) for warning in caught]
+    assert len(told) == warns
+    if warns:
+        assert told[0].startswith(
+            "the cost per step has been over 10 times its lowest, 1, for 20 updates, "
+            "and is 10.1: training may be diverging. Smaller rates (R1, R2, R3, Rout "
+            "are 1, 2, 3, 4)"
+        )
+
+
+def test_rates_of_1000_are_warned_of(network):
+    # By plain steps, of which none leaves the finite numbers.
+    model = network()
+    model.setNewRates(*4 * [1000.0])
+    with pytest.warns(UserWarning, match="R1, R2, R3, Rout are 1000, 1000") as told:
+        train(model, "cut", noOfEpoch=30, validation=None, lengthOfMB=8)
+    assert [warning.filename for warning in told] == [__file__]

@@ -386,6 +386,7 @@ def test_tables_of_weights_and_derivatives_have_a_line_each(capsys):
 
 
 WHOLE = "allowed are whole numbers from"
+OPTIONAL = "allowed are None and whole numbers from"
 FINITE = "allowed are finite numbers"
 
 
@@ -410,11 +411,11 @@ FINITE = "allowed are finite numbers"
         ("muRand", math.inf, f"{FINITE} from 0"),
         ("genProbThreshold", 1.5, f"{FINITE} from 0 to 1"),
         ("genProbThreshold", -0.1, f"{FINITE} from 0 to 1"),
-        ("cost", "hinge", "allowed are cross-entropy, squared-error"),
-        ("cost", None, "allowed are cross-entropy, squared-error"),
+        ("cost", "hinge", "allowed are 'cross-entropy', 'squared-error'"),
+        ("cost", None, "allowed are 'cross-entropy', 'squared-error'"),
         ("mode", "C", "allowed are None, JAX, NUMBA"),
-        ("seed", -1, f"{WHOLE} 0"),
-        ("seed", 1.5, f"{WHOLE} 0"),
+        ("seed", -1, f"{OPTIONAL} 0"),
+        ("seed", 1.5, f"{OPTIONAL} 0"),
     ],
 )
 def test_bad_arguments_are_refused(argument, value, allowed):
@@ -479,8 +480,8 @@ GOOD = {
         ("sizeOfMiniBatch", 0, f"sizeOfMiniBatch is 0; {WHOLE} 1"),
         ("noOfEpochPerMB", 0, f"noOfEpochPerMB is 0; {WHOLE} 1"),
         ("noOfEpoch", -1, f"noOfEpoch is -1; {WHOLE} 1"),
-        ("lengthOfMB", 1, f"lengthOfMB is 1; {WHOLE} 2"),
-        ("lengthOfMB", 7.5, f"lengthOfMB is 7.5; {WHOLE} 2"),
+        ("lengthOfMB", 1, f"lengthOfMB is 1; {OPTIONAL} 2"),
+        ("lengthOfMB", 7.5, f"lengthOfMB is 7.5; {OPTIONAL} 2"),
         ("lam", -0.1, f"lam is -0.1; {FINITE} from 0"),
         ("lam", math.nan, f"lam is nan; {FINITE} from 0"),
     ],

@@ -1,15 +1,25 @@
 """lstmmusic.statistics against plain loops, SciPy, and what midiwrite writes."""
 
+import importlib
 import io
+import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
 from lstmmusic import musicStatistics
-from lstmmusic.statistics import held_notes, jensen_shannon, longest_held, noteName
+from lstmmusic.statistics import (
+    SHARES,
+    held_notes,
+    jensen_shannon,
+    longest_held,
+    noteName,
+)
 from midi import midiread, midiwrite
+from midi.utils import readFolder
 
 R = (38, 57)
 
@@ -90,6 +100,116 @@ def test_data_set_is_pooled(roll, dataset):
     check_numbers(musicStatistics(roll, dataset, R).dataset, dataset)
 
 
+def shares_by_loop(roll, other_tunes):
+    """Return the seven shares, step by step; other_tunes is None or a list of rolls."""
+    chords = [frozenset(np.flatnonzero(row).tolist()) for row in roll]
+    known = {
+        frozenset(np.flatnonzero(row).tolist())
+        for tune in other_tunes or ()
+        for row in tune
+    }
+    apart = [
+        {high - low for high in chord for low in chord if high > low}
+        for chord in chords
+    ]
+    moves = [
+        abs(max(chord) - max(before))
+        for before, chord in itertools.pairwise(chords)
+        if before and chord and max(chord) != max(before)
+    ]
+    lengths = [steps for _, _, steps in notes_by_loop(roll)]
+    return {
+        "semitoneShare": [1 in found for found in apart],
+        "seventhNinthShare": [bool(found & {11, 13}) for found in apart],
+        "fourNotesShare": [len(chord) == 4 for chord in chords],
+        "knownChordShare": [chord in known for chord in chords if chord]
+        * (other_tunes is not None),
+        "smallMoveShare": [move <= 2 for move in moves],
+        "leapShare": [move > 7 for move in moves],
+        "oneStepShare": [length == 1 for length in lengths],
+    }
+
+
+def make_chords(seed, steps):
+    """Return a roll of up to five notes at a step, which often comes again."""
+    rng = np.random.default_rng(seed)
+    chords = np.zeros((12, R[1] - R[0]), int)
+    some = np.random.default_rng(0)
+    for chord in chords[1:]:
+        chord[some.integers(0, R[1] - R[0], 5)] = 1
+    chords[1] = np.arange(R[1] - R[0]) == 2  # a low one, for leaps
+    return chords[rng.integers(0, 7 + seed, steps)]
+
+
+def test_shares_are_those_of_plain_loops(roll):
+    """Fails for a silent step's top note, a move of 0 counted, or 12 taken for 11."""
+    tune, tunes = make_chords(4, 61), [make_chords(n, 50 + n) for n in (1, 2, 3)]
+    tunes.append(np.zeros((6, R[1] - R[0])))
+    for one, others in ((roll, None), (tune, None), (tune, tunes)):
+        found = musicStatistics(one, others, R)
+        for name, truths in shares_by_loop(one, others).items():
+            expected = np.mean(truths) if truths else np.nan
+            assert getattr(found, name) == pytest.approx(expected, nan_ok=True), name
+            assert 0 < expected < 1 or others is None, name
+
+
+def test_data_sets_shares_are_the_means_of_its_tunes():
+    """Fails if long tunes count for more, or a chord is known by its own tune.
+
+    The silent tune has no chord, no move and no note: it has no part in these means.
+    """
+    tunes = [make_chords(n, 30 * n) for n in (2, 3, 4)]
+    tunes.append(np.zeros((6, R[1] - R[0])))
+    found = musicStatistics(tunes[0], tunes, R).dataset
+    each = [
+        shares_by_loop(tune, tunes[:n] + tunes[n + 1 :]) for n, tune in enumerate(tunes)
+    ]
+    for name in each[0]:
+        expected = np.mean([np.mean(of[name]) for of in each if of[name]])
+        assert getattr(found, name) == pytest.approx(expected), name
+        assert 0 < expected < 1, name
+
+
+def test_leap_and_small_move_by_hand():
+    """Top line 0, 2, 2, –, 9, 17, 9: moves 2, 8, 8, as the rest parts 2 and 9."""
+    roll = np.zeros((7, R[1] - R[0]), int)
+    for step, top in enumerate((0, 2, 2, None, 9, 17, 9)):
+        if top is not None:
+            roll[step, top] = 1
+    found = musicStatistics(roll, r=R)
+    assert found.smallMoveShare == pytest.approx(1 / 3)
+    assert found.leapShare == pytest.approx(2 / 3)
+    assert found.oneStepShare == pytest.approx(4 / 5)
+    assert math.isnan(found.knownChordShare)
+
+
+def test_a_range_of_one_note_has_shares():
+    found = musicStatistics(np.ones((3, 1)), [np.ones((2, 1))], (60, 61))
+    assert found.semitoneShare == found.seventhNinthShare == 0
+    assert found.knownChordShare == 1
+    assert math.isnan(found.smallMoveShare)
+
+
+@pytest.mark.slow
+def test_shares_of_bachs_chorales(monkeypatch):
+    """Fails for another definition of a share: what is known of these 120 tunes."""
+    pytest.importorskip("music21", reason="the chorales come from music21's corpus")
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
+    folder = importlib.import_module("chorales").chorales_folder()
+    tunes = readFolder(folder, (21, 109), 0.3)
+    found = musicStatistics(tunes[0], tunes).dataset
+    shares = {name: 100 * getattr(found, name) for name in SHARES}
+    assert shares == {
+        "semitoneShare": pytest.approx(1.6, abs=0.05),
+        "seventhNinthShare": pytest.approx(4.0, abs=0.05),
+        "fourNotesShare": pytest.approx(92, abs=0.5),
+        "knownChordShare": pytest.approx(88, abs=0.5),
+        "smallMoveShare": pytest.approx(81.5, abs=0.05),
+        "leapShare": pytest.approx(0.6, abs=0.05),
+        "oneStepShare": pytest.approx(36, abs=0.5),
+    }
+
+
 def test_distance_is_the_mean_of_three_divergences(roll, dataset):
     """SciPy's jensenshannon is the square root; fails for another base, or a sum."""
     statistics = musicStatistics(roll, iter(dataset), R)
@@ -135,7 +255,7 @@ def test_silence_has_numbers_too(roll):
     parts = statistics.distanceParts
     assert parts["pitchClasses"] == parts["noteLengths"] == pytest.approx(math.log(2))
     assert musicStatistics(0 * roll, [0 * roll], R).distance == 0
-    assert "0 distinct notes\n" in str(statistics)
+    assert "0 pitches\n" in str(statistics)
 
 
 def test_notes_are_those_that_midiwrite_writes(roll):
@@ -181,8 +301,15 @@ def test_reads_well():
     statistics = musicStatistics(roll, [roll[:4], roll[4:]])
     assert str(statistics) == (
         "<MusicStatistics of 8 steps: 1.00 notes per step, 37.5% of the steps silent\n"
-        "  2 distinct notes, C4 held longest: 4 steps\n"
+        "  2 pitches, C4 held longest: 4 steps\n"
         "  pitch classes: C 50%, D♯ 50%\n"
+        "  steps with two notes 1 semitone apart: 0.0% (data set: 0.0%)\n"
+        "  steps with two notes 11 or 13 semitones apart: 0.0% (data set: 0.0%)\n"
+        "  steps with exactly 4 notes: 0.0% (data set: 0.0%)\n"
+        "  chords that occur in the data set: 100.0% (data set: 0.0%)\n"
+        "  moves of the top line of at most 2 semitones: 0.0% (data set: 0.0%)\n"
+        "  moves of the top line of over 7 semitones: 0.0% (data set: 0.0%)\n"
+        "  notes of one step: 0.0% (data set: 66.7%)\n"
         "  distance 0.075: pitchClasses 0.000, notesAtOnce 0.000, noteLengths 0.225\n"
         "  from a data set of 1.00 notes per step, 37.5% of the steps silent>"
     )

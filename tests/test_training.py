@@ -64,7 +64,7 @@ def seen(monkeypatch):
 
 def tunes_in(minibatch):
     """The numbers of the tunes of a minibatch, as in TUNES."""
-    x, _, share, _ = minibatch
+    x, _, share, *_ = minibatch
     steps = np.count_nonzero(share, axis=0)
     rows = {tune[:-1].tobytes(): n for n, tune in enumerate(TUNES)}
     return [rows[x[:n, b].tobytes()] for b, n in enumerate(steps) if n]
@@ -207,7 +207,7 @@ def test_the_cost_of_a_training_is_that_of_a_loop_with_its_masks(adam, seen):
     lists = seen(adam)
     w = adam.parameters()
     (cost,) = train(adam, 1, [TUNES[1], TUNES[4]])
-    ((x, k, share, _),), (masks,) = lists.minibatches, lists.masks
+    ((x, k, share, *_),), (masks,) = lists.minibatches, lists.masks
     wanted = 0
     for b in range(2):
         steps = np.count_nonzero(share[:, b])

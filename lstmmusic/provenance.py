@@ -1,0 +1,117 @@
+"""What a network was trained on, and how: digests of the tunes, a record per training.
+
+NumPy only.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+from lstmmusic import checks
+from lstmmusic.batches import unpacked
+
+DIGEST_BYTES = 8
+MOST_TRAININGS = 100  # records; of more, the oldest go
+LONGEST_COMMAND = 2**12  # characters
+
+
+class TrainedOn(NamedTuple):
+    """The tunes that a network was trained on.
+
+    Attributes
+    ----------
+    digests : uint64 ndarray of shape (tunes,)
+        As by `digest_of`; sorted, each once.
+    complete : bool
+        False where the network was also trained on tunes that are not known, as that
+        of a parameter file of an earlier version.
+    """
+
+    digests: np.ndarray = np.zeros(0, np.uint64)
+    complete: bool = True
+
+    def join(self, digests):
+        """Return these tunes and others, given by their digests."""
+        return self._replace(digests=np.union1d(self.digests, digests))
+
+    def holds(self, tune):
+        """Return whether a tune (steps, N) is among them; None where not known."""
+        if np.isin(digest_of(tune), self.digests):
+            return True
+        return False if self.complete else None
+
+
+class Source(NamedTuple):
+    """What is recorded of a training besides its settings."""
+
+    command: str | None
+    digests: np.ndarray  # of the tunes
+
+
+def digest_of(tune):
+    """Return 8 bytes, as a uint64, that tell a tune (steps, N) from others.
+
+    A roll gives the same digest in every dtype, and packed.
+    """
+    roll = np.asarray(unpacked(tune))
+    sounds = roll != 0
+    binary = np.array_equal(roll, sounds)
+    content = np.packbits(sounds) if binary else np.ascontiguousarray(roll, np.float32)
+    digest = hashlib.blake2b(repr(roll.shape).encode(), digest_size=DIGEST_BYTES)
+    digest.update(content)
+    return np.uint64(int.from_bytes(digest.digest(), "little"))
+
+
+def digests_of(tunes):
+    """Return the digests of tunes, uint64 (tunes,)."""
+    return np.array([digest_of(tune) for tune in tunes], np.uint64)
+
+
+def check_command(command):
+    """Return the argument ``command`` of `RNN4Music.train`."""
+    if command is None:
+        return None
+    if not isinstance(command, str) or len(command) > LONGEST_COMMAND:
+        raise ValueError(
+            f"command is {command!r:.60}; allowed are None and a string of up to "
+            f"{LONGEST_COMMAND} characters"
+        )
+    return command
+
+
+def add_training(trainings, record):
+    """Add the record of a training that begins, with no update yet.
+
+    If it is the same as the last one, that goes on counting: whoever calls `train` in
+    a loop has one record.
+    """
+    last = trainings[-1] if trainings else {}
+    if {**last, "updates": 0} != record:
+        trainings.append(record)
+        del trainings[:-MOST_TRAININGS]
+
+
+def unknown_trainings(history, progress):
+    """Return the records for a file that has none: version 2 or before."""
+    if not history:
+        return []
+    plan = progress.plan if progress else {}
+    return [{"command": None, "updates": len(history), **plan}]
+
+
+def check_trainings(trainings):
+    """Return records as they were read, if that is what they are.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not isinstance(trainings, list) or len(trainings) > MOST_TRAININGS:
+        raise ValueError(f"trainings is {trainings!r:.60}; it must be a list")
+    for record in trainings:
+        if not isinstance(record, dict) or not {"command", "updates"} <= record.keys():
+            raise ValueError(f"trainings holds {record!r:.60}; it must hold records")
+        checks.whole("updates", record["updates"], low=0)
+        check_command(record["command"])
+    return trainings
