@@ -91,18 +91,12 @@ def loadStandard(name, path, *, checkCounts=True):
     """
     checks.one_of("name", name, STANDARD)
     checks.truth("checkCounts", checkCounts)
-    path = _checked_path(path)
+    path = Path(checks.path("path", path))
     file = _published_file(name, path) if path.is_dir() else path
     splits = Splits(**rollfiles.read(file))
     if checkCounts:
         _check_counts(name, splits, file)
     return splits
-
-
-def _checked_path(path):
-    from midi.files import checked_path  # not paid by `import lstmmusic`
-
-    return Path(checked_path("path", path, "a path (str, bytes or os.PathLike)"))
 
 
 def _published_file(name, folder):
@@ -167,7 +161,7 @@ def loadFolder(
         ("drums", drums), ("pedal", pedal), ("progress", progress), ("packed", packed)
     ):  # fmt: skip
         checks.truth(name, value)
-    path = _checked_path(path)
+    path = Path(checks.path("path", path))
     missing = [split for split in SPLITS if not (path / split).exists()]
     if missing:
         raise FileNotFoundError(

@@ -1,5 +1,6 @@
 """Paths and file objects: what is read from them, and what is written to them."""
 
+import contextlib
 import errno
 import os
 import re
@@ -39,7 +40,7 @@ def checked_path(name, value, allowed):
     except TypeError:
         path = ""
     if not path or "\0" in path:
-        raise ValueError(f"{name} is {value!r}; allowed: {allowed}")
+        raise ValueError(f"{name} is {value!r:.60}; allowed: {allowed}")
     return path
 
 
@@ -139,15 +140,15 @@ def _replace(target, data):
     """Write `data` beside `target`, then put it in its place."""
     partial = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        file = open(partial, "xb")
-    except OSError as error:
-        error.filename = str(target)  # not the partial file's, which nobody has named
-        raise
-    try:
-        with file:
+        with open(partial, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, target)
+    except OSError as error:
+        # The caller's name for it, not the partial file's; a full disk names none.
+        number, reason = error.errno or errno.EIO, error.strerror or str(error)
+        raise OSError(number, reason, str(target)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()

@@ -1,5 +1,6 @@
 """midiwrite, read back by midiread and by an independent reader (mido)."""
 
+import errno
 import io
 import os
 import stat
@@ -203,10 +204,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     before = path.read_bytes()
 
     def full(_):
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(OSError, match=rf"no space left on device: '{path}'$"):
         midiwrite(path, 1 - ROLL, (60, 63))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
