@@ -28,7 +28,7 @@ class MidiRoll:
     dt : float
         Seconds from one row to the next.
     name : str
-        The file's name.
+        The file's name: a path, where it was read by path.
     left_out : dict of str to int
         How many notes are missing, and why; each is counted once, so that these and
         the notes in some row are all that the file begins.

@@ -47,11 +47,11 @@ def midiread(filename, r=(21, 109), dt=0.2, *, steps=None, drums=False, pedal=Fa
     ValueError
         If an argument is not allowed.
     MidiError
-        If the file is not MIDI, empty, cut off or broken, has no note to show, or is
-        too large: over 32 MiB or 10,000 tracks, or a roll of over 24 hours or 10**8
-        cells.
-    FileNotFoundError
-        If there is no such file.
+        If the path leads to a pipe, a device or a socket; if the file is not MIDI,
+        empty, cut off or broken, has no note to show, or is too large: over 32 MiB or
+        10,000 tracks, or a roll of over 24 hours or 10**8 cells.
+    FileNotFoundError, IsADirectoryError
+        If there is no such file, or it is a folder.
 
     Notes
     -----
@@ -59,10 +59,10 @@ def midiread(filename, r=(21, 109), dt=0.2, *, steps=None, drums=False, pedal=Fa
     note-off ends the oldest sounding note of its pitch in its track and channel; notes
     never ended are left out. System exclusive events are passed over, and so are events
     that have no place in a file, such as a clock; running status may go on after them.
-    Data bytes over 127 are taken as 127, but for a note's pitch: that is refused, as
-    are tempo events of under 3 bytes and variable-length quantities of over 4.
-    A path must lead to a regular file: a pipe can be passed as a file object.
-    Not supported: RIFF files that wrap a MIDI file.
+    Data bytes over 127, of a velocity or of what is no note, are taken as 127. Refused
+    are a note's pitch over 127, tempo events of under 3 bytes, and variable-length
+    quantities of over 4. A pipe can be read as a file object. Not supported: RIFF files
+    that wrap a MIDI file.
     """
     r, dt = checks.checked_range(r), checks.checked_dt(dt)
     steps = checks.checked_steps(steps, r, dt)
@@ -146,6 +146,8 @@ def midiwrite(filename, piano_roll, r=None, dt=None, patch=0):
     ------
     ValueError
         If an argument is not allowed; then nothing is written.
+    OSError
+        If the file cannot be written; what was there stays.
     """
     r = checks.checked_range(_first_given(r, piano_roll, "r", (21, 109)))
     dt = _first_given(dt, piano_roll, "dt", 0.2)
