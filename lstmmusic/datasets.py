@@ -3,7 +3,6 @@
 A tune is a piano-roll (steps, notes), a dataset a list of tunes.
 """
 
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -92,7 +91,7 @@ def loadStandard(name, path, *, checkCounts=True):
     """
     checks.one_of("name", name, STANDARD)
     checks.truth("checkCounts", checkCounts)
-    path = Path(os.fsdecode(path))
+    path = Path(checks.path("path", path))
     file = _published_file(name, path) if path.is_dir() else path
     splits = Splits(**rollfiles.read(file))
     if checkCounts:
@@ -158,7 +157,11 @@ def loadFolder(
     """
     from midi import readFolder  # not paid by `import lstmmusic`
 
-    path = Path(os.fsdecode(path))
+    for name, value in (
+        ("drums", drums), ("pedal", pedal), ("progress", progress), ("packed", packed)
+    ):  # fmt: skip
+        checks.truth(name, value)
+    path = Path(checks.path("path", path))
     missing = [split for split in SPLITS if not (path / split).exists()]
     if missing:
         raise FileNotFoundError(

@@ -9,6 +9,7 @@ same), and makes room for as many memos as ten bytes ask for (8 GB).
 """
 
 import json
+import os
 import struct
 import zlib
 from itertools import chain, islice
@@ -30,25 +31,29 @@ def read(path):
     ------
     FileNotFoundError, IsADirectoryError
     ValueError
-        If the file's suffix is none of SUFFIXES; if it is damaged or too large; if it
-        holds anything but rolls of zeros and ones, or notes from 21 to 108.  The
-        message names the file, and the tune.
+        If the file's suffix is none of SUFFIXES; if it is no regular file, damaged or
+        too large; if it holds anything but rolls of zeros and ones, or notes from 21 to
+        108.  The message names the file, and the tune.
     """
+    from midi.files import open_regular, shown  # not paid by `import lstmmusic`
+
     path = Path(path)
+    name = shown(path)
     reader = SUFFIXES.get(path.suffix.lower())
     if reader is None:
         raise ValueError(
-            f"{path} has the suffix {path.suffix!r}; allowed are {', '.join(SUFFIXES)}"
+            f"{name} has the suffix {path.suffix!r}; allowed are {', '.join(SUFFIXES)}"
         )
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise ValueError(f"{path} is over {MAX_FILE_BYTES} bytes long")
-    data = path.read_bytes()
+    with open_regular(path, "a regular file", ValueError) as file:
+        if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+            raise ValueError(f"{name} is over {MAX_FILE_BYTES} bytes long")
+        data = file.read()
     try:
         return reader(data)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{name}: {error}") from error
     except Exception as error:  # each form has its own
-        raise ValueError(f"{path} is damaged: {error!r}") from error
+        raise ValueError(f"{name} is damaged: {error!r}") from error
 
 
 # Lists of notes

@@ -61,6 +61,13 @@ def check_size(steps, length_s, r, name, error=MidiError):
         )
 
 
+def checked_truth(name, value):
+    """Return the argument `value` as a bool; nothing else stands for one."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} is {value!r}; allowed are True and False")
+    return bool(value)
+
+
 def checked_patch(patch):
     """Return `patch` as an int from 0 to 127."""
     if not (_is_whole(patch) and 0 <= patch <= 127):

@@ -20,10 +20,17 @@ _BARE_DATA_BYTES = {
     **{0xF1: 1, 0xF2: 2, 0xF3: 1},
     **dict.fromkeys((0xF6, 0xF8, 0xFA, 0xFB, 0xFC, 0xFE), 0),
 }
-# What may be a system exclusive event; another one; a tempo event of odd length.
-_EXCLUSIVE = re.compile(rb"\xf0([\x80-\xff]{0,2}[\x00-\x7f])([\x00-\x7f]*\xf7)")
-_BARE = re.compile(rb"[\xf6\xf8-\xfe]|[\xf1\xf3][\x00-\x7f]|\xf2[\x00-\x7f]{2}")
+_HIGH_BITS = bytes(128) + b"\1" * 128  # for bytes.translate
+_BARE = re.compile(b"[" + bytes(_BARE_DATA_BYTES) + b"]")
 _ODD_TEMPO = re.compile(rb"\xff\x51[^\x03]")
+
+
+class BrokenTrack(ValueError):
+    """An event without which the notes cannot be known.
+
+    Its `args` are what the event is, the byte of the track's content where that stands,
+    counted from 0, and what is allowed.
+    """
 
 
 class TrackEvents(NamedTuple):
@@ -34,11 +41,13 @@ class TrackEvents(NamedTuple):
     end_tick : tick of the last event of any kind
     system : list of (position, data bytes), the system events that are no meta events;
         None stands for an exclusive event, which tells its own length
+    over : list of positions, the data bytes of channel events that are over 127
     """
 
     messages: list
     end_tick: int
     system: list
+    over: list
 
 
 def read_track(track):
@@ -48,10 +57,11 @@ def read_track(track):
 
     Raises
     ------
-    ValueError
-        If a tempo event is too short for a tempo.
+    BrokenTrack
+        If a tempo event is too short for a tempo, a note's pitch is over 127, or a
+        variable-length quantity has over 4 bytes.
     """
-    messages, system = [], []
+    messages, system, over = [], [], []
     tick, status, pos = 0, 0, 0
     try:
         while pos < len(track):
@@ -71,10 +81,19 @@ def read_track(track):
                 kind == CONTROL and data1 == SUSTAIN_PEDAL
             ):
                 messages.append((tick, status, data1, data2))
+            if data1 | data2 > 127:
+                over += _data_over_127(track, pos, kind)
             pos += _DATA_BYTES.get(kind, 1)
     except IndexError:  # the bytes end inside an event
         pass
-    return TrackEvents(messages, tick, system)
+    return TrackEvents(messages, tick, system, over)
+
+
+def _data_over_127(track, pos, kind):
+    """List the positions of the data bytes over 127 of the channel event at `pos`."""
+    if kind in (NOTE_OFF, NOTE_ON) and track[pos] > 127:
+        raise BrokenTrack(f"a note of pitch {track[pos]}", pos, "0 to 127")
+    return [at for at in range(pos, pos + _DATA_BYTES.get(kind, 1)) if track[at] > 127]
 
 
 def read_vlq(data, pos):
@@ -82,9 +101,12 @@ def read_vlq(data, pos):
     byte = data[pos]
     if byte < 0x80:
         return byte, pos + 1
-    value, last = byte & 0x7F, pos + 3
-    while byte >= 0x80 and pos < last:
+    value, first = byte & 0x7F, pos
+    while byte >= 0x80:
         pos += 1
+        if pos == first + 4:
+            what = "a variable-length quantity of over 4 bytes"
+            raise BrokenTrack(what, first, "1 to 4")
         byte = data[pos]
         value = value << 7 | byte & 0x7F
     return value, pos + 1
@@ -108,11 +130,39 @@ def _skip_system(track, pos, system):
         if status != 0xFF:
             system.append((pos, None))
         elif track[pos + 1] == TEMPO and length < 3:
-            raise ValueError(f"a tempo event of {length} bytes; allowed: 3")
+            raise BrokenTrack(f"a tempo event of {length} bytes", pos, "3 or more")
         return content + length
     if status in _BARE_DATA_BYTES:
         system.append((pos, _BARE_DATA_BYTES[status]))
     return pos + 1 + _BARE_DATA_BYTES.get(status, 0)
+
+
+def check_quantities(track):
+    """Raise BrokenTrack if a variable-length quantity has over 4 bytes.
+
+    Its first 4 bytes have the high bit set. Elsewhere so many in a row stand in texts
+    alone, or nearly so: most tracks need no walk, and the others one as far as there.
+    """
+    last = track.translate(_HIGH_BITS).rfind(b"\1\1\1\1")
+    if last >= 0:
+        read_track(track[: last + 4])
+
+
+def clip_data(track):
+    """Return a track with those data bytes of channel events as 127 that are over it.
+
+    symusic refuses them. Whatever they were, they are no note's pitch, and 127 is on
+    the same side of what is asked of them: a velocity above 0, a pedal of 64 or more.
+
+    Raises
+    ------
+    BrokenTrack
+        As `read_track`.
+    """
+    out = bytearray(track)
+    for pos in read_track(track).over:
+        out[pos] = 127
+    return bytes(out)
 
 
 def system_to_meta(track):
@@ -125,8 +175,8 @@ def system_to_meta(track):
 
     Raises
     ------
-    ValueError
-        If a tempo event is too short for a tempo.
+    BrokenTrack
+        As `read_track`, of the tracks that it has to walk.
     """
     if not _may_be_misread(track):
         return track
@@ -142,18 +192,22 @@ def system_to_meta(track):
 def _may_be_misread(track):
     """Whether `system_to_meta` has to look at each event: quick, and never wrongly no.
 
-    Any of these bytes may also be part of a delta time, or of a text.
+    Each of these bytes may also be part of a delta time, or of a text. Exclusive events
+    stand at the beginning of most tracks that have some: the walk goes no further.
     """
-    system = [
-        match
-        for match in _EXCLUSIVE.finditer(track)
-        if read_vlq(match[1], 0)[0] == len(match[2])
-    ]
-    if track.count(b"\xf0") + track.count(b"\xf7") != 2 * len(system):
+    last = max(track.rfind(b"\xf0"), track.rfind(b"\xf7"))
+    system = read_track(track[: last + 5]).system if last >= 0 else []
+    exclusive = [pos for pos, data_bytes in system if data_bytes is None]
+    if any(track[pos] == 0xF7 for pos in exclusive):
         return True
+    ends = []
+    for pos in exclusive:
+        length, content = read_vlq(track, pos + 1)
+        ends.append(content + length)
     if any(status in track for status in _BARE_DATA_BYTES):
-        system += _BARE.finditer(track)
-    resumed = any(_resumes_status(track, match.end()) for match in system)
+        for match in _BARE.finditer(track):
+            ends.append(match.end() + _BARE_DATA_BYTES[match[0][0]])
+    resumed = any(_resumes_status(track, end) for end in ends)
     return resumed or bool(_ODD_TEMPO.search(track))
 
 
@@ -168,6 +222,8 @@ def _resumes_status(track, pos):
             pos = content + length
     except IndexError:
         return False
+    except BrokenTrack:
+        return True
     return True  # so many meta events that each is better looked at once
 
 
@@ -178,11 +234,6 @@ def count_note_ons(tracks):
         for track in tracks
         for _, status, _, velocity in read_track(track).messages
     )
-
-
-def last_tick(tracks):
-    """Tick of the last event of all tracks, as an unbounded int."""
-    return max((read_track(track).end_tick for track in tracks), default=0)
 
 
 def pair_notes(tracks):
@@ -206,7 +257,7 @@ def pair_notes(tracks):
     """
     notes, changes, end_tick = [], {}, 0
     for track in tracks:
-        messages, track_end, _ = read_track(track)
+        messages, track_end, *_ = read_track(track)
         end_tick = max(end_tick, track_end)
         sounding = {}
         for tick, status, data1, data2 in messages:

@@ -4,6 +4,7 @@ import math
 import os
 
 from midi.checks import MidiError
+from midi.files import shown
 
 LARGEST_BATCH = 64  # files to a task: at 1 ms a file, a task is worth sending
 BATCHES_PER_JOB = 4  # at least, where there are files enough: some are slower to read
@@ -89,5 +90,7 @@ def _read_batch(files, here, read):
 def _read_one(file, path, read):
     try:
         return read(path, file), None
-    except (MidiError, OSError) as error:
-        return None, str(error).replace(path, file).removeprefix(f"{file}: ")
+    except MidiError as error:
+        return None, str(error).removeprefix(f"{shown(path)}: ")
+    except OSError as error:
+        return None, error.strerror or str(error)

@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 
 from midi import checks
+from midi.files import shown
 
 RAW = -15  # zlib's sign for a stream without header and checksum: 6 bytes less
 COUNT_BYTES = 4  # the number of steps, before the stream
@@ -142,7 +143,7 @@ class PackedRoll:
     def __repr__(self):
         steps, width = self.shape
         return (
-            f"<PackedRoll {self.filename}: {steps} steps of {width} notes "
+            f"<PackedRoll {shown(self.filename)}: {steps} steps of {width} notes "
             f"in {self.nbytes} bytes>"
         )
 

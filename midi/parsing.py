@@ -89,7 +89,7 @@ def read_chunks(data, name):
                 f"the file ends at byte {len(data)}"
             )
         if data[pos : pos + 4] == b"MTrk":
-            tracks.append(_track(data[pos + 8 : end], name))
+            tracks.append(data[pos + 8 : end])
         else:
             others += 1  # some programs count these as tracks
         pos = end
@@ -97,14 +97,23 @@ def read_chunks(data, name):
         raise MidiError(
             f"{name}: cut off: {len(tracks)} tracks; the header counts {count}"
         )
-    return MidiChunks(kind, division, tracks)
+    _each_track(events.check_quantities, tracks, name)
+    return MidiChunks(kind, division, _each_track(events.system_to_meta, tracks, name))
 
 
-def _track(content, name):
-    try:
-        return events.system_to_meta(content)
-    except ValueError as error:
-        raise MidiError(f"{name}: broken track: {error}") from None
+def _each_track(function, tracks, name):
+    """Return what `function` makes of each track; say in which track it fails."""
+    made = []
+    for number, track in enumerate(tracks, 1):
+        try:
+            made.append(function(track))
+        except events.BrokenTrack as error:
+            what, position, allowed = error.args
+            raise MidiError(
+                f"{name}: broken track: {what} at byte {position} of track {number}; "
+                f"allowed: {allowed}"
+            ) from None
+    return made
 
 
 def seconds_per_tick(division, name):
@@ -146,9 +155,14 @@ def read_notes(chunks, name, pedal=False):
     MidiError
         If the events are broken, or a tempo is 0.
     """
-    if _may_pass_int32(chunks.tracks) and events.last_tick(chunks.tracks) >= 2**31:
-        raise MidiError(f"{name}: too long; allowed: up to 2**31 - 1 ticks")
-    score = _parse(chunks.tracks, name)
+    if _may_pass_int32(chunks.tracks):
+        walked = _each_track(events.read_track, chunks.tracks, name)
+        if max((track.end_tick for track in walked), default=0) >= 2**31:
+            raise MidiError(f"{name}: too long; allowed: up to 2**31 - 1 ticks")
+    try:
+        score = _parse(chunks.tracks, name)
+    except MidiError:  # what is no note must not cost the notes
+        score = _parse(_each_track(events.clip_data, chunks.tracks, name), name)
     tempos = score.tempos.numpy()
     tempo_tick = tempos["time"].astype(np.int64)
     tempo = tempos["mspq"].astype(np.int64)

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from midi import events
+from midi.files import shown
 
 PIECE = 4096  # rows that are drawn at once
 NOTE_DTYPE = np.dtype([("pitch", np.uint8), ("onset_s", "f8"), ("offset_s", "f8")])
@@ -27,12 +28,16 @@ class MidiRoll:
     dt : float
         Seconds from one row to the next.
     name : str
-        The file's name.
+        The file's name: a path, where it was read by path.
     left_out : dict of str to int
-        How many notes are missing, and why. Not in `notes`: ``"below r"``,
-        ``"above r"``, ``"percussion"``, ``"never ended"``. In `notes` but in no row of
-        the roll: ``"between steps"`` (it begins and ends between two rows) and
-        ``"after steps"`` (it begins after the last of the `steps` asked for).
+        How many notes are missing, and why; each is counted once, so that these and
+        the notes in some row are all that the file begins.
+
+        - Not in `notes`: ``"never ended"``; of the others ``"percussion"``; of the
+          others ``"below r"`` and ``"above r"``.
+        - In `notes`, but in no row: ``"after steps"``, which begin after the last of
+          the `steps` asked for, if those cut the file; of the others
+          ``"between steps"``, with no row from onset to offset.
     """
 
     def __init__(self, piano_roll, notes, r, dt, name, left_out, tracks, paired):
@@ -55,7 +60,8 @@ class MidiRoll:
     def __repr__(self):
         left_out = ", ".join(f"{n} {why}" for why, n in self.left_out.items() if n)
         return (
-            f"<MidiRoll {self.name}: {len(self.piano_roll)} steps of {self.dt:g} s, "
+            f"<MidiRoll {shown(self.name)}: "
+            f"{len(self.piano_roll)} steps of {self.dt:g} s, "
             f"pitches {self.r[0]} to {self.r[1] - 1}; {len(self.notes)} notes, "
             f"left out: {left_out or 'none'}>"
         )

@@ -1,18 +1,15 @@
 """midiread, midiwrite and readFolder: what a user calls."""
 
-import io
-import os
-import secrets
 import warnings
 from fractions import Fraction
 from functools import partial
 from math import floor
-from pathlib import Path
 
 import numpy as np
 
 from midi import checks, events, folders, parsing, rolls
 from midi.checks import MidiError
+from midi.files import checked_path, read_file, shown, write_bytes
 from midi.packed import PackedRoll
 
 MAX_TEMPO = 2**24 - 1  # µs per beat: three bytes
@@ -50,11 +47,11 @@ def midiread(filename, r=(21, 109), dt=0.2, *, steps=None, drums=False, pedal=Fa
     ValueError
         If an argument is not allowed.
     MidiError
-        If the file is not MIDI, empty, cut off or broken, has no note to show, or is
-        too large: over 32 MiB or 10,000 tracks, or a roll of over 24 hours or 10**8
-        cells.
-    FileNotFoundError
-        If there is no such file.
+        If the path leads to a pipe, a device or a socket; if the file is not MIDI,
+        empty, cut off or broken, has no note to show, or is too large: over 32 MiB or
+        10,000 tracks, or a roll of over 24 hours or 10**8 cells.
+    FileNotFoundError, IsADirectoryError
+        If there is no such file, or it is a folder.
 
     Notes
     -----
@@ -62,11 +59,17 @@ def midiread(filename, r=(21, 109), dt=0.2, *, steps=None, drums=False, pedal=Fa
     note-off ends the oldest sounding note of its pitch in its track and channel; notes
     never ended are left out. System exclusive events are passed over, and so are events
     that have no place in a file, such as a clock; running status may go on after them.
-    Not supported: RIFF files that wrap a MIDI file.
+    Data bytes over 127, of a velocity or of what is no note, are taken as 127. Refused
+    are a note's pitch over 127, tempo events of under 3 bytes, and variable-length
+    quantities of over 4. A pipe can be read as a file object. Not supported: RIFF files
+    that wrap a MIDI file.
     """
     r, dt = checks.checked_range(r), checks.checked_dt(dt)
     steps = checks.checked_steps(steps, r, dt)
-    data, name = _read_bytes(filename)
+    drums = checks.checked_truth("drums", drums)
+    pedal = checks.checked_truth("pedal", pedal)
+    data, path = read_file(filename)
+    name = shown(path)
     chunks = parsing.read_chunks(data, name)
     parsing.seconds_per_tick(chunks.division, name)
     found = parsing.read_notes(chunks, name, pedal)
@@ -96,7 +99,7 @@ def midiread(filename, r=(21, 109), dt=0.2, *, steps=None, drums=False, pedal=Fa
     notes = notes[np.lexsort((notes["pitch"], notes["onset_s"]))]
     roll = _draw(notes, r, dt, steps, name, left_out)
     return rolls.MidiRoll(
-        roll, notes, r, dt, name, left_out, chunks.tracks, len(found.pitch)
+        roll, notes, r, dt, path, left_out, chunks.tracks, len(found.pitch)
     )
 
 
@@ -104,37 +107,21 @@ def _draw(notes, r, dt, steps, name, left_out):
     """Return the roll of `notes`; count in `left_out` those that reach no row."""
     first = rolls.first_step_from(notes["onset_s"], dt)
     end = rolls.first_step_from(notes["offset_s"], dt)
+    length = end.max()
     if steps is None:
-        checks.check_size(end.max(), notes["offset_s"].max(), r, name)
-        steps = int(end.max())
+        checks.check_size(length, notes["offset_s"].max(), r, name)
+        steps = int(length)
     if steps == 0:
         raise MidiError(f"{name}: no notes: all are of no length, at time 0")
-    left_out["between steps"] = int(np.count_nonzero((first == end) & (first < steps)))
-    left_out["after steps"] = int(np.count_nonzero(first >= steps))
+    cut = (first >= steps) & (length > steps)
+    left_out["between steps"] = int(np.count_nonzero((first == end) & ~cut))
+    left_out["after steps"] = int(np.count_nonzero(cut))
     first, end = (np.minimum(x, steps).astype(np.int64) for x in (first, end))
     column = notes["pitch"].astype(np.int64) - r[0]
     return rolls.fill_roll(column, first, end, (steps, r[1] - r[0]))
 
 
-def _read_bytes(filename):
-    """Return the bytes of a path or binary file object, and its name."""
-    if hasattr(filename, "read"):
-        data = filename.read(checks.MAX_FILE_BYTES + 1)
-        name = str(getattr(filename, "name", repr(filename)))
-        if not isinstance(data, bytes):
-            raise ValueError(f"{name}: open for text; allowed: a binary file object")
-    else:
-        name = os.fsdecode(filename)
-        with open(filename, "rb") as file:
-            data = file.read(checks.MAX_FILE_BYTES + 1)
-    if len(data) > checks.MAX_FILE_BYTES:
-        raise MidiError(
-            f"{name}: too large; allowed: up to {checks.MAX_FILE_BYTES} bytes"
-        )
-    return data, name
-
-
-def midiwrite(filename, piano_roll, r=(21, 109), dt=0.2, patch=0):
+def midiwrite(filename, piano_roll, r=None, dt=None, patch=0):
     """Write a piano-roll as a MIDI file.
 
     Reading it back with the same r and dt gives the same roll, less the silence at its
@@ -144,12 +131,14 @@ def midiwrite(filename, piano_roll, r=(21, 109), dt=0.2, patch=0):
     ----------
     filename : path or writable binary file object
         At a path, the file is there whole or not at all.
-    piano_roll : array of shape (T, high - low)
+    piano_roll : array of shape (T, high - low), MidiRoll or PackedRoll
         Zeros and ones, of a bool, int or float dtype, with at least one 1.
-    r : (int, int)
-        Column n is pitch low + n; 0 <= low < high <= 128.
-    dt : float
-        Seconds from one row to the next, 0.0001 or more.
+    r : (int, int), optional
+        Column n is pitch low + n; 0 <= low < high <= 128. By default the roll's own, if
+        it has one, else (21, 109).
+    dt : float, optional
+        Seconds from one row to the next, 0.0001 or more. By default the roll's own, if
+        it has one, else 0.2.
     patch : int
         Program (instrument), 0 to 127; 0 is a grand piano.
 
@@ -157,12 +146,23 @@ def midiwrite(filename, piano_roll, r=(21, 109), dt=0.2, patch=0):
     ------
     ValueError
         If an argument is not allowed; then nothing is written.
+    OSError
+        If the file cannot be written; what was there stays.
     """
-    r = checks.checked_range(r)
+    r = checks.checked_range(_first_given(r, piano_roll, "r", (21, 109)))
+    dt = _first_given(dt, piano_roll, "dt", 0.2)
     dt = checks.checked_dt(dt, at_least_s=checks.MIN_WRITE_DT_S)
     patch = checks.checked_patch(patch)
-    roll = checks.checked_roll(piano_roll, r, dt)
+    roll = getattr(piano_roll, "piano_roll", piano_roll)
+    roll = checks.checked_roll(roll, r, dt)
     write_bytes(filename, _encode(roll, r[0], dt, patch))
+
+
+def _first_given(value, roll, name, default):
+    """Return the first that is not None: `value`, the roll's own, `default`."""
+    if value is None and hasattr(roll, "piano_roll"):
+        value = getattr(roll, name)
+    return default if value is None else value
 
 
 def _encode(roll, low, dt, patch):
@@ -187,40 +187,6 @@ def _encode(roll, low, dt, patch):
     )  # fmt: skip
     header = b"MThd\0\0\0\6\0\0\0\1" + division.to_bytes(2, "big")
     return header + b"MTrk" + len(track).to_bytes(4, "big") + track
-
-
-def write_bytes(filename, data):
-    """Write `data` to a binary file object, or to a path, whole or not at all."""
-    if hasattr(filename, "write"):
-        if isinstance(filename, io.TextIOBase):
-            raise ValueError(
-                f"{filename!r} is open for text; allowed: a binary file object"
-            )
-        filename.write(data)
-        return
-    try:
-        target = Path(os.path.realpath(os.fsdecode(filename)))
-    except TypeError:
-        raise ValueError(
-            f"filename is {filename!r}; allowed: a path or a binary file object"
-        ) from None
-    if target.exists() and not target.is_file():  # a pipe or device is not replaced
-        target.write_bytes(data)
-        return
-    partial = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        file = open(partial, "xb")
-    except OSError as error:
-        error.filename = str(target)  # not the partial file's, which nobody has named
-        raise
-    try:
-        with file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def readFolder(
@@ -263,9 +229,14 @@ def readFolder(
     FileNotFoundError, NotADirectoryError
         If there is no such folder.
     """
+    path = checked_path("path", path, "a folder's path (str, bytes or os.PathLike)")
     r, dt = checks.checked_range(r), checks.checked_dt(dt)
+    drums = checks.checked_truth("drums", drums)
+    pedal = checks.checked_truth("pedal", pedal)
+    progress = checks.checked_truth("progress", progress)
+    packed = checks.checked_truth("packed", packed)
     n_jobs = checks.checked_jobs(n_jobs)
-    files = folders.midi_files(os.fsdecode(path))
+    files = folders.midi_files(path)
     options = {"r": r, "dt": dt, "drums": drums, "pedal": pedal}
     read_one = partial(_read_named, packed=packed, **options)
     found = folders.read_all(files, read_one, n_jobs, progress)
@@ -275,15 +246,16 @@ def readFolder(
         for file, (_, why) in zip(files, found, strict=True)
         if why is not None
     ]
-    reasons = "\n".join(f"  {file}: {reason}" for file, reason in skipped)
+    reasons = "\n".join(f"  {shown(file)}: {reason}" for file, reason in skipped)
+    folder = shown(path)
     if not read:
         what = f"none can be read:\n{reasons}" if files else "there are none"
         raise MidiError(
-            f"{path}: no MIDI files (.mid, .midi) below this folder: {what}"
+            f"{folder}: no MIDI files (.mid, .midi) below this folder: {what}"
         )
     if skipped:
         count = f"{len(skipped)} of {len(files)} files skipped"
-        warnings.warn(f"{path}: {count}:\n{reasons}", UserWarning, stacklevel=2)
+        warnings.warn(f"{folder}: {count}:\n{reasons}", UserWarning, stacklevel=2)
     return folders.MidiFolder(read, skipped)
 
 

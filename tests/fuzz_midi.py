@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from midi import midiread, midiwrite
+from midi import events, midiread, midiwrite
+from midi.rolls import first_step_from
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 LONGEST = 2**18  # bytes of a mutant, but for those of many tracks
@@ -20,6 +21,8 @@ SOUND = [
     b"\x00\xff\x03\x0b/etc/passwd",  # names, which are not to be opened
     b"\x00\xff\x01\x0b../../x.mid",
     b"\x00\xff\x05\x04\xff\xfe\xc0\x80",  # text that is no text
+    b"\x00\xb0\x07\xa8",  # data bytes that are none, of what is no note's pitch
+    b"\x00\xb0\xc0\x7f\x00\xc0\x85\x00\xe0\x85\x85\x00\x90\x3c\xc0",
     b"\x00\xf0\x02\x7e\xf7",  # exclusive events: whole, open and continued
     b"\x00\xf0\x02\x7e\x00\x10\xf7\x02\x00\xf7",
     b"\x00\xff\x2f\x00",  # an early end
@@ -42,7 +45,9 @@ BROKEN = [
     b"\x00\xff\x7f\xff\xff\xff\x7f",  # lengths far beyond the end
     b"\x00\xf0\xff\xff\xff\x7f",
     b"\x00\xf7\x81\x00",
-    b"\x00\x90\xbc\x40",  # data bytes that are none
+    b"\x81\x80\x80\x80\x3c",  # delta time and length of five bytes
+    b"\x00\xff\x01\x80\x80\x80\x80\x00",
+    b"\x00\x90\xbc\x40",  # a pitch that is none
     *(bytes([0, status]) for status in (0xF4, 0xF5, 0xF9, 0xFD, 0xFF)),
 ]
 
@@ -97,7 +102,13 @@ def attempt(data, rng):
     assert (notes["offset_s"] >= notes["onset_s"]).all()
     assert (np.diff(notes["onset_s"]) >= 0).all()
     assert ((notes["pitch"] >= r[0]) & (notes["pitch"] < r[1])).all()
+    # Each note that begins is in some row, or left out for one reason.
     assert min(found.left_out.values()) >= 0
+    first, end = (first_step_from(notes[at], dt) for at in ("onset_s", "offset_s"))
+    in_some_row = np.count_nonzero((first < end) & (first < len(roll)))
+    begun = events.count_note_ons(found._tracks)
+    assert in_some_row + sum(found.left_out.values()) == begun
+    assert steps is not None or found.left_out["after steps"] == 0
 
 
 def _split(data):

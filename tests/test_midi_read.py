@@ -140,6 +140,7 @@ SYSTEM_EVENTS = {
     "song position": "f2 0102",
     "song select": "f3 05",
     "time code": "f1 05",
+    "time code and song position of data bytes that are none": "f1 85 00 f2 05c0",
     "tune request": "f6",
     "clock": "f8",
     "clock, then text": "f8 00 ff0102 6869",
@@ -168,6 +169,15 @@ def test_a_delta_time_may_look_like_a_system_event():
     # f405, f702 and f004 are delta times here: 14853, 15234 and 14340 ticks
     data = smf("00 903c40 f405 3c00 f702 3e40 f004 3e00")
     assert ticks_480(read(data, dt=1)) == [(60, 0, 14853), (62, 30087, 44427)]
+
+
+def test_a_delta_time_and_an_escape_may_look_like_an_exclusive_event():
+    # f007 is a delta time, f700 an escape; between them are as many bytes as an
+    # exclusive event of length 07 would have. Fails if they are taken for one.
+    data = smf("00 903c40 f007 3c00 05 3e40 04 f700 8100 803e00")
+    result = read(data, dt=1)
+    assert ticks_480(result) == [(60, 0, 14343), (62, 14348, 14480)]
+    assert result.left_out["never ended"] == 0
 
 
 def test_overlapping_notes_of_one_pitch_pair_first_in_first_out():

@@ -1,5 +1,6 @@
 """midiwrite, read back by midiread and by an independent reader (mido)."""
 
+import errno
 import io
 import os
 import stat
@@ -15,7 +16,7 @@ from test_midi_oracle import mido_roll
 
 import midi
 import midi.utils
-from midi import MidiError, midiread, midiwrite
+from midi import MidiError, PackedRoll, midiread, midiwrite
 
 ROLL = np.array([[0, 1, 0], [1, 1, 0], [1, 0, 0], [0, 0, 1]])  # r = (60, 63)
 
@@ -129,6 +130,29 @@ def test_zeros_and_ones_of_any_dtype(dtype):
     assert written(ROLL.astype(dtype), (60, 63)) == written(ROLL.tolist(), (60, 63))
 
 
+def test_a_roll_that_was_read_is_written_with_its_own_r_and_dt():
+    # Fails if 88 notes from 21 and 0.2 s are taken for granted.
+    usual = written(ROLL, (60, 63), 0.3)
+    tune = read(usual, (60, 63), 0.3)
+    for roll in (tune, PackedRoll.of(tune), PackedRoll.of(ROLL, (60, 63), 0.3)):
+        assert written(roll) == usual
+        # what is given counts, by each
+        assert written(roll, r=(40, 43)) == written(ROLL, (40, 43), 0.3)
+        assert written(roll, dt=0.5) == written(ROLL, (60, 63), 0.5)
+        assert written(roll, (40, 43), 0.5) == written(ROLL, (40, 43), 0.5)
+        with pytest.raises(ValueError, match=r"shape \(4, 3\) .* as r is \(21, 109\)"):
+            written(roll, r=(21, 109))
+
+
+def test_a_roll_without_r_and_dt_is_of_88_notes_and_fifths_of_a_second():
+    roll = np.eye(88, dtype=int)
+    for each in (roll, roll.tolist(), PackedRoll.of(roll)):
+        assert written(each) == written(roll, (21, 109), 0.2)
+    assert written(PackedRoll.of(ROLL), (60, 63)) == written(ROLL, (60, 63), 0.2)
+    with pytest.raises(ValueError, match="shape"):
+        written(PackedRoll.of(ROLL))
+
+
 NAN_ROLL = np.where(ROLL == 0, np.nan, ROLL)
 BAD_ROLLS = [
     (ROLL[:, :2], "shape"),
@@ -180,10 +204,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     before = path.read_bytes()
 
     def full(_):
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(OSError, match=rf"no space left on device: '{path}'$"):
         midiwrite(path, 1 - ROLL, (60, 63))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

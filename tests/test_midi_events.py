@@ -1,0 +1,316 @@
+"""What is no note costs no note; what cannot be known is refused by name and place."""
+
+import io
+from collections import deque
+from random import Random
+
+import mido
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_midi_oracle import mido_roll
+from test_midi_read import read, smf, ticks_480
+
+from midi import MidiError, events, parsing
+
+# Variable-length quantities
+
+QUANTITIES = {
+    "delta": ("00 903c40 {} 803c40", 4),
+    "the first delta": ("{} 903c40 60 803c40", 0),
+    "delta before running status": ("00 903c40 {} 3c00", 4),
+    "delta before a text": ("00 903c40 {} ff0100 60 803c40", 4),
+    "delta of the track's end": ("00 903c40 60 803c40 {} ff2f00", 8),
+    "length of a text": ("00 903c40 00 ff01{}41 60 803c40", 7),
+    "length of an exclusive event": ("00 903c40 00 f0{}f7 60 803c40", 6),
+    "length of an escape": ("00 903c40 00 f7{}41 60 803c40", 6),
+    "after a text that looks like one": ("00 ff0105 8180808000 {} 903c40 60 803c40", 9),
+}
+
+
+@pytest.mark.parametrize("case", QUANTITIES)
+@pytest.mark.parametrize("zeros", [1, 2, 5])
+@pytest.mark.parametrize("pedal", [False, True])
+def test_a_quantity_of_over_four_bytes_is_refused_wherever_it_stands(
+    case, zeros, pedal
+):
+    # 1, with zeros before it: of 2 to 4 bytes it is read. Fails if four bytes are taken
+    # and the fifth for a delta time, a status or a note.
+    track, position = QUANTITIES[case]
+    for length in (2, 3, 4):
+        read(smf(track.format("80" * (length - 1) + "01")), pedal=pedal)
+    data = smf("00 ff0100", track.format("80" * (3 + zeros) + "01"))
+    where = f"of over 4 bytes at byte {position} of track 2; allowed: 1 to 4"
+    with pytest.raises(MidiError, match=f"a variable-length quantity {where}"):
+        read(data, pedal=pedal)
+
+
+def test_a_delta_of_five_bytes_is_not_cut_after_the_fourth():
+    # 8180808000 is 2**28 ticks; four of its bytes are 2**21, and then 003c would be a
+    # note: a roll of 10,923 rows was read.
+    with pytest.raises(MidiError, match="over 4 bytes at byte 4 of track 1"):
+        read(smf("00 903c40 818080803c 00"))
+
+
+def test_texts_of_bytes_above_127_are_no_quantities():
+    # UTF-8, KOI8-R, 200 of the highest byte, and four of it as the last event.
+    texts = ["мажор".encode(), "минор".encode("koi8-r"), b"\xff" * 200, b"\xff" * 4]
+    texts = ["00 ff05" + (events.vlq(len(t)) + t).hex() for t in texts]
+    data = smf("{} 00 903c40 {} {} 60 803c40 {}".format(*texts))
+    assert ticks_480(read(data)) == [(60, 0, 96)]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_one_quantity_too_long_among_many_events_is_named(seed):
+    # Fails if the walk stops before it, or what is skipped hides it.
+    rng = Random(seed)
+    pieces = ["903c40", "803c40", "c005", "ff0105 fffefdfcfb", "f0027ef7", "b0407f"]
+    pieces = [bytes.fromhex(piece) for piece in pieces]
+    deltas = [events.vlq(rng.choice([0, 5, 300, 70_000])) for _ in range(40)]
+    odd = rng.randrange(40)
+    before = [delta + rng.choice(pieces) for delta in deltas]
+    assert read(smf(b"".join([*before, b"\0\x90\x3c\x40\5\x80\x3c\x40"]).hex()), dt=9)
+    position = sum(map(len, before[:odd]))
+    before[odd] = bytes([0x80] * 4) + before[odd]
+    with pytest.raises(MidiError, match=f"over 4 bytes at byte {position} of track 1"):
+        read(smf(b"".join(before).hex()))
+
+
+# What is no note
+
+NO_NOTES = {
+    "control of value 168": "b007a8",
+    "control of number 200": "b0c807",
+    "control of number 192, the pedal's with a bit more": "b0c07f",
+    "program 133": "c085",
+    "pitch bend": "e08585",
+    "pitch bend, low": "e0ff00",
+    "pressure": "d0ff",
+    "pressure of a note": "a0ffff",
+    "running status": "b00740 00 07a8",
+    "sequence number of none": "ff0000",
+    "text": "ff0104 fffec080",
+    "half a character": "ff0501 e3",
+    "name": "ff0303 fffefd",
+    "marker": "ff0602 80c0",
+    "channel prefix of none": "ff2000",
+    "port of none": "ff2100",
+    "SMPTE offset": "ff5405 ffffffffff",
+    "SMPTE offset of none": "ff5400",
+    "time signature 255/2**255": "ff5804 ffffffff",
+    "time signature 0/1": "ff5804 00000000",
+    "time signature of none": "ff5800",
+    "time signature of one byte": "ff580104",
+    "time signature of five bytes": "ff580504 02180808",
+    "key signature": "ff5902 7f7f",
+    "key signature of none": "ff5900",
+    "key signature of three bytes": "ff5903 800001",
+    "unknown meta event": "ff3303 fffefd",
+    "unknown meta event 160": "ffa003 fffefd",
+    "unknown meta event 255": "ffff01 ff",
+    "tempo of five bytes": "ff5105 07a120 ffff",
+    "velocity 192": "903e c0 00 803e ff",
+}
+
+
+@pytest.mark.parametrize("case", NO_NOTES)
+@pytest.mark.parametrize("pedal", [False, True])
+def test_what_is_no_note_costs_no_note(case, pedal):
+    data = smf(
+        f"00 903c40 00 {NO_NOTES[case]} 60 803c40 00 903d40 60 803d40",
+        "0a 913e40 60 813e40",
+    )
+    notes = [n for n in ticks_480(read(data, pedal=pedal)) if n[1] != n[2]]
+    assert notes == [(60, 0, 96), (62, 10, 106), (61, 96, 192)]
+
+
+def test_a_control_of_value_168_costs_none_of_5046_notes():
+    notes = "00 903c40 01 803c40" * 2523
+    result = read(smf(notes + "00 b007a8" + notes), dt=0.001)
+    assert len(result.notes) == 5046
+    assert not any(result.left_out.values())
+
+
+def test_a_pedal_of_value_168_is_down_and_one_of_number_192_is_none():
+    assert ticks_480(
+        read(smf("00 b040a8 00 903c40 60 803c40 60 b04000"), pedal=True)
+    ) == [(60, 0, 192)]
+    assert ticks_480(
+        read(smf("00 b0c07f 00 903c40 60 803c40 60 b0c000"), pedal=True)
+    ) == [(60, 0, 96)]
+
+
+@pytest.mark.parametrize("pedal", [False, True])
+def test_a_velocity_of_over_127_is_one(pedal):
+    # 128 has the low bits of 0: fails if the high bit is cut off, and 3c ended.
+    data = smf("00 903c40 60 903c80 60 803cff 60 803c40")
+    assert ticks_480(read(data, pedal=pedal)) == [(60, 0, 192), (60, 96, 288)]
+
+
+@pytest.mark.parametrize(
+    ("track", "pitch", "position"),
+    [
+        ("00 90bc40 60 803c40", 188, 2),
+        ("00 903c40 60 80bc40 00 803c40", 188, 6),
+        ("00 903c40 00 b007a8 60 99ff00", 255, 10),
+    ],
+)
+@pytest.mark.parametrize("pedal", [False, True])
+def test_a_note_s_pitch_above_127_is_refused_by_name(track, pitch, position, pedal):
+    where = f"at byte {position} of track 2; allowed: 0 to 127"
+    with pytest.raises(MidiError, match=f"a note of pitch {pitch} {where}"):
+        read(smf("00 ff0100", track), pedal=pedal)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_files_of_any_data_bytes_give_mido_s_roll(seed):
+    # mido clips, too. Controls, programs, bends and velocities of 0 to 255.
+    rng = Random(seed)
+    track = bytearray()
+    for _ in range(200):
+        track += events.vlq(rng.choice([0, 5, 50, 300]))
+        kind = rng.choice([0x80, 0x90, 0x90, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0])
+        pitch = rng.choice([60, 61, 62]) if kind < 0xA0 else rng.randrange(256)
+        track += bytes([kind | rng.choice([0, 1]), pitch])
+        if kind not in (0xC0, 0xD0):
+            track.append(rng.choice([0, rng.randrange(256)]))
+    data = smf("00 903f40 60 803f40" + track.hex(), "00 ff0304 6e616d65")
+    expected = mido_roll(mido.MidiFile(file=io.BytesIO(data), clip=True), (60, 64), 0.1)
+    assert np.array_equal(read(data, (60, 64), 0.1).piano_roll, expected)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_symusic_and_the_walk_find_the_same_notes(seed):
+    # Two readers count bytes; fails if one of them takes an event for longer.
+    rng = Random(seed)
+    track = bytearray(b"\x00\x90\x3c\x40")
+    for _ in range(rng.randint(1, 40)):
+        track += events.vlq(rng.choice([0, 0, 1, 5, 127, 300, 20_000, 3_000_000]))
+        draw = rng.random()
+        if draw < 0.6:
+            status = rng.choice([0x80, 0x90, 0x90]) | rng.choice([0, 1, 9])
+            track += bytes([status, rng.choice([60, 61]), rng.choice([0, 64, 200])])
+        elif draw < 0.8:
+            status = rng.choice([0xA0, 0xB0, 0xC0, 0xD0, 0xE0])
+            track += bytes([status]) + rng.randbytes(1 if status in (0xC0, 0xD0) else 2)
+        else:
+            kind = rng.choice([*range(10), 0x20, 0x21, 0x54, 0x58, 0x59, 0x7F, 0xC3])
+            length = rng.choice([0, 0, 1, 2, 3, 4, 9, 200])
+            track += bytes([0xFF, kind]) + events.vlq(length) + rng.randbytes(length)
+    data = smf(track.hex())
+    chunks = parsing.read_chunks(data, "it")
+    found = parsing.read_notes(chunks, "it")
+    columns = found.pitch, found.onset_tick, found.offset_tick, found.percussion
+    pairs, _ = events.pair_notes(chunks.tracks)
+    expected = sorted((*note, channel == 9) for *note, channel in pairs)
+    assert sorted(zip(*(x.tolist() for x in columns), strict=True)) == expected
+
+
+# Notes left out
+
+
+@st.composite
+def scores(draw):
+    """Tracks of (delta, channel, pitch, velocity or None for a note-off or pedal)."""
+    message = st.tuples(
+        st.integers(0, 4),
+        st.sampled_from([0, 0, 1, 9]),
+        st.sampled_from([59, 60, 60, 61, 62]),
+        st.sampled_from(["on", "on", "off", "silent", "down", "up"]),
+    )
+    return draw(st.lists(st.lists(message, max_size=25), min_size=1, max_size=2))
+
+
+def file_of(tracks):
+    """The bytes of a file; a tick is 1/960 s."""
+    file = mido.MidiFile(ticks_per_beat=480)
+    for messages in tracks:
+        track = mido.MidiTrack()
+        for delta, channel, pitch, kind in messages:
+            if kind in ("down", "up"):
+                value = 127 * (kind == "down")
+                made = mido.Message("control_change", control=64, value=value)
+            else:
+                name = "note_off" if kind == "off" else "note_on"
+                made = mido.Message(name, note=pitch, velocity=64 * (kind == "on"))
+            track.append(made.copy(channel=channel, time=delta))
+        file.tracks.append(track)
+    buffer = io.BytesIO()
+    file.save(file=buffer)
+    return buffer.getvalue()
+
+
+def reasons(tracks, r, step, steps, drums):
+    """Say of each note that begins why it is in no row; None of one that is in some."""
+    notes, found = [], []
+    for messages in tracks:
+        tick, sounding = 0, {}
+        for delta, channel, pitch, kind in messages:
+            tick += delta
+            queue = sounding.setdefault((channel, pitch), deque())
+            if kind == "on":
+                queue.append(tick)
+            elif kind in ("off", "silent") and queue:
+                notes.append((channel, pitch, queue.popleft(), tick))
+        found += ["never ended"] * sum(map(len, sounding.values()))
+    kept = []
+    for channel, pitch, *ticks in notes:
+        if channel == 9 and not drums:
+            found.append("percussion")
+        elif pitch < r[0] or pitch >= r[1]:
+            found.append("below r" if pitch < r[0] else "above r")
+        else:
+            kept.append([-(-tick // step) for tick in ticks])
+    length = max((end for _, end in kept), default=0)
+    rows = length if steps is None else steps
+    for first, end in kept:
+        if first >= rows and length > rows:
+            found.append("after steps")
+        else:
+            found.append("between steps" if first == end else None)
+    return found if rows and kept else None
+
+
+@given(
+    scores(),
+    st.sampled_from([1, 3, 7]),
+    st.sampled_from([None, 1, 2, 9]),
+    st.booleans(),
+)
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_note_that_begins_is_in_some_row_or_left_out_for_one_reason(
+    tracks, step, steps, drums
+):
+    # Fails if a note has two reasons, or none; or the last one, of no length, is "after
+    # steps" that nobody asked for.
+    r, options = (60, 62), {"steps": steps, "drums": drums}
+    expected = reasons(tracks, r, step, steps, drums)
+    if expected is None:
+        with pytest.raises(MidiError, match="no notes"):
+            read(file_of(tracks), r, step / 960, **options)
+        return
+    result = read(file_of(tracks), r, step / 960, **options)
+    assert result.left_out == {why: expected.count(why) for why in result.left_out}
+    in_no_row = result.left_out["between steps"] + result.left_out["after steps"]
+    assert len(result.notes) - in_no_row == expected.count(None)
+    # with the pedal notes are longer, but none is lost or counted twice
+    held = read(file_of(tracks), r, step / 960, pedal=True, **options)
+    in_no_row = held.left_out["between steps"] + held.left_out["after steps"]
+    total = len(held.notes) - in_no_row + sum(held.left_out.values())
+    assert total == len(expected)
+
+
+LAST = (
+    "00 903c40 8360 803c40 00 903e40 00 803e40"  # 3c to 0.5 s; 3e there, of no length
+)
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [(None, "between steps"), (3, "between steps"), (9, "between steps"),
+     (2, "after steps")],
+)  # fmt: skip
+def test_only_what_the_steps_asked_for_have_cut_is_after_them(steps, reason):
+    left_out = read(smf(LAST), steps=steps).left_out
+    assert {why: n for why, n in left_out.items() if n} == {reason: 1}

@@ -1,0 +1,282 @@
+"""Which paths are read and written: no pipe, device or nameless file by accident."""
+
+import io
+import os
+import signal
+import socket
+import stat
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_midi_read import ONE_NOTE, read, smf
+
+from lstmmusic import datasets, rollfiles
+from midi import MidiError, PackedRoll, midiread, midiwrite, readFolder
+from midi.files import checked_path, shown
+
+needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
+ROLL = np.eye(4, dtype=int)
+LATIN_1 = os.fsdecode(b"caf\xe9.mid")  # no UTF-8
+
+
+@pytest.fixture
+def alarm():
+    """End a test that hangs: without a writer, to open a pipe waits for ever."""
+
+    def end(*_):
+        raise AssertionError("it hangs")
+
+    usual = signal.signal(signal.SIGALRM, end)
+    signal.alarm(5)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, usual)
+
+
+@pytest.fixture
+def odd_files(tmp_path):
+    """What is no regular file, as {kind: path}; the names end as MIDI files' do."""
+    os.mkfifo(tmp_path / "a.mid")
+    (tmp_path / "b.mid").symlink_to("a.mid")
+    (tmp_path / "c.mid").symlink_to("/dev/zero")
+    server = socket.socket(socket.AF_UNIX)
+    here = os.getcwd()
+    os.chdir(tmp_path)  # a socket's path is short
+    server.bind("d.mid")
+    os.chdir(here)
+    kinds = ["a pipe", "a pipe", "a character device", "a socket"]
+    yield dict(zip(sorted(tmp_path.glob("*.mid")), kinds, strict=True))
+    server.close()
+
+
+@needs_pipes
+@pytest.mark.usefixtures("alarm")
+def test_only_regular_files_are_opened_for_reading(odd_files):
+    # Fails if it hangs, or reads zeros up to the limit.
+    for path, kind in odd_files.items():
+        for form in (path, str(path), os.fsencode(path)):
+            with pytest.raises(MidiError, match=f"{path}: {kind}; allowed: a regular"):
+                midiread(form)
+    with pytest.raises(IsADirectoryError):
+        midiread(path.parent)
+
+
+@needs_pipes
+@pytest.mark.usefixtures("alarm")
+def test_a_folder_skips_what_is_no_regular_file_and_names_it(odd_files):
+    folder = next(iter(odd_files)).parent
+    midiwrite(folder / "e.mid", ROLL, (60, 64))
+    (folder / "f.mid").mkdir()
+    with pytest.warns(UserWarning, match="4 of 5 files skipped"):
+        tunes = readFolder(folder, (60, 64))
+    assert [tune.name for tune in tunes] == [str(folder / "e.mid")]
+    for (path, reason), (odd, kind) in zip(
+        tunes.skipped, odd_files.items(), strict=True
+    ):
+        assert path == str(odd)
+        assert reason.startswith(f"{kind}; allowed: a regular file's path")
+
+
+@needs_pipes
+@pytest.mark.usefixtures("alarm")
+def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(tmp_path, monkeypatch):
+    # stat() saw a regular file; before open() a pipe is put there.
+    path = tmp_path / "a.mid"
+    path.write_bytes(ONE_NOTE)
+    before = os.stat(path)
+    path.unlink()
+    os.mkfifo(path)
+    monkeypatch.setattr(os, "stat", lambda *_, **__: before)
+    with pytest.raises(MidiError, match="a pipe; allowed"):
+        midiread(path)
+
+
+@needs_pipes
+@pytest.mark.usefixtures("alarm")
+def test_a_file_object_of_a_pipe_is_the_user_s_own_and_a_pipe_is_written_to(tmp_path):
+    path = tmp_path / "a.mid"
+    os.mkfifo(path)
+    writer = threading.Thread(target=midiwrite, args=(path, ROLL, (60, 64)))
+    writer.start()
+    with open(path, "rb") as file:
+        found = midiread(file, (60, 64))
+    writer.join()
+    np.testing.assert_array_equal(found.piano_roll, ROLL)
+    assert found.name == str(path)
+    assert stat.S_ISFIFO(os.stat(path).st_mode)
+
+
+@needs_pipes
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("suffix", rollfiles.SUFFIXES)
+def test_no_standard_data_set_is_read_from_a_pipe_or_device(tmp_path, suffix):
+    os.mkfifo(tmp_path / f"a{suffix}")
+    (tmp_path / f"b{suffix}").symlink_to("/dev/zero")
+    for name, kind in (("a", "a pipe"), ("b", "a character device")):
+        path = tmp_path / f"{name}{suffix}"
+        with pytest.raises(ValueError, match=f"{path}: {kind}; allowed: a regular"):
+            datasets.loadStandard("Nottingham", path)
+
+
+NO_PATHS = ["", b"", None, 3, True, 1.5, ["a.mid"], "a\0.mid"]
+
+
+@pytest.mark.parametrize("path", NO_PATHS)
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (midiread, "filename"),
+        (readFolder, "path"),
+        (datasets.loadFolder, "path"),
+        (lambda path: datasets.loadStandard("Nottingham", path), "path"),
+        (lambda path: midiwrite(path, np.ones((1, 88))), "filename"),
+    ],
+)
+def test_what_is_no_path_is_refused_by_name_and_value(
+    function, name, path, tmp_path, monkeypatch
+):
+    # Fails if "" is the current folder, or 3 an open file.
+    monkeypatch.chdir(tmp_path)
+    midiwrite("here.mid", ROLL, (60, 64))
+    with pytest.raises(ValueError, match=f"{name} is ") as caught:
+        function(path)
+    assert str(caught.value).startswith(f"{name} is {path!r}; allowed")
+    assert os.listdir() == ["here.mid"]
+
+
+@pytest.mark.parametrize("form", [str, os.fsencode, Path])
+def test_paths_of_every_form_are_read(tmp_path, form):
+    path = form(str(tmp_path / "a.mid"))
+    midiwrite(path, ROLL, (60, 64))
+    assert midiread(path).name == str(tmp_path / "a.mid")
+    assert checked_path("path", path, "") == str(tmp_path / "a.mid")
+
+
+@pytest.mark.parametrize(
+    "path", [".", "..", "run/", "run", "run/.", "run/..", "new/", "/", "link", b"run"]
+)
+def test_what_names_no_file_is_not_written_to(path, tmp_path, monkeypatch):
+    # Fails if `.mid`, or a file beside the folder, is written.
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("run")
+    os.symlink("run", "link")
+    with pytest.raises(ValueError, match="allowed: a file's path, not a folder"):
+        midiwrite(path, ROLL, (60, 64))
+    assert sorted(os.listdir()) == ["link", "run"]
+    assert os.listdir("run") == []
+
+
+@needs_pipes
+def test_a_socket_is_not_written_to(odd_files):
+    *_, path = odd_files
+    with pytest.raises(ValueError, match="allowed: a file's path, not a folder"):
+        midiwrite(path, ROLL, (60, 64))
+    assert stat.S_ISSOCK(os.stat(path).st_mode)
+
+
+def test_a_file_object_for_text_is_refused_however_it_is_wrapped(tmp_path):
+    with (
+        open(tmp_path / "a", "w+") as file,
+        pytest.raises(ValueError, match="takes no bytes"),
+    ):
+        midiwrite(file, ROLL, (60, 64))
+    with pytest.raises(ValueError, match=r"read\(\) gives str; allowed: a binary file"):
+        midiread(io.StringIO("MThd"))
+
+
+# Names
+
+
+def printable(text):
+    """Return `text` if a UTF-8 stream takes it, replacement characters and all."""
+    assert "\ufffd" in text.encode("utf-8").decode("utf-8")
+    return text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_name_that_is_no_utf_8_can_be_printed_and_stays_a_path(tmp_path, monkeypatch):
+    # Fails with UnicodeEncodeError, or if `name` is what is shown.
+    monkeypatch.chdir(tmp_path)
+    folder = os.fsdecode(b"\xe9t\xe9")
+    os.mkdir(folder)
+    path = os.path.join(folder, LATIN_1)
+    midiwrite(path, ROLL, (60, 64))
+    with open(os.fsencode(path), "rb") as file:
+        tunes = [midiread(path), midiread(os.fsencode(path)), midiread(file)]
+    for tune in (*tunes, PackedRoll.of(tunes[0])):
+        assert tune.name == path
+        assert os.path.exists(tune.name)
+        assert "\ufffdt\ufffd/caf\ufffd.mid: 4 steps" in printable(repr(tune))
+        assert printable(str(tune)) == repr(tune)
+    assert tunes[0]._repr_png_().startswith(b"\x89PNG")
+    with open(path, "r+b") as file:
+        file.truncate(30)
+    with pytest.raises(MidiError) as caught:
+        midiread(path)
+    assert printable(str(caught.value)).startswith("\ufffdt\ufffd/caf\ufffd.mid: cut")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_folder_of_such_names_is_read_and_warned_of(tmp_path, n_jobs):
+    joblib = pytest.importorskip("joblib")
+    folder = tmp_path / os.fsdecode(b"\xe9")
+    folder.mkdir()
+    (folder / LATIN_1).write_bytes(ONE_NOTE[:20])
+    (folder / f"x{LATIN_1}").symlink_to("nowhere")
+    with joblib.parallel_config(backend="threading"):
+        with pytest.raises(MidiError, match="none can be read") as caught:
+            readFolder(folder, n_jobs=n_jobs)
+        midiwrite(folder / f"z{LATIN_1}", ROLL, (60, 64))
+        with pytest.warns(UserWarning, match="2 of 3 files") as warned:
+            tunes = readFolder(folder, n_jobs=n_jobs)
+    for text in (str(caught.value), str(warned[0].message)):
+        assert "caf\ufffd.mid: cut off" in printable(text)
+        assert "xcaf\ufffd.mid: No such file" in text
+    assert [os.path.lexists(path) for path, _ in tunes.skipped] == [True, True]
+    assert [reason.partition(" ")[0] for _, reason in tunes.skipped] == ["cut", "No"]
+    assert midiread(tunes[0].name).name == str(folder / f"z{LATIN_1}")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_data_set_s_file_of_such_a_name_is_refused_in_print(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xe9.json")
+    path.write_bytes(b"{")
+    with pytest.raises(ValueError, match="Expecting property") as caught:
+        datasets.loadStandard("Nottingham", path)
+    printable(str(caught.value))
+
+
+def test_shown_names_are_whole_but_for_what_no_stream_takes():
+    assert shown("曲/a b.mid") == "曲/a b.mid"
+    assert shown("\udce9\ud83d\udfff") == "\ufffd" * 3
+    assert shown(None) == "None"
+
+
+# Truth values
+
+FLAGS = [
+    *((midiread, flag) for flag in ("drums", "pedal")),
+    *((readFolder, flag) for flag in ("drums", "pedal", "progress", "packed")),
+    *((datasets.loadFolder, flag) for flag in ("drums", "pedal", "progress", "packed")),
+]
+
+
+@pytest.mark.parametrize("value", ["False", "", 0, 1, None, [], 1.0])
+@pytest.mark.parametrize(("function", "flag"), FLAGS)
+def test_nothing_but_truth_values_is_taken_for_one(function, flag, value, tmp_path):
+    with pytest.raises(ValueError, match=f"^{flag} is ") as caught:
+        function(tmp_path / "nothing", **{flag: value})
+    assert str(caught.value) == f"{flag} is {value!r}; allowed are True and False"
+
+
+def test_numpy_s_truth_values_will_do(tmp_path):
+    drum = smf("00 993c40 60 893c40")
+    assert len(read(drum, drums=np.True_, pedal=np.False_).notes) == 1
+    with pytest.raises(MidiError, match="no notes"):
+        read(drum, drums=np.False_)
+    midiwrite(tmp_path / "a.mid", ROLL, (60, 64))
+    (tune,) = readFolder(tmp_path, packed=np.True_, progress=np.False_)
+    assert isinstance(tune, PackedRoll)
