@@ -65,8 +65,10 @@ def saveWav(fileName, roll, r=(21, 109), dt=0.2):
         If pretty_midi is missing.
     """
     # The one thing that this room takes from that of the files: how bytes get there.
-    from midi.utils import write_bytes
+    from midi.files import checked_target, write_bytes
 
+    if not hasattr(fileName, "write"):
+        checked_target(fileName)  # before the sound, which takes seconds
     write_bytes(fileName, _wav(_samples(roll, r, dt)))
 
 

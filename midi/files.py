@@ -125,15 +125,21 @@ def write_bytes(filename, data):
                 f"{filename!r} takes no bytes ({error}); allowed: a binary file object"
             ) from error
         return
+    target = checked_target(filename)
+    if target.exists() and not target.is_file():
+        target.write_bytes(data)
+        return
+    _replace(target, data)
+
+
+def checked_target(filename):
+    """Return where a path leads, if a file can be there; else raise ValueError."""
     path = checked_path("filename", filename, WRITABLE)
     target = Path(os.path.realpath(path))
     no_file = os.path.basename(path) in ("", os.curdir, os.pardir)
     if no_file or target.is_dir() or target.is_socket():
         raise ValueError(f"filename is {filename!r}; allowed: {WRITABLE}")
-    if target.exists() and not target.is_file():
-        target.write_bytes(data)
-        return
-    _replace(target, data)
+    return target
 
 
 def _replace(target, data):

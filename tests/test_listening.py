@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from lstmmusic import listen, saveWav
+from lstmmusic import listen, listening, saveWav
 from midi import midiread, midiwrite
 
 pytest.importorskip("pretty_midi")
@@ -213,3 +213,15 @@ import numpy as np
 print(len(lstmmusic.listen(np.ones((2, 88)), dt=0.5).data))
 """
     assert in_new_process(code) == str(44 + 2 * 44100)
+
+
+@pytest.mark.parametrize("path", ["", ".", "run/", "run", None, 3])
+def test_a_path_of_no_file_is_refused_before_the_sound_is_made(
+    tmp_path, monkeypatch, path
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(listening, "_samples", None)  # a call would fail
+    with pytest.raises(ValueError, match=r"filename is .*; allowed: a file's path"):
+        saveWav(path, notes(60))
+    assert [file.name for file in tmp_path.iterdir()] == ["run"]
