@@ -223,8 +223,8 @@ def split(tunes, options):
         options.minibatch = min(MINIBATCH, len(pieces))
     if options.minibatch > len(pieces):
         raise ValueError(
-            f"--minibatch is {options.minibatch}, but the music gives {len(pieces)} "
-            f"pieces; allowed are 1 to {len(pieces)}"
+            f"--minibatch is {options.minibatch}, but the music gives "
+            f"{counted(len(pieces), 'piece')}; allowed are 1 to {len(pieces)}"
         )
     return tunes[chosen], rest, pieces
 

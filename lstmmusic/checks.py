@@ -115,9 +115,9 @@ def rng_state(name, state):
     return state
 
 
-def counted(number, noun):
+def counted(number, noun, plural=None):
     """Return a number with its noun: 1 update, 2 updates."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def warn_caller(message):

@@ -6,6 +6,7 @@ import numpy as np
 
 from lstmmusic.backend import in_threads, threads
 from lstmmusic.batches import in_and_out, padded
+from lstmmusic.checks import counted
 
 
 class Evaluation(NamedTuple):
@@ -35,7 +36,8 @@ class Evaluation(NamedTuple):
 
     def __repr__(self):
         return (
-            f"<Evaluation of {len(self.stepsOfTunes)} tunes, {self.steps} steps: "
+            f"<Evaluation of {counted(len(self.stepsOfTunes), 'tune')}, "
+            f"{counted(self.steps, 'step')}: "
             f"nll {self.nll:.4f} nats per step, accuracy {self.accuracy:.4f}>"
         )
 

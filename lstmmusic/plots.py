@@ -321,7 +321,7 @@ def _in_words(statistics, dt):
     words = [
         f"{statistics.notesPerStep:.1f} notes per step",
         f"{statistics.silentShare:.0%} silent",
-        f"{statistics.distinctNotes} pitches",
+        checks.counted(statistics.distinctNotes, 'pitch', 'pitches'),
     ]
     if statistics.longestHeldPitch is not None:
         pitch = noteName(statistics.longestHeldPitch)

@@ -219,7 +219,8 @@ class RNN4Music:
         where = self.mode if self.device == "cpu" else f"{self.mode} on {self.device}"
         return (
             f"<RNN4Music {self.h1_length}-{self.h2_length}-{self.h3_length} cells, "
-            f"{self.io_length} notes, {weights} weights, {self.dtype}, {where}; "
+            f"{checks.counted(self.io_length, 'note')}, {weights} weights, "
+            f"{self.dtype}, {where}; "
             f"{self.cost}, rates {self.R1:g} {self.R2:g} {self.R3:g} {self.Rout:g}; "
             f"{checks.counted(len(self.instantaneousCost), 'update')}, "
             f"last cost {self.loss:g}>"

@@ -91,16 +91,16 @@ class MusicStatistics(NamedTuple):
         held = ""
         if self.longestHeldPitch is not None:
             pitch = noteName(self.longestHeldPitch)
-            held = f", {pitch} held longest: {self.longestHeld} steps"
+            held = f", {pitch} held longest: {checks.counted(self.longestHeld, 'step')}"
         shares = ", ".join(
             f"{name} {share:.0%}"
             for name, share in zip(NAMES, self.pitchClasses, strict=True)
             if share >= 0.005
         )
         lines = [
-            f"<MusicStatistics of {self.steps} steps: {self.notesPerStep:.2f} notes "
+            f"<MusicStatistics of {checks.counted(self.steps, 'step')}: {self.notesPerStep:.2f} notes "
             f"per step, {self.silentShare:.1%} of the steps silent",
-            f"  {self.distinctNotes} pitches{held}",
+            f"  {checks.counted(self.distinctNotes, 'pitch', 'pitches')}{held}",
             f"  pitch classes: {shares or 'none'}",
         ]
         for field, label in SHARES.items():

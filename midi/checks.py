@@ -61,6 +61,11 @@ def check_size(steps, length_s, r, name, error=MidiError):
         )
 
 
+def counted(number, noun):
+    """Return a number with its noun: 1 step, 2 steps."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def checked_truth(name, value):
     """Return the argument `value` as a bool; nothing else stands for one."""
     if not isinstance(value, bool | np.bool_):

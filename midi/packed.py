@@ -143,7 +143,8 @@ class PackedRoll:
     def __repr__(self):
         steps, width = self.shape
         return (
-            f"<PackedRoll {shown(self.filename)}: {steps} steps of {width} notes "
+            f"<PackedRoll {shown(self.filename)}: {checks.counted(steps, 'step')} of "
+            f"{checks.counted(width, 'note')} "
             f"in {self.nbytes} bytes>"
         )
 

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from midi import events
+from midi.checks import counted
 from midi.files import shown
 
 PIECE = 4096  # rows that are drawn at once
@@ -61,8 +62,9 @@ class MidiRoll:
         left_out = ", ".join(f"{n} {why}" for why, n in self.left_out.items() if n)
         return (
             f"<MidiRoll {shown(self.name)}: "
-            f"{len(self.piano_roll)} steps of {self.dt:g} s, "
-            f"pitches {self.r[0]} to {self.r[1] - 1}; {len(self.notes)} notes, "
+            f"{counted(len(self.piano_roll), 'step')} of {self.dt:g} s, "
+            f"pitches {self.r[0]} to {self.r[1] - 1}; "
+            f"{counted(len(self.notes), 'note')}, "
             f"left out: {left_out or 'none'}>"
         )
 
