@@ -98,8 +98,9 @@ class MusicStatistics(NamedTuple):
             if share >= 0.005
         )
         lines = [
-            f"<MusicStatistics of {checks.counted(self.steps, 'step')}: {self.notesPerStep:.2f} notes "
-            f"per step, {self.silentShare:.1%} of the steps silent",
+            f"<MusicStatistics of {checks.counted(self.steps, 'step')}: "
+            f"{self.notesPerStep:.2f} notes per step, "
+            f"{self.silentShare:.1%} of the steps silent",
             f"  {checks.counted(self.distinctNotes, 'pitch', 'pitches')}{held}",
             f"  pitch classes: {shares or 'none'}",
         ]

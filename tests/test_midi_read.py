@@ -280,7 +280,7 @@ def test_left_out_has_every_reason():
 def test_repr_says_what_was_read():
     text = repr(read(smf("00 903c40 00 990040 8360 803c40 00 890040"), dt=0.25))
     assert "2 steps of 0.25 s" in text
-    assert "pitches 21 to 108; 1 notes, left out: 1 percussion" in text
+    assert "pitches 21 to 108; 1 note, left out: 1 percussion" in text
 
 
 def test_paths_and_file_objects_give_the_same(tmp_path):

@@ -184,7 +184,8 @@ def test_evaluation_is_the_same(network, skip_first):
 
 def test_no_tune_is_unpacked_but_for_its_minibatch(network, monkeypatch):
     # Of tunes cut to 8 steps no more than 8 are unpacked, and of 7 tunes no more than
-    # the 2 of the minibatch.  Described, for the plan, is each tune once.
+    # the 2 of the minibatch.  Each tune is described for the plan, and
+    # has its digest taken.
     made = []
     rows = PackedRoll.rows
 
@@ -199,7 +200,7 @@ def test_no_tune_is_unpacked_but_for_its_minibatch(network, monkeypatch):
     model = network()
     way = {"noOfEpochPerMB": 2, **WAYS["cut"], "progress": False}
     model.train(tunes, **way)
-    assert made == 7 * [None] + 4 * B * [T + 1]
+    assert made == 14 * [None] + 4 * B * [T + 1]
 
 
 def test_keys_marks_and_statistics_are_the_same_and_stay_packed():
