@@ -18,6 +18,8 @@ import numpy as np
 import pytensor
 from pytensor.compile.mode import get_mode
 
+from lstmmusic import cachefolder, forks
+
 MODES = ("JAX", "NUMBA")
 DEVICES = ("cpu", "cuda")
 CUDA_BUILDS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
@@ -75,6 +77,7 @@ def choose_device(mode, device):
         raise ValueError(
             f"device is {device!r}, but mode is {mode!r}; allowed is 'JAX': {HOW_TO}"
         )
+    forks.refuse(f"device={device!r}")
     import jax
 
     try:
@@ -184,7 +187,11 @@ def _pool():
 
 @cache
 def prepare(mode):
-    """Set, once, what makes a backend fast; has no effect where it runs already."""
+    """Set, once, what makes a backend fast; has no effect where it runs already.
+
+    OSError where PyTensor's cache folder is unusable.
+    """
+    cachefolder.folder()
     if mode == "JAX":
         import jax
 
@@ -192,13 +199,10 @@ def prepare(mode):
         jax.config.update("jax_cpu_enable_async_dispatch", False)
         keep_freed_memory()
         if jax.config.jax_compilation_cache_dir is None:
-            jax.config.update("jax_compilation_cache_dir", str(xla_folder()))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
-
-def xla_folder():
-    """Return where compiled programs are kept: PyTensor's folder, by kind of CPU."""
-    return Path(pytensor.config.compiledir, "xla", kind_of_cpu())
+            folder = cachefolder.private_folder("xla", kind_of_cpu())
+            if folder is not None:
+                jax.config.update("jax_compilation_cache_dir", str(folder))
+                jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 @cache

@@ -8,6 +8,7 @@ import pytensor
 from lstmmusic import (
     checks,
     evaluation,
+    forks,
     generation,
     keeping,
     network,
@@ -299,6 +300,7 @@ class RNN4Music:
             ±1e6: training has diverged.  The message says at which update; all is as
             it was before it.
         """
+        forks.refuse("train", self.mode)
         ranks = Ranks(comm)
         with ranks.together(agreed=TrainingError):
             tunes, validation, plan = self._plan(
@@ -377,6 +379,7 @@ class RNN4Music:
         Evaluation
             ``.nll`` in nats per step, ``.accuracy``, ``.steps``, and of each tune.
         """
+        forks.refuse("evaluate", self.mode)
         skip = checks.truth("skipFirst", skipFirst)
         size = checks.whole("sizeOfBatch", sizeOfBatch)
         tunes = self._tunes_of(dataset, "the dataset", least=1 + skip)
@@ -398,6 +401,7 @@ class RNN4Music:
             Row t is the probability of each note at step t+1, given rows 0…t, from the
             state at step −1.
         """
+        forks.refuse("probabilities", self.mode)
         tune = checks.roll("tune", tune, self.io_length, self.dtype)
         return self._functions.probabilities(tune[:, None])[:, 0]
 
@@ -417,6 +421,7 @@ class RNN4Music:
             {original name: ndarray of the original's shape}; unclipped, without L1,
             from the state at step −1.
         """
+        forks.refuse("gradients", self.mode)
         x, k = (
             checks.minibatch(name, rolls, self.io_length, self.dtype)
             for name, rolls in (("inputs", inputs), ("targets", targets))
@@ -508,6 +513,7 @@ class RNN4Music:
             If a tune has no note (and more than 8 steps), or none in more than 32 steps
             at its end, or holds one for more than 32 steps; it says what to turn.
         """
+        forks.refuse("genMusic", self.mode)
         noOfSamps = checks.whole("noOfSamps", noOfSamps)
         temperature = checks.real("temperature", temperature, low_allowed=True)
         if maxNotes is not None:
