@@ -173,7 +173,8 @@ def named_faults():
 def folder():
     """Return the folder for compiled code: PyTensor's, or a temporary one.
 
-    The latter where others may write to PyTensor's, with a warning.
+    The latter with a warning, where PyTensor's default is unusable or others may write
+    to the folder.
 
     Raises
     ------
@@ -182,9 +183,11 @@ def folder():
     """
     import pytensor
 
-    with named_faults():
-        used = Path(pytensor.config.compiledir)
-    fault = folder_fault(used)
+    fault = None if is_chosen() else default_fault()  # imported before us, unchecked
+    if fault is None:
+        with named_faults():
+            used = Path(pytensor.config.compiledir)
+        fault = folder_fault(used)
     return temporary_folder(fault, stacklevel=2) if fault else used
 
 
