@@ -11,6 +11,7 @@ from lstmmusic import (
     forks,
     generation,
     keeping,
+    memory,
     network,
     parameterfile,
     parameters,
@@ -175,6 +176,9 @@ class RNN4Music:
         self.loss = float("nan")
         self._progress = None  # of a training that may be resumed
 
+        sizes = ("h1_length", "h2_length", "h3_length", "io_length")
+        sizes = {name: getattr(self, name) for name in sizes}
+        memory.check_network(sizes, self.dtype, self.optimizer)
         first = parameters.first_weights(
             self.rng, self.h_lengths, io_length, self.sigRand
         ) | parameters.first_state(self.rng, self.h_lengths, self.muRand)
@@ -302,11 +306,13 @@ class RNN4Music:
         """
         forks.refuse("train", self.mode)
         ranks = Ranks(comm)
-        with ranks.together(agreed=TrainingError):
+        less = "sizeOfMiniBatch and lengthOfMB"
+        with memory.explained(less), ranks.together(agreed=TrainingError):
             tunes, validation, plan = self._plan(
                 dataset, validation, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch,
                 lengthOfMB, lam, average, rateDecay, patience,
             )  # fmt: skip
+            memory.check_training(self, tunes, validation, plan, ranks)
             saving = make_saving(checkpoint, checkpointEvery, checkpointMinutes, ranks)
             checks.truth("resume", resume)
             ranks.same("the training", plan)
@@ -383,7 +389,9 @@ class RNN4Music:
         skip = checks.truth("skipFirst", skipFirst)
         size = checks.whole("sizeOfBatch", sizeOfBatch)
         tunes = self._tunes_of(dataset, "the dataset", least=1 + skip)
-        return evaluation.evaluate(self._functions, tunes, self.dtype, size, skip)
+        memory.check_evaluation(self, tunes, size)
+        with memory.explained("sizeOfBatch"):
+            return evaluation.evaluate(self._functions, tunes, self.dtype, size, skip)
 
     # Looking inside
 
@@ -403,6 +411,7 @@ class RNN4Music:
         """
         forks.refuse("probabilities", self.mode)
         tune = checks.roll("tune", tune, self.io_length, self.dtype)
+        memory.check_probabilities(tune)
         return self._functions.probabilities(tune[:, None])[:, 0]
 
     def gradients(self, inputs, targets):
@@ -431,6 +440,7 @@ class RNN4Music:
                 f"inputs and targets have shapes {np.shape(inputs)} and "
                 f"{np.shape(targets)}; they must be the same"
             )
+        memory.check_gradients(self, x)
         cost, packed = self._functions.gradients(mean_over_tunes(x, k))
         packed = iter(packed)
         gradients = network.each(lambda _: next(packed), self._store.weights)
@@ -521,13 +531,16 @@ class RNN4Music:
             maxNotes = None if maxNotes >= self.io_length else maxNotes
         keep = checks.truth("keepPrimer", keepPrimer)
         primer, many = self._primer(startVectors, noOfTunes)
+        form = noOfTunes > 1, maxNotes is not None, keep
+        memory.check_generation(self._functions, primer, noOfSamps, *form)
         if seed is not None:
             checks.whole("seed", seed, low=0)
         rng = self.rng if seed is None else np.random.default_rng(seed)
-        uniform = rng.random((noOfSamps, *primer.shape[1:]), dtype=self.dtype)
-        rolls = self._functions.generate(
-            primer, uniform, self.genProbThreshold, temperature, maxNotes
-        )
+        with memory.explained("noOfSamps and noOfTunes"):
+            uniform = rng.random((noOfSamps, *primer.shape[1:]), dtype=self.dtype)
+            rolls = self._functions.generate(
+                primer, uniform, self.genProbThreshold, temperature, maxNotes
+            )
         tunes, y = rolls[:, -noOfSamps:].swapaxes(1, 2)
         generation.warn_if_stuck(tunes, temperature, self.genProbThreshold)
         if keep:
@@ -542,7 +555,8 @@ class RNN4Music:
         primer = checks.array("startVectors", primer, self.dtype)
         if primer.ndim != 3:
             primer = checks.roll("startVectors", primer, self.io_length, self.dtype)
-            return np.repeat(primer[:, None], n_tunes, axis=1), n_tunes > 1
+            shape = (len(primer), n_tunes, self.io_length)
+            return np.broadcast_to(primer[:, None], shape), n_tunes > 1
         primer = checks.minibatch("startVectors", primer, self.io_length, self.dtype)
         if n_tunes > 1:
             raise ValueError(
