@@ -42,7 +42,8 @@ SLOW_REWRITES = (
 WRONG_REWRITES = ("local_reduce_broadcastable",)
 
 # glibc's malloc.h
-M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -3, -4, -8
+LARGE_BLOCK, MOST_LARGE_BLOCKS = 2**25, 2**16  # its highest threshold, and its default
 
 
 class Backend(NamedTuple):
@@ -234,3 +235,16 @@ def keep_freed_memory():
             libc.mallopt(M_MMAP_MAX, 0)
             libc.mallopt(M_ARENA_MAX, 1)  # the other settings hold for the first alone
             libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
+
+
+def return_freed_memory():
+    """Let glibc return large blocks to the system at once, where memory is short.
+
+    Those that it keeps are split by small ones.  The next large one then needs a new
+    place: an update could take twice the memory that it needs.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(M_MMAP_MAX, MOST_LARGE_BLOCKS)
+            libc.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)

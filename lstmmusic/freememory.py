@@ -12,6 +12,7 @@ except ImportError:  # Windows
     resource = None
 
 CGROUPS = Path("/sys/fs/cgroup")
+OWN_GROUPS = Path("/proc/self/cgroup")
 UNLIMITED = 2**60  # version 1 writes a limit near 2**63 where there is none
 
 
@@ -40,7 +41,7 @@ def machine_free():
 def group_free():
     """Return what the control groups of this process, and those above, leave."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = OWN_GROUPS.read_text().splitlines()
     except OSError:
         return None
     left = []

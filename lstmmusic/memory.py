@@ -9,9 +9,11 @@ import math
 from contextlib import contextmanager
 from functools import partial
 
+import numpy as np
+
 from lstmmusic import freememory, parameters
-from lstmmusic.backend import threads
-from lstmmusic.batches import WHOLE_BLOCK, block_of
+from lstmmusic.backend import return_freed_memory, threads
+from lstmmusic.batches import WHOLE_BLOCK, block_of, is_packed
 from lstmmusic.functions import CHUNK
 
 MOMENTS = {"RMSprop": 1, "Adam": 2}  # an optimizer's arrays for each weight
@@ -22,7 +24,8 @@ UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 def check(purpose, needed, arguments):
     """Raise ValueError where a call needs more bytes than there are.
 
-    The message names the first argument of which a smaller value fits, or else the
+    Where it needs over half of them, freed memory is no longer kept.  The message names
+    the first argument of which a smaller value fits, or else the
     limit of all.
 
     Parameters
@@ -34,9 +37,10 @@ def check(purpose, needed, arguments):
     arguments : dict
         {name: whole number}, as ``needed`` takes them.
     """
-    bytes_needed = needed(**arguments)
-    if bytes_needed <= SMALL or bytes_needed <= (freememory.free() or math.inf):
+    bytes_needed, there = needed(**arguments), freememory.free()
+    if there is None or bytes_needed <= max(SMALL, there / 2):
         return
+    return_freed_memory()
     freememory.give_back()
     there = freememory.free()
     if bytes_needed <= there:
@@ -153,6 +157,25 @@ def check_network(sizes, dtype, optimizer):
     check("the network", needed, largest_first(sizes))
 
 
+def check_copies(name, tunes, dtype):
+    """Raise ValueError where the copies that are made of a list of tunes do not fit.
+
+    A tune in bytes is copied in bytes, and a packed one is not copied.
+    """
+    if not isinstance(tunes, list | tuple):
+        return
+    rolls = [getattr(tune, "piano_roll", tune) for tune in tunes if not is_packed(tune)]
+    sizes = [
+        roll.size * (1 if roll.dtype in (np.uint8, np.bool_) else dtype.itemsize)
+        for roll in rolls
+        if isinstance(roll, np.ndarray)
+    ]
+    if sizes:
+        count = f"the number of tunes of {name}"
+        purpose = f"copying them ({dtype}; uint8 takes a quarter, packed nothing)"
+        check_one(purpose, count, len(sizes), lambda n: n * sum(sizes) // len(sizes))
+
+
 def check_training(model, tunes, validation, plan, ranks):
     """Raise ValueError where `RNN4Music.train` needs more memory than there is."""
     size, length = plan.sizeOfMiniBatch, plan.lengthOfMB
@@ -258,14 +281,15 @@ def check_probabilities(tune):
     """
     T, N = tune.shape
     of_step = 3 * tune.itemsize * N
-    check_one("its probabilities", "the length of the tune", T, lambda T: T * of_step)
+    name = "the length of the tune"
+    check_one("computing the probabilities", name, T, lambda T: T * of_step)
 
 
 def check_gradients(model, x):
     """Raise ValueError where the gradient of a minibatch x (T, B, N) does not fit."""
     T, B, _ = x.shape
-    name = "the number of tunes in inputs"
-    check_one("their gradient", name, B, lambda B: of_training(model, B, T + 1, 1))
+    needed = partial(of_training, model, length=T + 1, ranks=1)
+    check_one("computing the gradient", "the number of tunes in inputs", B, needed)
 
 
 def check_one(purpose, name, value, needed):

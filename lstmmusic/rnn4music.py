@@ -86,7 +86,9 @@ class RNN4Music:
     Raises
     ------
     ValueError
-        For a value outside what is allowed; the message names both.
+        For a value outside what is allowed; the message names both.  So, too, for a
+        call that needs more memory than there is: it then names the largest value that
+        fits, before any work is done.
 
     Notes
     -----
@@ -252,7 +254,8 @@ class RNN4Music:
             Piano-rolls with values in [0, 1], or what `midi.midiread` returns.
         noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch : int
         lengthOfMB : int or None
-            Steps, at least 2; None takes whole tunes.
+            Steps, at least 2; None takes whole tunes.  One long tune among short ones
+            then makes its minibatch large: see Notes.
         lam : float
             Factor of the L1 norm of matrices and peepholes.
         average : {'tune', 'step'}
@@ -297,12 +300,22 @@ class RNN4Music:
         ------
         ValueError
             Before any work is done, for data or numbers outside what is allowed, for a
-            ``checkpoint`` that cannot be written, and for a resumed training with other
-            arguments.
+            ``checkpoint`` that cannot be written, for a resumed training with other
+            arguments, and for a minibatch that needs more memory than there is.
         TrainingError
             When the cost, or a weight, is no longer finite, or a weight would be beyond
             ±1e6: training has diverged.  The message says at which update; all is as
             it was before it.
+
+        Notes
+        -----
+        With B = ``sizeOfMiniBatch`` tunes of T steps, T being ``lengthOfMB`` or the
+        longest tune of a minibatch, N notes and H cells in all three layers, a
+        minibatch takes 4 bytes (float32) for each of B T (6 H + 6 N) numbers at most,
+        padding included, but for T up to 128 and lengthOfMB B T (15 H + 14 N); besides
+        about 0.2 GB.  One tune of 36,000 steps among nine of 200, whole, with 3 × 120
+        cells and 88 notes: 2 GB in two threads, 3 GB in one.  Tunes cut into pieces of
+        a few hundred steps take a hundredth of that.
         """
         forks.refuse("train", self.mode)
         ranks = Ranks(comm)
@@ -335,6 +348,7 @@ class RNN4Music:
         return tunes, validation, make_plan(tunes, validation, self.dtype, *numbers)
 
     def _tunes_of(self, dataset, name="validation", least=2):
+        memory.check_copies(name, dataset, self.dtype)
         return check_dataset(dataset, self.io_length, self.dtype, name, least)
 
     def _record(self, cost, broken=()):
