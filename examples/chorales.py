@@ -3,6 +3,8 @@
 Written once, into the user's cache folder; nothing is downloaded.
 """
 
+import atexit
+import contextlib
 import os
 import shutil
 import sys
@@ -17,14 +19,41 @@ BEATS_PER_MINUTE = 100  # an eighth note is a step of 0.3 s
 
 
 def cache_folder():
-    """Return the user's cache folder: XDG_CACHE_HOME, or the platform's own."""
-    if os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.environ["XDG_CACHE_HOME"])
+    """Return the user's cache folder: XDG_CACHE_HOME, or the platform's own.
+
+    None where there is no home folder.
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if named.is_absolute():
+        return named
     if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
         return Path(os.environ["LOCALAPPDATA"])
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path.home() / ".cache"
+    if os.environ.get("HOME") == "":  # Path.home() is then the root folder
+        return None
+    with contextlib.suppress(RuntimeError):  # no home folder is known
+        home = Path.home()
+        if home.is_absolute() and home.is_dir():
+            caches = ("Library", "Caches") if sys.platform == "darwin" else (".cache",)
+            return home.joinpath(*caches)
+    return None
+
+
+def writable_folder(folder):
+    """Return the folder, made if missing; a temporary one if it cannot be written to.
+
+    The latter with a line on standard error.
+    """
+    try:
+        if folder is None:
+            raise OSError("there is no home folder (HOME, XDG_CACHE_HOME)")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        temporary = tempfile.mkdtemp(prefix="lstmmusic-")
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        print(f"chorales are kept for this run alone: {error}", file=sys.stderr)
+        return Path(temporary)
 
 
 def chorales_folder(folder=None, count=COUNT, progress=True):
@@ -36,16 +65,19 @@ def chorales_folder(folder=None, count=COUNT, progress=True):
     Parameters
     ----------
     folder : path, optional
-        By default ``lstmmusic/chorales`` in the cache folder.
+        By default ``lstmmusic/chorales`` in the cache folder.  A temporary one takes
+        its place if the files are not there and cannot be written.
     count : int
         How many chorales.
     progress : bool
         Show a progress bar, if attached to a terminal.
     """
-    folder = Path(folder or cache_folder() / "lstmmusic" / "chorales")
-    if is_whole(folder, count):
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder is None and (kept := cache_folder()) is not None:
+        folder = kept / "lstmmusic" / "chorales"
+    if folder is not None and is_whole(Path(folder), count):
+        return Path(folder)
+    parent = writable_folder(None if folder is None else Path(folder).parent)
+    folder = parent / ("chorales" if folder is None else Path(folder).name)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".chorales-") as partial:
         complete = Path(partial, "complete")
         complete.mkdir()

@@ -1,6 +1,6 @@
 """Music with a three-layer peephole LSTM whose backward pass is written by hand."""
 
-from lstmmusic import datasets
+from lstmmusic import cachefolder, datasets  # noqa: F401  the first imports PyTensor
 from lstmmusic.batches import markSilence, unmarkSilence
 from lstmmusic.listening import listen, saveWav
 from lstmmusic.parameterfile import ParameterFileError

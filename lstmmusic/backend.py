@@ -18,6 +18,8 @@ import numpy as np
 import pytensor
 from pytensor.compile.mode import get_mode
 
+from lstmmusic import cachefolder, forks
+
 MODES = ("JAX", "NUMBA")
 DEVICES = ("cpu", "cuda")
 CUDA_BUILDS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
@@ -40,7 +42,8 @@ SLOW_REWRITES = (
 WRONG_REWRITES = ("local_reduce_broadcastable",)
 
 # glibc's malloc.h
-M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -3, -4, -8
+LARGE_BLOCK, MOST_LARGE_BLOCKS = 2**25, 2**16  # its highest threshold, and its default
 
 
 class Backend(NamedTuple):
@@ -75,6 +78,7 @@ def choose_device(mode, device):
         raise ValueError(
             f"device is {device!r}, but mode is {mode!r}; allowed is 'JAX': {HOW_TO}"
         )
+    forks.refuse(f"device={device!r}")
     import jax
 
     try:
@@ -184,7 +188,11 @@ def _pool():
 
 @cache
 def prepare(mode):
-    """Set, once, what makes a backend fast; has no effect where it runs already."""
+    """Set, once, what makes a backend fast; has no effect where it runs already.
+
+    OSError where PyTensor's cache folder is unusable.
+    """
+    cachefolder.folder()
     if mode == "JAX":
         import jax
 
@@ -192,13 +200,10 @@ def prepare(mode):
         jax.config.update("jax_cpu_enable_async_dispatch", False)
         keep_freed_memory()
         if jax.config.jax_compilation_cache_dir is None:
-            jax.config.update("jax_compilation_cache_dir", str(xla_folder()))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
-
-def xla_folder():
-    """Return where compiled programs are kept: PyTensor's folder, by kind of CPU."""
-    return Path(pytensor.config.compiledir, "xla", kind_of_cpu())
+            folder = cachefolder.private_folder("xla", kind_of_cpu())
+            if folder is not None:
+                jax.config.update("jax_compilation_cache_dir", str(folder))
+                jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 @cache
@@ -230,3 +235,16 @@ def keep_freed_memory():
             libc.mallopt(M_MMAP_MAX, 0)
             libc.mallopt(M_ARENA_MAX, 1)  # the other settings hold for the first alone
             libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
+
+
+def return_freed_memory():
+    """Let glibc return large blocks to the system at once, where memory is short.
+
+    Those that it keeps are split by small ones.  The next large one then needs a new
+    place: an update could take twice the memory that it needs.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(M_MMAP_MAX, MOST_LARGE_BLOCKS)
+            libc.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)

@@ -103,9 +103,13 @@ def cut_tunes(tunes, length, dtype):
 def mean_over_tunes(x, k):
     """Make the Minibatch of rolls (T, B, N) whose cost is the mean over the tunes."""
     T, B, _ = x.shape
+    return Minibatch(x, k, np.full((T, B), 1 / B, x.dtype), block_of(T), T)
+
+
+def block_of(T):
+    """Return how many of T steps are gone through at once."""
     blocks = 1 if T <= LONGEST_BLOCK else math.ceil(T / LONGEST_PART)
-    share = np.full((T, B), 1 / B, x.dtype)
-    return Minibatch(x, k, share, math.ceil(T / blocks), T)
+    return math.ceil(T / blocks)
 
 
 def draw_order(rng, tunes, size):

@@ -19,9 +19,8 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 import numpy as np
-import pytensor
 
-from lstmmusic import wholefile
+from lstmmusic import cachefolder, wholefile
 from lstmmusic.backend import kind_of_cpu
 
 # Bytes of a vector, vectors beside one another, and rows at once, for which
@@ -69,7 +68,7 @@ def is_python():
 def started(dtype):
     """Start the process apart, and return it; None if that cannot be."""
     path = [entry for entry in sys.path if isinstance(entry, str)]
-    arguments = APART, json.dumps(path), dtype, str(pytensor.config.compiledir)
+    arguments = APART, json.dumps(path), dtype, str(cachefolder.folder())
     plain = {key: v for key, v in os.environ.items() if not key.startswith("NUMBA_")}
     try:
         process = subprocess.Popen(
@@ -123,7 +122,7 @@ def path_of(dtype, folder=None):
     """Return where code is kept: all that it depends on is in the file's name."""
     what = repr((dtype, kind_of_cpu(), makers(), OUR_SOURCES))
     name = hashlib.sha256(what.encode()).hexdigest()
-    return Path(folder or pytensor.config.compiledir, "kernels", name[:32])
+    return Path(folder or cachefolder.folder(), "kernels", name[:32])
 
 
 @cache

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pytensor
 
-from lstmmusic import products, wholefile
+from lstmmusic import cachefolder, forks, products, wholefile
 from lstmmusic.backend import compiled, kind_of_cpu, on_device
 
 # At import: what is on the disk later is perhaps not what runs.
@@ -62,6 +62,7 @@ def function(build, key, variables, form, backend):
     backend : Backend
         With mode JAX.
     """
+    forks.note_jax()
     if backend.device != "cpu":
         program = donating(made(build(*key), variables))
     else:
@@ -203,7 +204,7 @@ def file_of(build, key, variables, form):
     machine = kind_of_cpu()  # which kernels lay weights out for
     what = repr((build.__qualname__, key, types, form, flags, machine, made_by()))
     name = hashlib.sha256(what.encode()).hexdigest()
-    return Path(pytensor.config.compiledir, "lstmmusic", name[:32])
+    return cachefolder.folder() / "lstmmusic" / name[:32]
 
 
 def made_by():

@@ -9,8 +9,10 @@ import pytensor
 from lstmmusic import (
     checks,
     evaluation,
+    forks,
     generation,
     keeping,
+    memory,
     network,
     parameterfile,
     parameters,
@@ -94,7 +96,9 @@ class RNN4Music:
     Raises
     ------
     ValueError
-        For a value outside what is allowed; the message names both.
+        For a value outside what is allowed; the message names both.  So, too, for a
+        call that needs more memory than there is: it then names the largest value that
+        fits, before any work is done.
 
     Notes
     -----
@@ -184,6 +188,9 @@ class RNN4Music:
         self.loss = float("nan")
         self._progress = None  # of a training that may be resumed
 
+        sizes = ("h1_length", "h2_length", "h3_length", "io_length")
+        sizes = {name: getattr(self, name) for name in sizes}
+        memory.check_network(sizes, self.dtype, self.optimizer)
         first = parameters.first_weights(
             self.rng, self.h_lengths, io_length, self.sigRand
         ) | parameters.first_state(self.rng, self.h_lengths, self.muRand)
@@ -267,7 +274,8 @@ class RNN4Music:
             Piano-rolls with values in [0, 1], or what `midi.midiread` returns.
         noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch : int
         lengthOfMB : int or None
-            Steps, at least 2; None takes whole tunes.
+            Steps, at least 2; None takes whole tunes.  One long tune among short ones
+            then makes its minibatch large: see Notes.
         lam : float
             Factor of the L1 norm of matrices and peepholes.
         average : {'tune', 'step'}
@@ -319,8 +327,8 @@ class RNN4Music:
         ------
         ValueError
             Before any work is done, for data or numbers outside what is allowed, for a
-            ``checkpoint`` that cannot be written, and for a resumed training with other
-            arguments.
+            ``checkpoint`` that cannot be written, for a resumed training with other
+            arguments, and for a minibatch that needs more memory than there is.
         TrainingError
             When the cost, or a weight, is no longer finite, or a weight would be beyond
             ±1e6: training has diverged.  The message says at which update; all is as
@@ -333,13 +341,26 @@ class RNN4Music:
         -----
         UserWarning
             Once, if the cost has been over ten times its lowest for 20 updates.
+
+        Notes
+        -----
+        With B = ``sizeOfMiniBatch`` tunes of T steps, T being ``lengthOfMB`` or the
+        longest tune of a minibatch, N notes and H cells in all three layers, a
+        minibatch takes 4 bytes (float32) for each of B T (6 H + 6 N) numbers at most,
+        padding included, but for T up to 128 and lengthOfMB B T (15 H + 14 N); besides
+        about 0.2 GB.  One tune of 36,000 steps among nine of 200, whole, with 3 × 120
+        cells and 88 notes: 2 GB in two threads, 3 GB in one.  Tunes cut into pieces of
+        a few hundred steps take a hundredth of that.
         """
+        forks.refuse("train", self.mode)
         ranks = Ranks(comm)
-        with ranks.together(agreed=TrainingError):
+        less = "sizeOfMiniBatch and lengthOfMB"
+        with memory.explained(less), ranks.together(agreed=TrainingError):
             tunes, validation, plan = self._plan(
                 dataset, validation, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch,
                 lengthOfMB, lam, average, rateDecay, patience,
             )  # fmt: skip
+            memory.check_training(self, tunes, validation, plan, ranks)
             saving = make_saving(checkpoint, checkpointEvery, checkpointMinutes, ranks)
             checks.truth("resume", resume)
             checks.truth("progress", progress)
@@ -370,6 +391,7 @@ class RNN4Music:
         return tunes if sources is None else self._tunes_of(sources, "sources", least=1)
 
     def _tunes_of(self, dataset, name="validation", least=2):
+        memory.check_copies(name, dataset, self.dtype)
         return check_dataset(dataset, self.io_length, self.dtype, name, least)
 
     def _record(self, cost, steps, broken=()):
@@ -441,10 +463,13 @@ class RNN4Music:
         Evaluation
             ``.nll`` in nats per step, ``.accuracy``, ``.steps``, and of each tune.
         """
+        forks.refuse("evaluate", self.mode)
         skip = checks.truth("skipFirst", skipFirst)
         size = checks.whole("sizeOfBatch", sizeOfBatch)
         tunes = self._tunes_of(dataset, "the dataset", least=1 + skip)
-        return evaluation.evaluate(self._functions, tunes, self.dtype, size, skip)
+        memory.check_evaluation(self, tunes, size)
+        with memory.explained("sizeOfBatch"):
+            return evaluation.evaluate(self._functions, tunes, self.dtype, size, skip)
 
     # Looking inside
 
@@ -469,7 +494,9 @@ class RNN4Music:
         differ by less than 1e-6 in float32 and 1e-14 in float64, unless the network
         amplifies differences: untrained with ``sigRand=0.3``, after 1000 steps, 0.06.
         """
+        forks.refuse("probabilities", self.mode)
         tune = checks.roll("tune", tune, self.io_length, self.dtype)
+        memory.check_probabilities(tune)
         return self._functions.probabilities(tune[:, None])[:, 0]
 
     def gradients(self, inputs, targets):
@@ -488,6 +515,7 @@ class RNN4Music:
             {original name: ndarray of the original's shape}; unclipped, without L1,
             from the state at step −1.
         """
+        forks.refuse("gradients", self.mode)
         x, k = (
             checks.minibatch(name, rolls, self.io_length, self.dtype)
             for name, rolls in (("inputs", inputs), ("targets", targets))
@@ -497,6 +525,7 @@ class RNN4Music:
                 f"inputs and targets have shapes {np.shape(inputs)} and "
                 f"{np.shape(targets)}; they must be the same"
             )
+        memory.check_gradients(self, x)
         cost, packed = self._functions.gradients(mean_over_tunes(x, k))
         packed = iter(packed)
         gradients = network.each(lambda _: next(packed), self._store.weights)
@@ -579,6 +608,7 @@ class RNN4Music:
             If a tune has no note (and more than 8 steps), or none in more than 32 steps
             at its end, or holds one for more than 32 steps; it says what to turn.
         """
+        forks.refuse("genMusic", self.mode)
         noOfSamps = checks.whole("noOfSamps", noOfSamps)
         temperature = checks.real("temperature", temperature, low_allowed=True)
         maxNotes = checks.optional(checks.whole, "maxNotes", maxNotes)
@@ -587,11 +617,14 @@ class RNN4Music:
         keep = checks.truth("keepPrimer", keepPrimer)
         primer, many = self._primer(startVectors, noOfTunes)
         checks.optional(checks.whole, "seed", seed, low=0)
+        form = noOfTunes > 1, maxNotes is not None, keep
+        memory.check_generation(self._functions, primer, noOfSamps, *form)
         rng = self.rng if seed is None else np.random.default_rng(seed)
-        uniform = rng.random((noOfSamps, *primer.shape[1:]), dtype=self.dtype)
-        rolls = self._functions.generate(
-            primer, uniform, self.genProbThreshold, temperature, maxNotes
-        )
+        with memory.explained("noOfSamps and noOfTunes"):
+            uniform = rng.random((noOfSamps, *primer.shape[1:]), dtype=self.dtype)
+            rolls = self._functions.generate(
+                primer, uniform, self.genProbThreshold, temperature, maxNotes
+            )
         tunes, y = rolls[:, -noOfSamps:].swapaxes(1, 2)
         generation.warn_if_stuck(tunes, temperature, self.genProbThreshold)
         if keep:
@@ -606,7 +639,8 @@ class RNN4Music:
         primer = checks.array("startVectors", primer, self.dtype)
         if primer.ndim != 3:
             primer = checks.roll("startVectors", primer, self.io_length, self.dtype)
-            return np.repeat(primer[:, None], n_tunes, axis=1), n_tunes > 1
+            shape = (len(primer), n_tunes, self.io_length)
+            return np.broadcast_to(primer[:, None], shape), n_tunes > 1
         primer = checks.minibatch("startVectors", primer, self.io_length, self.dtype)
         if n_tunes > 1:
             raise ValueError(

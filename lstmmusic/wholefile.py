@@ -8,6 +8,8 @@ import re
 import secrets
 from pathlib import Path
 
+from lstmmusic.cachefolder import PRIVATE, folder_fault
+
 try:
     import fcntl
 except ImportError:  # Windows, where nobody can remove a file that is open
@@ -60,16 +62,29 @@ def _write_and_rename(path, content):
 
 
 def keep(path, content):
-    """Write bytes, and a digest of them before; where that cannot be, write nothing."""
+    """Write bytes, and a digest of them before, to a file that its user alone may read.
+
+    Write nothing where that fails, or another user may write to the folder.
+    """
+
+    def write_private(file):
+        if hasattr(os, "fchmod"):
+            os.fchmod(file.fileno(), 0o600)
+        file.writelines([_digest(content), b"\n", content])
+
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, lambda file: file.writelines([_digest(content), b"\n", content]))
+        path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        if folder_fault(path.parent) is None:
+            write(path, write_private)
 
 
 def kept(path):
-    """Return what `keep` wrote; None if it is not there, or damaged."""
+    """Return what `keep` wrote; None if it is not there, damaged, or another user's."""
     try:
-        digest, _, content = path.read_bytes().partition(b"\n")
+        with open(path, "rb") as file:
+            if folder_fault(path.parent) or folder_fault(path, os.fstat(file.fileno())):
+                return None
+            digest, _, content = file.read().partition(b"\n")
     except OSError:
         return None
     return content if digest == _digest(content) else None

@@ -1,0 +1,155 @@
+"""A forked process is refused compiled code where it would wait for ever.
+
+Each test forks in a process of its own: JAX runs in this one.
+"""
+
+import json
+import os
+
+import pytest
+
+if not hasattr(os, "fork"):
+    pytest.skip("this system cannot fork", allow_module_level=True)
+
+# `child` prints what each call gives in a forked process; it is killed if it hangs.
+SETTING = """
+import json, os, signal, sys, warnings
+import numpy as np
+from lstmmusic import RNN4Music, musicStatistics
+from midi.utils import midiread, midiwrite
+# Python and JAX warn of a fork beside threads.
+warnings.filterwarnings("ignore", "os.fork|.*multi-threaded")
+tunes = [(np.random.default_rng(n).random((12, 88)) < 0.1) * 1.0 for n in range(20)]
+model = RNN4Music(5, 4, 3, 88, seed=1, mode=MODE)
+
+def compiled(model):
+    return {
+        "train": lambda: model.train(tunes, 1, 1, 16, 9, progress=False),
+        "evaluate": lambda: model.evaluate(tunes, sizeOfBatch=2),
+        "genMusic": lambda: model.genMusic(tunes[0], 2, noOfTunes=20, temperature=2),
+        "probabilities": lambda: model.probabilities(tunes[0]),
+        "gradients": lambda: model.gradients(tunes[:1], tunes[:1]),
+    }
+
+def save_and_load():
+    model.saveParameters("parameters")
+    model.loadParameters("parameters")
+    model.setParameters(model.parameters())
+
+def write_and_read():
+    midiwrite("tune.mid", tunes[0], (21, 109), 0.3)
+    midiread("tune.mid", (21, 109), 0.3)
+
+def new():
+    RNN4Music(5, 4, 3, 88, seed=1, mode=MODE).genMusic(tunes[0], 2)
+
+plain = {
+    "files": save_and_load,
+    "midi": write_and_read,
+    "statistics": lambda: musicStatistics(tunes[0], tunes),
+}
+
+def child(calls):
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        return
+    signal.alarm(120)
+    found = {}
+    for name, call in calls.items():
+        try:
+            call()
+            found[name] = "worked"
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {error}"
+    print(json.dumps(found), flush=True)
+    os._exit(0)
+"""
+REFUSED = (
+    "RuntimeError: {} would wait for ever: this process was forked from one in which "
+    "JAX ran; allowed are processes started by multiprocessing's 'spawn' or "
+    "'forkserver', or forked before JAX ran"
+)
+COMPILED = "train", "evaluate", "genMusic", "probabilities", "gradients"
+PLAIN = "files", "midi", "statistics"
+
+
+@pytest.fixture
+def in_child(in_new_process):
+    """A function that runs code after `SETTING`; returns what `child` printed."""
+
+    def run(code, mode="JAX"):
+        if mode == "JAX":
+            pytest.importorskip("jax", reason="JAX is not installed")
+        setting = SETTING.replace("MODE", repr(mode))
+        printed = in_new_process(setting + code)
+        assert printed, "the child was killed: it hung"
+        return json.loads(printed)
+
+    return run
+
+
+def test_after_compiled_code_a_fork_is_refused_more_of_it(in_child):
+    # Fails, after two minutes, if a call goes on to wait for JAX's threads.
+    found = in_child("""
+compiled(model)["evaluate"]()
+child(compiled(model) | {"a new network's": new})
+""")
+    refused = {name: REFUSED.format(name) for name in COMPILED}
+    assert found == refused | {"a new network's": REFUSED.format("genMusic")}
+
+
+def test_after_compiled_code_a_fork_can_do_without_it(in_child):
+    # Trained first: the weights are then JAX's arrays.
+    code = 'compiled(model)["train"]()\nchild(plain)'
+    assert in_child(code) == dict.fromkeys(PLAIN, "worked")
+
+
+def test_a_fork_before_compiled_code_works(in_child):
+    # Fails if the mere import of JAX, or a network that has computed nothing, counts.
+    found = in_child("import jax\nchild(compiled(model) | plain)")
+    assert found == dict.fromkeys(COMPILED + PLAIN, "worked")
+
+
+def test_a_fork_after_the_users_own_jax_is_refused(in_child):
+    found = in_child("""
+import jax
+jax.numpy.zeros(3).block_until_ready()
+child({"genMusic": new})
+""")
+    assert found == {"genMusic": REFUSED.format("genMusic")}
+
+
+def test_a_child_of_the_child_is_refused(in_child):
+    # Fails if what a fork has noted is forgotten at the next.
+    found = in_child("""
+new()
+pid = os.fork()
+if pid == 0:
+    child({"genMusic": new})
+    os._exit(0)
+os.waitpid(pid, 0)
+""")
+    assert found == {"genMusic": REFUSED.format("genMusic")}
+
+
+def test_numba_works_after_a_fork(in_child):
+    found = in_child('compiled(model)["train"]()\nchild(compiled(model))', mode="NUMBA")
+    assert found == dict.fromkeys(COMPILED, "worked")
+
+
+def test_multiprocessing_by_fork_raises_the_error_in_the_parent(in_new_process):
+    pytest.importorskip("jax", reason="JAX is not installed")
+    printed = in_new_process(SETTING.replace("MODE", "'JAX'") + """
+from multiprocessing import get_context
+def music(seed):
+    return len(model.genMusic(tunes[0], 2, seed=seed)[0])
+music(1)
+with get_context("fork").Pool(1) as pool:
+    try:
+        pool.map(music, [1])
+    except RuntimeError as error:
+        print(error)
+""")
+    assert printed == REFUSED.format("genMusic").removeprefix("RuntimeError: ")

@@ -1,0 +1,263 @@
+"""A call that needs more memory than there is, is refused before any work."""
+
+import re
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+
+from lstmmusic import RNN4Music, freememory, memory
+from midi import PackedRoll
+
+GB = 10**9
+ROLL = np.zeros((40, 6), np.uint8)
+
+
+@pytest.fixture
+def model():
+    return RNN4Music(5, 4, 3, 6, seed=1)
+
+
+@pytest.fixture
+def available(monkeypatch):
+    """A function that sets how many bytes there are."""
+
+    def set_to(number):
+        monkeypatch.setattr(freememory, "free", lambda: number)
+
+    return set_to
+
+
+def refused(call):
+    """Return the message with which a call is refused."""
+    with pytest.raises(ValueError, match="are free") as caught:
+        call()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "call"),
+    [
+        ("h2_length", 65536, lambda m, v: RNN4Music(5, v, 3, 6)),
+        ("io_length", 65536, lambda m, v: RNN4Music(500, 400, 300, v)),
+        ("lengthOfMB", 10**8, lambda m, v: m.train([ROLL] * 3, 1, 1, 2, v)),
+        ("noOfSamps", 10**9, lambda m, v: m.genMusic(ROLL, v)),
+        ("noOfTunes", 10**8, lambda m, v: m.genMusic(ROLL, 9, noOfTunes=v)),
+        ("noOfSamps", 10**9, lambda m, v: m.genMusic([ROLL, ROLL], v)),
+        ("sizeOfBatch", 10**9, lambda m, v: m.evaluate([ROLL], sizeOfBatch=v)),
+    ],
+)
+def test_the_argument_and_what_would_fit_are_named(model, available, name, value, call):
+    # Fails if a call begins its work: it would take hours, or all of the memory.
+    available(2 * GB)
+    message = refused(lambda: call(model, value))
+    found = re.fullmatch(
+        rf"{name} is {value}; .* needs about \S+ [GTP]B, and 2 GB are free; "
+        r"at most (\d+) fits",
+        message,
+    )
+    assert found, message
+    # What is said to fit is not refused, and one more is.
+    most = int(found[1])
+    assert 1 <= most < value
+    assert f"{name} is {most + 1}; " in refused(lambda: call(model, most + 1))
+
+
+def test_what_is_said_to_fit_fits(model, available):
+    # The other half of the test above, where to do it takes no time.
+    available(memory.SMALL + 10**6)
+    message = refused(lambda: model.train([ROLL] * 3, 1, 1, 2, 10**8, progress=False))
+    most = int(message.split()[-2])
+    needed = memory.of_training(model, 2, most, 1)
+    assert needed <= memory.SMALL + 10**6 < memory.of_training(model, 2, most + 1, 1)
+
+
+def test_a_network_of_which_no_one_layer_is_to_blame(available):
+    available(20 * GB)
+    message = refused(lambda: RNN4Music(65536, 65536, 65536, 6))
+    assert message.startswith("h1_length is 65536; the network needs about 2.29 TB, ")
+    most = int(re.search(r"at most (\d+) for each of h1_length, h2", message)[1])
+    assert 5000 < most < 9000
+
+
+@pytest.mark.parametrize("optimizer", ["RMSprop", "Adam"])
+def test_adam_needs_more(available, optimizer):
+    sizes = dict.fromkeys(("h1_length", "h2_length", "h3_length", "io_length"), 1000)
+    needed = partial(memory.of_network, **sizes, D=4)
+    less, more = needed(moments=1), needed(moments=2)
+    available((less + more) // 2)
+    check = partial(memory.check_network, sizes, np.dtype("float32"), optimizer)
+    if optimizer == "Adam":
+        refused(check)
+    else:
+        check()
+
+
+def test_whole_tunes_are_padded_to_the_longest(model, available):
+    # Fails if the other tunes' padding is not counted, or if all tunes are.
+    available(200 * 10**6)
+    long = np.zeros((30_000, 6), np.uint8)
+    train = partial(model.train, noOfEpochPerMB=1, noOfEpoch=1, lengthOfMB=None)
+    message = refused(lambda: train([long] + [ROLL] * 99, sizeOfMiniBatch=90))
+    assert message.startswith(
+        "sizeOfMiniBatch is 90; training on whole tunes of up to 30000 steps needs"
+    )
+    assert re.search(r"at most [1-8]\d fits", message)
+    for lengths in ([10**6] + [40] * 9, [10**6] * 10):
+        of_whole = partial(memory.of_training, model, 8, None, 1)
+        assert of_whole(lengths) > of_whole([40] * 10)
+    assert of_whole([10**6] + [40] * 9) < of_whole([10**6] * 10)
+
+
+def test_validation_is_looked_at_before_the_training(model, available):
+    available(100 * 10**6)
+    validation = [np.zeros((80_000, 6), np.uint8)] * 32
+    message = refused(
+        lambda: model.train([ROLL] * 3, 1, 1, 2, 9, validation=validation)
+    )
+    assert message.startswith("the length of the longest tune of validation is 80000; ")
+    assert model.instantaneousCost == []
+
+
+def test_each_note_beside_each_other_needs_memory(available):
+    model = RNN4Music(3, 3, 3, 3000, seed=1)
+    available(300 * 10**6)
+    primer = np.zeros((2, 3000), np.uint8)
+    message = refused(lambda: model.genMusic(primer, 2, noOfTunes=30, maxNotes=4))
+    assert message.startswith("noOfTunes is 30; generation with maxNotes needs")
+    form = {"P": 2, "N": 3000, "D": 4, "at_once": 32, "keep": False}
+    assert memory.of_generation(2, 30, limited=False, **form) < 300 * 10**6
+
+
+def test_the_inputs_of_probabilities_and_gradients_are_named(model, available):
+    available(100 * 10**6)
+    tune = np.zeros((2_000_000, 6), np.uint8)
+    message = refused(lambda: model.probabilities(tune))
+    assert message.startswith("the length of the tune is 2000000; ")
+    tunes = np.zeros((2, 300_000, 6), np.uint8)
+    message = refused(lambda: model.gradients(tunes, tunes))
+    assert message.startswith("the number of tunes in inputs is 2; ")
+
+
+def test_where_nothing_is_known_nothing_is_refused(available):
+    available(None)
+    memory.check("it", lambda n: 10**30 * n, {"n": 1})
+
+
+def test_freed_memory_is_given_back_before_a_call_is_refused(monkeypatch):
+    # glibc keeps what earlier calls have used: the system does not count it as free.
+    left = [GB]
+    monkeypatch.setattr(freememory, "free", lambda: left[0])
+    monkeypatch.setattr(freememory, "give_back", lambda: left.append(left.pop() * 3))
+    memory.check("it", lambda n: n, {"n": 2 * GB})
+    with pytest.raises(ValueError, match="n is 10000000000; it needs about 10 GB, "):
+        memory.check("it", lambda n: n, {"n": 10 * GB})
+
+
+def test_an_allocation_that_fails_all_the_same_is_explained(model, monkeypatch):
+    def fail(*_):
+        raise MemoryError("Unable to allocate 3 GiB")
+
+    monkeypatch.setattr(model._functions, "generate", fail)
+    with pytest.raises(
+        MemoryError,
+        match=r"not enough memory \(Unable to allocate 3 GiB\); smaller noOfSamps and",
+    ):
+        model.genMusic(ROLL, 3)
+    with pytest.raises(MemoryError, match="smaller x need less"):
+        with memory.explained("x"):
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
+    with pytest.raises(RuntimeError, match=r"^other$"), memory.explained("x"):
+        raise RuntimeError("other")
+
+
+# What there is
+
+GROUPS = {
+    "version 2": (
+        "0::/a/b\n",
+        {"a/b/memory.max": "max", "a/b/memory.current": "5",
+         "a/memory.max": "1000", "a/memory.current": "700",
+         "a/memory.stat": "anon 300\nactive_file 50\ninactive_file 100\n"},
+        450,
+    ),
+    "version 1": (
+        "3:cpu:/x\n2:memory,other:/a\n",
+        {"memory/a/memory.limit_in_bytes": "1000",
+         "memory/a/memory.usage_in_bytes": "600",
+         "memory/a/memory.stat": "inactive_file 7\ntotal_inactive_file 100\n",
+         "memory/memory.limit_in_bytes": str(2**63 - 4096),
+         "memory/memory.usage_in_bytes": "900"},
+        500,
+    ),
+    "in a container": (  # whose own group is the root of what it sees
+        "0::/not/seen\n",
+        {"memory.max": "800", "memory.current": "900"},
+        0,
+    ),
+    "no limit": ("0::/\n", {}, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_control_groups(tmp_path, monkeypatch, name):
+    own, files, wanted = GROUPS[name]
+    for path, content in files.items():
+        (tmp_path / "groups" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "groups" / path).write_text(content)
+    (tmp_path / "own").write_text(own)
+    monkeypatch.setattr(freememory, "CGROUPS", tmp_path / "groups")
+    monkeypatch.setattr(freememory, "OWN_GROUPS", tmp_path / "own")
+    assert freememory.group_free() == wanted
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are read from /proc")
+@pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_limits_of_the_process(in_new_process, limit):
+    pytest.importorskip("jax", reason="JAX is not installed")
+    printed = in_new_process(f"""
+import resource
+import numpy as np
+from lstmmusic import RNN4Music, freememory
+model = RNN4Music(5, 4, 3, 6, seed=1)
+resource.setrlimit(resource.{limit}, (10**10, 10**10))
+assert 0 < freememory.free() < 10**10
+try:
+    model.genMusic(np.zeros((2, 6)), 10**9)
+except ValueError as error:
+    print(error)
+""")
+    assert printed.startswith("noOfSamps is 1000000000; generation needs about 144 GB")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_what_the_machine_has():
+    assert 10**6 < freememory.machine_free() < 10**15
+    assert freememory.free() <= freememory.machine_free()
+    assert freememory.fields("/no such file") == {}
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(999, "999 bytes"), (3.2e12, "3.2 TB"), (20.1e9, "20.1 GB"), (1e25, "1e+07 EB")],
+)
+def test_bytes_in_words(number, words):
+    assert memory.in_units(number) == words
+
+
+@pytest.mark.parametrize("kind", ["float64", "uint8", "packed"])
+def test_copies_of_a_dataset_are_counted_where_they_are_made(model, available, kind):
+    available(100 * 10**6)
+    if kind == "packed":
+        roll = PackedRoll.of(np.zeros((10**6, 6), np.uint8))
+    else:
+        roll = np.broadcast_to(np.zeros(6, kind), (10**6, 6))
+    tunes = [roll] * 10
+    check = partial(memory.check_copies, "the dataset", tunes, np.dtype("float32"))
+    if kind == "float64":
+        message = refused(check)
+        assert message.startswith("the number of tunes of the dataset is 10; copying")
+        assert message.endswith("240 MB, and 100 MB are free; at most 4 fits")
+    else:
+        check()
