@@ -69,7 +69,7 @@ def journey(options, parser):
                 folders.enter_context(output_folder(options.out))
             tunes = options.ranks.in_turn(lambda: read_tunes(options))
             original, rest, pieces = split(tunes, options)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, MemoryError) as error:
             parser.error(in_options(str(error)))
         except KeyboardInterrupt:
             stop(parser, "stopped", again(options))
@@ -99,15 +99,18 @@ def train_and_show(model, original, rest, pieces, tunes, options, parser):
     if not over:
         say("music of what was learnt so far (Ctrl-C: none) ...")
         heading, options.command = "To go on with this training", going_on(options)
-    generated = generate(model, original, tunes, options)
     try:
+        generated = generate(model, original, tunes, options)
         say(write_results(model, original, rest, generated, options, heading))
     except OSError as error:
-        parser.exit(
-            1,
-            f"{parser.prog}: --out is {options.out}, but its files cannot be written "
-            f"({error}). The parameters are in {options.save}; {way_on}\n",
-        )
+        problem = f"--out is {options.out}, but its files cannot be written ({error})"
+    except (ValueError, MemoryError) as error:  # of a machine with little memory
+        problem = in_options(str(error))
+    else:
+        problem = None
+    if problem:
+        problem += f". The parameters are in {options.save}"
+        parser.exit(1, f"{parser.prog}: {problem}; {way_on}\n")
     if not over:
         done = counted(len(model.instantaneousCost), "update")
         stop(parser, f"stopped after {done}", way_on)
@@ -259,6 +262,8 @@ def train(model, pieces, sources, options, parser):
         done = counted(len(model.instantaneousCost), "update")
         way_on = keep_training(model, options)
         parser.exit(1, f"{parser.prog}: stopped after {done}; {way_on}\n")
+    except MemoryError as error:
+        parser.exit(1, f"{parser.prog}: {in_options(str(error))}\n")
     except ValueError as error:  # other options than those of what --resume goes on
         parser.error(in_options(str(error)))
     return model.trainingOver

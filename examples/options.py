@@ -41,10 +41,11 @@ class Parser(argparse.ArgumentParser):
 
 def in_options(message):
     """Say a message of RNN4Music in the words of the command line."""
-    names = "|".join(OPTION_OF)
-    return re.sub(
-        rf"\b({names})(?= (was|is) )", lambda found: OPTION_OF[found[1]], message
-    )
+    # A name that is also a word stands for an argument before its value alone.
+    words = "|".join(name for name in OPTION_OF if name.isalpha() and name.islower())
+    names = "|".join(name for name in OPTION_OF if name not in words.split("|"))
+    pattern = rf"\b(?:({names})\b|({words})(?= (?:was|is) ))"
+    return re.sub(pattern, lambda found: OPTION_OF[found[0]], message)
 
 
 @contextlib.contextmanager

@@ -360,3 +360,25 @@ def test_errors_speak_of_options(
     assert message.format(**names) in text
     assert "PosixPath" not in text
     assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--length 100000000", r"--length is 100000000; training with it needs about"),
+        ("--sizes 65536 4 4 --range 0 128", "the first of --sizes is 65536; the net"),
+    ],
+)
+def test_what_needs_too_much_memory_is_refused_by_its_option(
+    main, midi_folder, tmp_path, monkeypatch, capsys, arguments, message
+):
+    freememory = importlib.import_module("lstmmusic.freememory")
+    monkeypatch.setattr(freememory, "free", lambda: 2**27)
+    out = ["--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as exit_:
+        main.main(["--midi", str(midi_folder), *TINY, *out, *arguments.split()])
+    assert exit_.value.code == 2
+    text = capsys.readouterr().err
+    assert text.startswith(f"main.py: error: {message}")
+    assert re.search(r", and 134 MB are free; at most \d+ fits\n", text)
+    assert os.listdir(tmp_path) == []
