@@ -1,8 +1,8 @@
 """How much memory a call needs at its peak; ValueError where there is less.
 
-An estimate counts arrays alone: T steps, B tunes, N notes, H cells (of all three layers
-together), D bytes for a number.  Its factors were measured on Linux with JAX, float32
-(`ru_maxrss`); JAX itself and its compiler take another 0.2 GB.
+An estimate counts arrays, and what it takes to compile.  T steps, B tunes, N notes,
+H cells (of all three layers together), D bytes for a number.  The factors were measured
+on Linux with JAX, float32 (`ru_maxrss`).
 """
 
 import math
@@ -14,10 +14,10 @@ import numpy as np
 from lstmmusic import freememory, parameters
 from lstmmusic.backend import return_freed_memory, threads
 from lstmmusic.batches import WHOLE_BLOCK, block_of, is_packed
-from lstmmusic.functions import CHUNK
 
 MOMENTS = {"RMSprop": 1, "Adam": 2}  # an optimizer's arrays for each weight
-SMALL = 2**26  # bytes, which a process that got so far is taken to have
+COMPILING = 2 * 10**8  # bytes
+SMALL = 3 * 10**8  # bytes; nothing that needs less is refused
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -127,28 +127,32 @@ def of_passes(rows, block_rows, N, H, D, in_one):
     return D * (rows * 6 * H + block_rows * (45 * H + 20 * N))
 
 
-def of_generation(noOfSamps, noOfTunes, P, N, D, at_once, limited, keep):
+def of_generation(noOfSamps, noOfTunes, P, N, H, D, at_once, chunk, limited, keep):
     """Return the bytes at the peak of generation after a primer of P steps.
 
     For each step, tune and note: the random number, the same behind the primer, the
     sample and its probability, and the last two again where the primer is kept; one
     more for the tunes ``at_once``, and two for the tune that is looked at for notes
-    that never end.  With maxNotes each note is compared with each other one.
+    that never end.  For each step of a chunk the state of the tunes at once.  With
+    maxNotes each note is compared with each other one.
     """
+    T, at_once = noOfSamps + P, min(noOfTunes, at_once)
     copies = 4 + 2 * keep
-    part = min(noOfTunes, at_once) if noOfTunes > 1 else 0
-    ranks = (D + 2) * min(noOfTunes, at_once) * N * N if limited else 0
-    return D * (noOfSamps + P) * N * (copies * noOfTunes + part + 2) + ranks
+    part = at_once if noOfTunes > 1 else 0
+    state = D * min(T, chunk(T)) * at_once * 2 * H
+    ranks = (D + 2) * at_once * N * N if limited else 0
+    found = D * T * N * (copies * noOfTunes + part + 2) + state + ranks
+    return COMPILING + found
 
 
-def of_evaluation(sizeOfBatch, T, N, H, D, batches):
+def of_evaluation(sizeOfBatch, T, N, H, D, batches, chunk):
     """Return the bytes at the peak of evaluation, ``batches`` at once.
 
-    For each step and note x and k; for each step of a chunk 4 numbers for each cell and
-    2 for each note.
+    For each step and note x and k; for each step of a chunk, of which ``chunk`` returns
+    the length, 5 numbers for each cell and 2 for each note.
     """
     B = sizeOfBatch * batches
-    return D * B * (2 * T * N + min(T, CHUNK) * (4 * H + 2 * N))
+    return COMPILING + D * B * (2 * T * N + min(T, chunk(T)) * (5 * H + 2 * N))
 
 
 def check_network(sizes, dtype, optimizer):
@@ -218,7 +222,7 @@ def of_training(model, B, length, ranks, lengths=None):
         longest = [-(-(n - 1) // WHOLE_BLOCK) * WHOLE_BLOCK for n in lengths[:own]]
         T, block, rolls = longest[0], WHOLE_BLOCK, 4
         rows = tunes * sum(longest[::tunes])
-    found = of_update(model, workers)
+    found = COMPILING + of_update(model, workers)
     found += D * N * (rolls * T * B + (2 * rows if workers > 1 else 0))
     if model.dropout:
         found += 3 * D * (1 if model.fixedMasks else T) * B * H
@@ -240,6 +244,7 @@ def check_evaluation(model, tunes, size, longest=None):
         H=sum(model.h_lengths),
         D=model.dtype.itemsize,
         batches=batches,
+        chunk=model._functions._chunk,
     )
     steps = max(map(len, tunes))
     if longest is None:
@@ -261,8 +266,10 @@ def check_generation(functions, primer, samples, many, limited, keep):
         of_generation,
         P=P,
         N=N,
+        H=sum(functions.compiler.H),
         D=primer.dtype.itemsize,
         at_once=workers * tunes,
+        chunk=functions._chunk,
         limited=limited,
         keep=keep,
     )
