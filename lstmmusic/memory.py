@@ -25,8 +25,7 @@ def check(purpose, needed, arguments):
     """Raise ValueError where a call needs more bytes than there are.
 
     Where it needs over half of them, freed memory is no longer kept.  The message names
-    the first argument of which a smaller value fits, or else the
-    limit of all.
+    the first argument of which a smaller value fits, or else the limit of all.
 
     Parameters
     ----------
@@ -37,8 +36,11 @@ def check(purpose, needed, arguments):
     arguments : dict
         {name: whole number}, as ``needed`` takes them.
     """
-    bytes_needed, there = needed(**arguments), freememory.free()
-    if there is None or bytes_needed <= max(SMALL, there / 2):
+    bytes_needed = needed(**arguments)
+    if bytes_needed <= SMALL:
+        return
+    there = freememory.free()
+    if there is None or bytes_needed <= there / 2:
         return
     return_freed_memory()
     freememory.give_back()

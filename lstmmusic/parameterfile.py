@@ -27,7 +27,7 @@ from lstmmusic.updates import Moments
 # trained on, how, and over how many steps each cost is summed.
 FORMAT_VERSION = 3
 H_LENGTHS = ("h1_length", "h2_length", "h3_length")
-LONGEST_RECORDS = 2**23  # characters: a hundred trainings, as JSON escapes them
+LONGEST_RECORDS = 2**23  # bytes: a hundred trainings, as JSON escapes them
 LARGEST = 1e30  # a first value; well within float32
 MOST_DROPOUT = 0.99
 # What RNN4Music takes: beside the original's settings, ours.
@@ -115,7 +115,7 @@ def write(fileName, saved):
         "stepsOfCost": np.array(saved.steps, dtype=np.float64),
         "trainedOn": saved.trained_on.digests,
         "trainedOnComplete": saved.trained_on.complete,
-        "trainings": json.dumps(saved.trainings),
+        "trainings": np.frombuffer(json.dumps(saved.trainings).encode(), np.uint8),
         "rngState": json.dumps(saved.rng_state),
         "formatVersion": FORMAT_VERSION,
     }
@@ -279,7 +279,7 @@ def _provenance(arrays, updates):
             f"stepsOfCost must hold {updates} numbers above 0, one for each cost"
         )
     complete = arrays.truth("trainedOnComplete")
-    records = json.loads(arrays.text("trainings", LONGEST_RECORDS))
+    records = json.loads(arrays.bytes("trainings", LONGEST_RECORDS))
     return {
         "steps": steps,
         "trained_on": TrainedOn(arrays.digests("trainedOn"), complete),

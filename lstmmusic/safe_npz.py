@@ -105,9 +105,15 @@ class Arrays:
             raise NpzError(f"{name} must be digests, not {dtype} {shape}")
         return np.unique(self.numbers(name, shape))
 
-    def text(self, name, longest=LONGEST_TEXT):
+    def bytes(self, name, longest):
         shape, dtype = self.header(name)
-        if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * longest:
+        if len(shape) != 1 or dtype != np.uint8 or shape[0] > longest:
+            raise NpzError(f"{name} must be up to {longest} bytes, not {dtype} {shape}")
+        return self.numbers(name, shape).tobytes()
+
+    def text(self, name):
+        shape, dtype = self.header(name)
+        if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * LONGEST_TEXT:
             raise NpzError(f"{name} must be a text, not {dtype} {shape}")
         return str(self.read(name))
 

@@ -276,7 +276,7 @@ def assert_same_run(first, second):
         assert a.files == b.files
         for name in set(a.files) - {"trainings"}:
             np.testing.assert_array_equal(a[name], b[name], err_msg=name, strict=True)
-        records = [json.loads(str(file["trainings"])) for file in (a, b)]
+        records = [json.loads(file["trainings"].tobytes()) for file in (a, b)]
     commands = [record.pop("command") for (record,) in records]
     assert records[0] == records[1]
     assert not any(command.endswith("--resume") for command in commands)

@@ -88,11 +88,11 @@ def write(folder, model=None, temperatures=("1",), roll=None, arguments=(), name
 
     Of each tune a note that never sounds has a probability.
     """
-    main = module("main")
+    main = module("journey")
     typed = ["--out", str(folder), "--range", *map(str, R), "--dt", str(DT), *arguments]
     options = main.make_parser().parse_args(typed)
     options.save = options.save or folder / "parameters.npz"
-    options.command = main.typed_command(typed)
+    options.command = main.as_typed(main.typed_words(typed))
     roll = make_roll() if roll is None else roll
     original = make_original(roll, name)
     probabilities = roll / 2
@@ -353,7 +353,7 @@ def test_one_tune_is_counted_once(tmp_path):
 
 def test_settings_are_the_options_and_no_more(tmp_path):
     """Fails if what main.py keeps in its options for itself is shown as an option."""
-    main, page = module("main"), module("page")
+    main, page = module("journey"), module("page")
     options = main.make_parser().parse_args([])
     options.kept_for_later, options.command = object(), "main.py"
     used = page.settings(make_model(), make_original(make_roll()), [], options)

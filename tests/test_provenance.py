@@ -245,6 +245,12 @@ def test_of_an_older_file_what_is_known_is_recorded(network, tmp_path):
 
 # Damage
 
+RECORD = {"command": "", "updates": 0}
+
+
+def as_bytes(text):
+    return np.frombuffer(text.encode(), np.uint8)
+
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
@@ -255,12 +261,15 @@ def test_of_an_older_file_what_is_known_is_recorded(network, tmp_path):
         ("trainedOn", np.ones(2), "trainedOn must be digests, not float64"),
         ("trainedOn", np.ones((2, 2), np.uint64), "trainedOn must be digests"),
         ("trainedOnComplete", 2, "trainedOnComplete is 2"),
-        ("trainings", "3", "trainings is 3; it must be a list"),
-        ("trainings", "[3]", "trainings holds 3"),
-        ("trainings", '[{"updates": 3}]', "trainings holds"),
-        ("trainings", '[{"updates": -1, "command": null}]', "updates is -1"),
-        ("trainings", '[{"updates": 1, "command": 5}]', "command is 5"),
-        ("trainings", json.dumps([{"command": "", "updates": 0}] * 101), "be a list"),
+        ("trainings", "[]", "trainings must be up to 8388608 bytes, not <U2"),
+        ("trainings", np.zeros(2**23 + 1, np.uint8), "trainings must be up to 8388608"),
+        ("trainings", as_bytes("["), "is damaged"),
+        ("trainings", as_bytes("3"), "trainings is 3; it must be a list"),
+        ("trainings", as_bytes("[3]"), "trainings holds 3"),
+        ("trainings", as_bytes('[{"updates": 3}]'), "trainings holds"),
+        ("trainings", as_bytes('[{"updates": -1, "command": ""}]'), "updates is -1"),
+        ("trainings", as_bytes('[{"updates": 1, "command": 5}]'), "command is 5"),
+        ("trainings", as_bytes(json.dumps(101 * [RECORD])), "be a list"),
     ],
 )
 def test_arrays_that_cannot_be_are_refused(network, tmp_path, name, value, message):
