@@ -239,7 +239,7 @@ def profile(T, B, H):
     import numpy as np
     import peers
 
-    from lstmmusic.batches import mean_over_tunes
+    from lstmmusic.data.batches import mean_over_tunes
 
     times = {"forward": [], "backward": [], "update": [], "whole": []}
 
@@ -356,8 +356,8 @@ def ranks(T, B, H):
     import jax
     import peers
 
-    from lstmmusic.batches import mean_over_tunes
-    from lstmmusic.ranks import Ranks
+    from lstmmusic.data.batches import mean_over_tunes
+    from lstmmusic.training.mpi import Ranks
 
     x, k = minibatch(T, B)
     functions, settings = peers.our_functions(H, x.shape[2])

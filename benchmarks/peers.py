@@ -12,7 +12,7 @@ RATE, EPSILON, CLIP = 1e-4, 1e-5, 30.0
 def our_functions(H, N, **where):
     """RNN4Music's compiled functions, and the numbers of an update."""
     from lstmmusic import RNN4Music
-    from lstmmusic.updates import Settings
+    from lstmmusic.model.optimizers import Settings
 
     rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), RATE)
     functions = RNN4Music(H, H, H, N, **rates, seed=0, **where)._functions
@@ -22,7 +22,7 @@ def our_functions(H, N, **where):
 
 def ours(x, k, H, **where):
     """RNN4Music's compiled update, as `train` calls it; on a CPU the cost fetched."""
-    from lstmmusic.batches import mean_over_tunes
+    from lstmmusic.data.batches import mean_over_tunes
 
     functions, settings = our_functions(H, x.shape[2], **where)
     minibatch = mean_over_tunes(x, k)

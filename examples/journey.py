@@ -23,12 +23,12 @@ from lstmmusic import (
     RNN4Music,
     TrainingError,
     markSilence,
-    parameterfile,
     unmarkSilence,
 )
 from lstmmusic.checks import counted, target
-from lstmmusic.provenance import LONGEST_COMMAND
-from lstmmusic.ranks import Ranks
+from lstmmusic.training import parameter_file
+from lstmmusic.training.mpi import Ranks
+from lstmmusic.training.provenance import LONGEST_COMMAND
 from midi.utils import readFolder
 
 EVERY = 50  # updates from one save to the next: seconds of work that a crash may cost
@@ -174,8 +174,8 @@ def keep_unfinished(path, load=None):
 def unfinished(path):
     """Return what a file of a stopped training holds; None of any other."""
     try:
-        saved = parameterfile.read(path)
-    except (OSError, parameterfile.ParameterFileError):
+        saved = parameter_file.read(path)
+    except (OSError, parameter_file.ParameterFileError):
         return None
     return saved if saved.progress and not saved.progress.over else None
 

@@ -16,8 +16,8 @@ import numpy as np
 from options import make_parser
 
 import lstmmusic
-from lstmmusic import wholefile
-from lstmmusic.backend import cpus
+from lstmmusic import atomic
+from lstmmusic.engine.backend import cpus
 from lstmmusic.plots import shown
 
 # What the numbers, the pictures and the sounds depend on.
@@ -162,7 +162,7 @@ def write_folder(folder, files, page, stale):
     new = [name for name in files if not os.path.lexists(folder / name)]
     try:
         for name, data in {**files, PAGE: page.encode()}.items():
-            wholefile.write(folder / name, lambda file, data=data: file.write(data))
+            atomic.write(folder / name, lambda file, data=data: file.write(data))
     except BaseException:
         for name in set(new) - (named_by(path) or set()):
             with contextlib.suppress(OSError):

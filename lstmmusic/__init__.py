@@ -1,13 +1,14 @@
 """Music with a three-layer peephole LSTM whose backward pass is written by hand."""
 
-from lstmmusic import cachefolder, datasets  # noqa: F401  the first imports PyTensor
-from lstmmusic.batches import markSilence, unmarkSilence
+from lstmmusic.engine import cache  # noqa: F401, I001  imports PyTensor, and is first
+from lstmmusic import datasets
+from lstmmusic.data.batches import markSilence, unmarkSilence
 from lstmmusic.listening import listen, saveWav
-from lstmmusic.parameterfile import ParameterFileError
+from lstmmusic.training.parameter_file import ParameterFileError
 from lstmmusic.precision import default_to_float32
 from lstmmusic.rnn4music import RNN4Music
 from lstmmusic.statistics import musicStatistics
-from lstmmusic.training import CheckpointError, TrainingError
+from lstmmusic.training.loop import CheckpointError, TrainingError
 
 __all__ = [
     "CheckpointError",

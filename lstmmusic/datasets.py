@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmmusic import checks, rollfiles
-from lstmmusic.batches import is_packed
-from lstmmusic.rollfiles import SPLITS
+from lstmmusic import checks
+from lstmmusic.data import roll_files
+from lstmmusic.data.batches import is_packed
+from lstmmusic.data.roll_files import SPLITS
 
 OCTAVE = 12  # semitones
 FARTHEST = 127  # semitones
@@ -93,7 +94,7 @@ def loadStandard(name, path, *, checkCounts=True):
     checks.truth("checkCounts", checkCounts)
     path = Path(checks.path("path", path))
     file = _published_file(name, path) if path.is_dir() else path
-    splits = Splits(**rollfiles.read(file))
+    splits = Splits(**roll_files.read(file))
     if checkCounts:
         _check_counts(name, splits, file)
     return splits
@@ -101,14 +102,14 @@ def loadStandard(name, path, *, checkCounts=True):
 
 def _published_file(name, folder):
     files = sorted(file for file in folder.iterdir() if file.is_file())
-    for suffix in rollfiles.SUFFIXES:
+    for suffix in roll_files.SUFFIXES:
         for file in files:
             letters = re.sub("[^a-z0-9]", "", file.stem.lower())
             if file.suffix.lower() == suffix and letters in STANDARD[name].files:
                 return file
     raise FileNotFoundError(
         f"{folder}: no file of {name} in this folder; it would be called {name!r}, "
-        f"with one of the suffixes {', '.join(rollfiles.SUFFIXES)}"
+        f"with one of the suffixes {', '.join(roll_files.SUFFIXES)}"
     )
 
 

@@ -6,26 +6,26 @@ from functools import partial
 import numpy as np
 import pytensor
 
-from lstmmusic import (
-    checks,
-    evaluation,
-    forks,
-    generation,
-    keeping,
-    memory,
-    network,
-    parameterfile,
-    parameters,
-    provenance,
+from lstmmusic import checks, stuck
+from lstmmusic.data.batches import check_dataset, mean_over_tunes
+from lstmmusic.engine import forks, memory
+from lstmmusic.engine.backend import Backend, choose_device, choose_mode
+from lstmmusic.engine.functions import Functions
+from lstmmusic.engine.store import OPTIMIZERS, Store
+from lstmmusic.model import network, parameters
+from lstmmusic.model.outputs import COSTS
+from lstmmusic.training import evaluation, parameter_file, provenance
+from lstmmusic.training.checkpoint import (
+    broadcast_first,
+    read_for,
+    restore,
+    restore_training,
+    snapshot,
+    steps_of,
 )
-from lstmmusic.backend import Backend, choose_device, choose_mode
-from lstmmusic.batches import check_dataset, mean_over_tunes
-from lstmmusic.costs import COSTS
-from lstmmusic.functions import Functions
-from lstmmusic.progress import Progress, make_plan
-from lstmmusic.ranks import Ranks
-from lstmmusic.store import OPTIMIZERS, Store
-from lstmmusic.training import Training, TrainingError, make_saving
+from lstmmusic.training.loop import Training, TrainingError, make_saving
+from lstmmusic.training.mpi import Ranks
+from lstmmusic.training.state import Progress, make_plan
 
 RATES = ("R1", "R2", "R3", "Rout", "epsilon", "gradClip", "gradNorm")
 
@@ -119,12 +119,12 @@ class RNN4Music:
     epsilon = checks.Checked(checks.real)
     gradClip = checks.Checked(checks.real)
     gradNorm = checks.Checked(partial(checks.optional, checks.real))
-    dropout = checks.Checked(checks.real, **parameterfile.LIMITS["dropout"])
+    dropout = checks.Checked(checks.real, **parameter_file.LIMITS["dropout"])
     fixedMasks = checks.Checked(checks.truth)
     genProbThreshold = checks.Checked(checks.real, high=1.0, low_allowed=True)
 
-    sigRand = checks.Checked(checks.real, **parameterfile.LIMITS["sigRand"])
-    muRand = checks.Checked(checks.real, **parameterfile.LIMITS["muRand"])
+    sigRand = checks.Checked(checks.real, **parameter_file.LIMITS["sigRand"])
+    muRand = checks.Checked(checks.real, **parameter_file.LIMITS["muRand"])
     h1_length, h2_length, h3_length = checks.Fixed(), checks.Fixed(), checks.Fixed()
     io_length, cost, originalForward = checks.Fixed(), checks.Fixed(), checks.Fixed()
     mode, dtype, optimizer = checks.Fixed(), checks.Fixed(), checks.Fixed()
@@ -217,7 +217,7 @@ class RNN4Music:
     @property
     def costPerStep(self):
         """The cost before each update so far, per step; NaN where not known."""
-        pairs = zip(self.instantaneousCost, keeping.steps_of(self), strict=True)
+        pairs = zip(self.instantaneousCost, steps_of(self), strict=True)
         return [cost / steps for cost, steps in pairs]
 
     def __repr__(self):
@@ -371,10 +371,10 @@ class RNN4Music:
             ranks.same("the training", plan)
             if ranks.first:
                 if resume:
-                    keeping.resume(self, plan, checkpoint)
+                    restore_training(self, plan, checkpoint)
                 else:
                     self._progress = Progress(plan._asdict())
-            keeping.take_from_first(self, ranks)
+            broadcast_first(self, ranks)
             Training(self, tunes, plan, validation, saving, ranks, source).run(progress)
         return list(self.instantaneousCost)
 
@@ -626,7 +626,7 @@ class RNN4Music:
                 primer, uniform, self.genProbThreshold, temperature, maxNotes
             )
         tunes, y = rolls[:, -noOfSamps:].swapaxes(1, 2)
-        generation.warn_if_stuck(tunes, temperature, self.genProbThreshold)
+        stuck.warn_if_stuck(tunes, temperature, self.genProbThreshold)
         if keep:
             first = np.stack([primer[:1], np.full_like(primer[:1], np.nan)])
             tunes, y = np.concatenate([first, rolls], axis=1).swapaxes(1, 2)
@@ -670,7 +670,7 @@ class RNN4Music:
         UserWarning
             If ``fileName`` without .npz is also a folder: the file is beside it.
         """
-        parameterfile.write(fileName, keeping.saved_of(self))
+        parameter_file.write(fileName, snapshot(self))
 
     def loadParameters(self, fileName):
         """Load what `saveParameters`, here or of the original program, has written.
@@ -695,7 +695,7 @@ class RNN4Music:
 
         In each case the object stays as it was.
         """
-        keeping.take_up(self, keeping.read_for(self, fileName), fileName)
+        restore(self, read_for(self, fileName), fileName)
 
     @classmethod
     def fromFile(cls, fileName, *, mode=None, device="cpu", tf32=False):
@@ -704,7 +704,7 @@ class RNN4Music:
         A file of the original program gives an object with ``originalForward=True``:
         the form that its weights were trained in.
         """
-        saved = parameterfile.read(fileName)
+        saved = parameter_file.read(fileName)
         where = {"mode": mode, "device": device, "tf32": tf32}
         return cls._of(saved, fileName, where, pytensor.config.floatX)
 
@@ -712,12 +712,12 @@ class RNN4Music:
     def _of(cls, saved, source, where, dtype):
         with pytensor.config.change_flags(floatX=dtype):
             model = cls(*saved.h_lengths, saved.io_length, **where, **saved.settings)
-        keeping.take_up(model, saved, source)
+        restore(model, saved, source)
         return model
 
     def __reduce__(self):
         """Copy and pickle what a file would hold; functions are compiled anew."""
-        saved = keeping.saved_of(self)
+        saved = snapshot(self)
         where = {"mode": self.mode, "device": self.device, "tf32": self.tf32}
         return self._of, (saved, repr(self), where, self.dtype.name)
 

@@ -19,8 +19,10 @@ import pytensor
 import pytest
 
 import lstmmusic
-from lstmmusic import RNN4Music, products, programs
-from lstmmusic.keeping import saved_of, take_up
+from lstmmusic import RNN4Music
+from lstmmusic.engine import export
+from lstmmusic.engine.kernels import lowering
+from lstmmusic.training.checkpoint import restore, snapshot
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does behind `&`
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -48,7 +50,7 @@ def shared_model(cost, original, dtype, mode, optimizer):
     form = {"cost": cost, "originalForward": original, "optimizer": optimizer}
     with pytensor.config.change_flags(floatX=dtype):
         model = RNN4Music(*H, N, mode=mode, **form, **WILD)
-    return model, saved_of(model)
+    return model, snapshot(model)
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def network():
             pytest.importorskip("jax")
         model, first = shared_model(cost, original, dtype, mode, optimizer)
         model.rng = np.random.default_rng()  # a test may have put another there
-        take_up(model, first, "the first values")
+        restore(model, first, "the first values")
         model.rng = np.random.default_rng(12)
         return model
 
@@ -155,7 +157,7 @@ def compilations(monkeypatch):
     No program is read from a file, which would save PyTensor's.
     """
     seen = []
-    monkeypatch.setattr(programs, "read", lambda path: None)
+    monkeypatch.setattr(export, "read", lambda path: None)
     function = pytensor.function
 
     def counted(*args, **kwargs):
@@ -169,8 +171,8 @@ def compilations(monkeypatch):
     from jax import monitoring
 
     for dtype in ("float32", "float64"):
-        products.usable(dtype)  # which compiles, once
-    programs.can_choose()  # the same
+        lowering.usable(dtype)  # which compiles, once
+    export.can_choose()  # the same
 
     def listen(event, seconds, **_):
         if event == "/jax/core/compile/backend_compile_duration":

@@ -17,10 +17,10 @@ import pytensor
 from fuzz_parts import Member, Touch, array, bomb, member, npy, npy_header, zipped
 
 from lstmmusic import RNN4Music
-from lstmmusic.keeping import weights_of
-from lstmmusic.parameterfile import mean_name, momentum_name
-from lstmmusic.parameters import state_shapes, weight_shapes
-from lstmmusic.progress import Progress
+from lstmmusic.model.parameters import state_shapes, weight_shapes
+from lstmmusic.training.checkpoint import weights_of
+from lstmmusic.training.parameter_file import mean_name, momentum_name
+from lstmmusic.training.state import Progress
 
 FILE = Path(tempfile.mkdtemp()) / "fuzzed.npz"
 atexit.register(shutil.rmtree, FILE.parent)

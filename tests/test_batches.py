@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lstmmusic import markSilence, unmarkSilence
-from lstmmusic.batches import (
+from lstmmusic.data.batches import (
     check_dataset,
     cut_tunes,
     draw_order,

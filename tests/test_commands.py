@@ -91,7 +91,8 @@ STATES = {  # what happens: the message, and how many updates there are in the e
     "before training": (
         in_place_of("lstmmusic.RNN4Music.train", interrupt), "stopped;", 6),
     "at the first update": (
-        in_place_of("lstmmusic.functions.Functions.sums", ctrl_c_twice), "stopped;", 6),
+        in_place_of("lstmmusic.engine.functions.Functions.sums", ctrl_c_twice),
+        "stopped;", 6),
     "while training": (at_update(4, ctrl_c), "stopped after 4 updates;", 6),
     "twice": (at_update(4, ctrl_c_twice), "stopped after 4 updates;", 6),
     "generating": (in_place_of("journey.generate", interrupt), "after 6 updates;", 6),
@@ -372,7 +373,7 @@ def test_errors_speak_of_options(
 def test_what_needs_too_much_memory_is_refused_by_its_option(
     main, midi_folder, tmp_path, monkeypatch, capsys, arguments, message
 ):
-    freememory = importlib.import_module("lstmmusic.freememory")
+    freememory = importlib.import_module("lstmmusic.engine.free_memory")
     monkeypatch.setattr(freememory, "free", lambda: 2**27)
     out = ["--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit) as exit_:

@@ -6,7 +6,7 @@ import pytensor.tensor as pt
 import pytest
 from pytensor.compile.mode import Mode
 
-from lstmmusic.costs import COSTS
+from lstmmusic.model.outputs import COSTS
 
 PYTHON = Mode(linker="py", optimizer=None)
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytensor
 import pytest
 
-from lstmmusic import RNN4Music, TrainingError, backend, programs
-from lstmmusic.keeping import weights_of
-from lstmmusic.network import values
+from lstmmusic import RNN4Music, TrainingError
+from lstmmusic.engine import backend, export
+from lstmmusic.model.network import values
+from lstmmusic.training.checkpoint import weights_of
 
 jax = pytest.importorskip("jax", reason="JAX is not installed")
 
@@ -119,8 +120,8 @@ def program(model, monkeypatch):
 
         return program._replace(run=call)
 
-    donating = programs.donating
-    monkeypatch.setattr(programs, "donating", watched)
+    donating = export.donating
+    monkeypatch.setattr(export, "donating", watched)
     model.train(TUNES, 1, 4, 3, 11)
     return calls
 

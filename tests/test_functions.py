@@ -10,10 +10,10 @@ import pytest
 from conftest import H, N
 
 from lstmmusic import RNN4Music
-from lstmmusic.backend import choose_mode
-from lstmmusic.batches import mean_over_tunes
-from lstmmusic.functions import CHUNK, Whole
-from lstmmusic.updates import Settings
+from lstmmusic.data.batches import mean_over_tunes
+from lstmmusic.engine.backend import choose_mode
+from lstmmusic.engine.functions import CHUNK, Whole
+from lstmmusic.model.optimizers import Settings
 
 
 def rolls(steps, seed=41, width=N):

@@ -7,8 +7,8 @@ import oracle
 import pytest
 from conftest import N
 
-from lstmmusic import functions
-from lstmmusic.generation import what_is_stuck
+from lstmmusic.engine import functions
+from lstmmusic.model.sampling import what_is_stuck
 from lstmmusic.statistics import longest_held
 
 # Random weights hold notes; where a tune gets stuck is not what these tests are about.

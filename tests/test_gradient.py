@@ -8,10 +8,10 @@ import pytest
 from conftest import B, H, N, T
 from pytensor.compile.mode import Mode
 
-from lstmmusic import gradient
-from lstmmusic.batches import Minibatch
-from lstmmusic.network import each
-from lstmmusic.parameters import unpack, weight_shapes
+from lstmmusic.data.batches import Minibatch
+from lstmmusic.engine import gradient
+from lstmmusic.model.network import each
+from lstmmusic.model.parameters import unpack, weight_shapes
 
 NAMES = list(weight_shapes(H, N))
 

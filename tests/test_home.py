@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lstmmusic import cachefolder, wholefile
+from lstmmusic import atomic
+from lstmmusic.engine import cache
 
 HERE = Path(__file__).parent.parent
 OTHER = 12345  # a user that is not this one
@@ -18,11 +19,12 @@ JOURNEY = """
 import os
 from pathlib import Path
 import numpy as np
-from lstmmusic import RNN4Music, cachefolder
+from lstmmusic import RNN4Music
+from lstmmusic.engine import cache
 x = np.zeros((1, 2, 4))
 cost, _ = RNN4Music(3, 2, 2, 4, seed=1).gradients(x, x)
 assert cost > 0
-folder = cachefolder.folder()
+folder = cache.folder()
 print(folder)
 for path in folder.glob("*/**/*"):
     print(oct(path.stat().st_mode), path.relative_to(folder))
@@ -264,8 +266,8 @@ x = np"""
 @pytest.mark.parametrize("fault", ["another user's", "everybody's"])
 def test_what_is_kept_must_be_ones_own(tmp_path, fault, whose):
     path = tmp_path / "kept" / "code"
-    wholefile.keep(path, b"code")
-    assert wholefile.kept(path) == b"code"
+    atomic.keep(path, b"code")
+    assert atomic.kept(path) == b"code"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     changed = path if whose == "the file" else path.parent
@@ -275,24 +277,24 @@ def test_what_is_kept_must_be_ones_own(tmp_path, fault, whose):
         os.chown(changed, OTHER, OTHER)
     else:
         pytest.skip("only root can give files away")
-    assert wholefile.kept(path) is None
-    wholefile.keep(path, b"ours")
+    assert atomic.kept(path) is None
+    atomic.keep(path, b"ours")
     # A foreign file is replaced; in a foreign folder nothing is written.
-    assert wholefile.kept(path) == (b"ours" if whose == "the file" else None)
+    assert atomic.kept(path) == (b"ours" if whose == "the file" else None)
 
 
 @posix
 def test_xlas_programs_are_kept_in_a_folder_of_ones_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(cachefolder, "folder", lambda: tmp_path)
-    made = cachefolder.private_folder("xla", "kind")
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
+    made = cache.private_folder("xla", "kind")
     assert made == tmp_path / "xla" / "kind"
     for path in (made, made.parent):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
     made.parent.chmod(0o777)
     with pytest.warns(UserWarning, match="can be written to by every user: it is not"):
-        assert cachefolder.private_folder("xla", "kind") is None
+        assert cache.private_folder("xla", "kind") is None
     (tmp_path / "file").touch()
-    assert cachefolder.private_folder("file", "kind") is None
+    assert cache.private_folder("file", "kind") is None
 
 
 # The chorales of examples/main.py

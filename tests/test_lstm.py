@@ -6,7 +6,7 @@ import pytensor.tensor as pt
 import pytest
 from pytensor.compile.mode import Mode
 
-from lstmmusic.lstm import backward_step, forward_step, split
+from lstmmusic.model.lstm import backward_step, forward_step, split
 
 B, H = 3, 4
 PYTHON = Mode(linker="py", optimizer=None)

@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from lstmmusic import RNN4Music, freememory, memory
+from lstmmusic import RNN4Music
+from lstmmusic.engine import free_memory, memory
 from midi import PackedRoll
 
 GB = 10**9
@@ -24,7 +25,7 @@ def available(monkeypatch):
     """A function that sets how many bytes there are."""
 
     def set_to(number):
-        monkeypatch.setattr(freememory, "free", lambda: number)
+        monkeypatch.setattr(free_memory, "free", lambda: number)
 
     return set_to
 
@@ -147,8 +148,8 @@ def test_where_nothing_is_known_nothing_is_refused(available):
 def test_freed_memory_is_given_back_before_a_call_is_refused(monkeypatch):
     # glibc keeps what earlier calls have used: the system does not count it as free.
     left = [GB]
-    monkeypatch.setattr(freememory, "free", lambda: left[0])
-    monkeypatch.setattr(freememory, "give_back", lambda: left.append(left.pop() * 3))
+    monkeypatch.setattr(free_memory, "free", lambda: left[0])
+    monkeypatch.setattr(free_memory, "give_back", lambda: left.append(left.pop() * 3))
     memory.check("it", lambda n: n, {"n": 2 * GB})
     with pytest.raises(ValueError, match="n is 10000000000; it needs about 10 GB, "):
         memory.check("it", lambda n: n, {"n": 10 * GB})
@@ -206,9 +207,9 @@ def test_control_groups(tmp_path, monkeypatch, name):
         (tmp_path / "groups" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "groups" / path).write_text(content)
     (tmp_path / "own").write_text(own)
-    monkeypatch.setattr(freememory, "CGROUPS", tmp_path / "groups")
-    monkeypatch.setattr(freememory, "OWN_GROUPS", tmp_path / "own")
-    assert freememory.group_free() == wanted
+    monkeypatch.setattr(free_memory, "CGROUPS", tmp_path / "groups")
+    monkeypatch.setattr(free_memory, "OWN_GROUPS", tmp_path / "own")
+    assert free_memory.group_free() == wanted
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are read from /proc")
@@ -218,10 +219,11 @@ def test_limits_of_the_process(in_new_process, limit):
     printed = in_new_process(f"""
 import resource
 import numpy as np
-from lstmmusic import RNN4Music, freememory
+from lstmmusic import RNN4Music
+from lstmmusic.engine import free_memory
 model = RNN4Music(5, 4, 3, 6, seed=1)
 resource.setrlimit(resource.{limit}, (10**10, 10**10))
-assert 0 < freememory.free() < 10**10
+assert 0 < free_memory.free() < 10**10
 try:
     model.genMusic(np.zeros((2, 6)), 10**9)
 except ValueError as error:
@@ -232,9 +234,9 @@ except ValueError as error:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_what_the_machine_has():
-    assert 10**6 < freememory.machine_free() < 10**15
-    assert freememory.free() <= freememory.machine_free()
-    assert freememory.fields("/no such file") == {}
+    assert 10**6 < free_memory.machine_free() < 10**15
+    assert free_memory.free() <= free_memory.machine_free()
+    assert free_memory.fields("/no such file") == {}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from test_midi_read import ONE_NOTE, read, smf
 
-from lstmmusic import datasets, rollfiles
+from lstmmusic import datasets
+from lstmmusic.data import roll_files
 from midi import MidiError, PackedRoll, midiread, midiwrite, readFolder
 from midi.files import checked_path, shown
 
@@ -110,7 +111,7 @@ def test_a_file_object_of_a_pipe_is_the_user_s_own_and_a_pipe_is_written_to(tmp_
 
 @needs_pipes
 @pytest.mark.usefixtures("alarm")
-@pytest.mark.parametrize("suffix", rollfiles.SUFFIXES)
+@pytest.mark.parametrize("suffix", roll_files.SUFFIXES)
 def test_no_standard_data_set_is_read_from_a_pipe_or_device(tmp_path, suffix):
     os.mkfifo(tmp_path / f"a{suffix}")
     (tmp_path / f"b{suffix}").symlink_to("/dev/zero")

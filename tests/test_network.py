@@ -8,8 +8,8 @@ import pytest
 from conftest import B, H, N, T
 from pytensor.compile.mode import Mode
 
-from lstmmusic.network import State, fields
-from lstmmusic.parameters import weight_shapes
+from lstmmusic.model.network import State, fields
+from lstmmusic.model.parameters import weight_shapes
 
 NAMES = list(weight_shapes(H, N))
 COSTS = ["cross-entropy", "squared-error"]
@@ -136,8 +136,8 @@ def passes(request):
         )
 
     def run(rolls, dY):
-        from lstmmusic.network import each
-        from lstmmusic.parameters import unpack
+        from lstmmusic.model.network import each
+        from lstmmusic.model.parameters import unpack
 
         with pytensor.config.change_flags(**flags):
             Y, *packed = function(rolls, dY)

@@ -9,7 +9,7 @@ import oracle
 import pytest
 from conftest import H, N
 
-from lstmmusic.parameters import weight_shapes
+from lstmmusic.model.parameters import weight_shapes
 
 NAMES = list(weight_shapes(H, N))
 

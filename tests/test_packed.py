@@ -11,8 +11,8 @@ import pytest
 from conftest import B, N, T
 
 from lstmmusic import datasets, markSilence, musicStatistics
-from lstmmusic.batches import check_dataset
-from lstmmusic.progress import described
+from lstmmusic.data.batches import check_dataset
+from lstmmusic.training.state import described
 from midi import PackedRoll, midiread, midiwrite
 
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 import numpy as np
 import pytest
 
-from lstmmusic import wholefile
+from lstmmusic import atomic
 from midi.utils import midiread, midiwrite
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -487,7 +487,7 @@ def test_a_failure_leaves_no_page_without_its_files(
 
     Of three writes each fails in turn, before and after it has put its file in place.
     """
-    page, whole = module("page"), wholefile.write
+    page, whole = module("page"), atomic.write
     files = {"original.mid": b"new", "rolls.png": b"new"}
     new = OURS + '<img src="rolls.png"><a href="original.mid">'
     for fatal in range(6):
@@ -508,7 +508,7 @@ def test_a_failure_leaves_no_page_without_its_files(
             if len(calls) * 2 - 1 == fatal:
                 raise error
 
-        monkeypatch.setattr(wholefile, "write", fail)
+        monkeypatch.setattr(atomic, "write", fail)
         with pytest.raises(error):
             page.write_folder(out, files, new, {"generated.wav"})
         there = files_in(out)

@@ -10,10 +10,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from lstmmusic import ParameterFileError, RNN4Music, parameterfile
-from lstmmusic.keeping import weights_of
-from lstmmusic.progress import Progress
-from lstmmusic.updates import Moments
+from lstmmusic import ParameterFileError, RNN4Music
+from lstmmusic.model.optimizers import Moments
+from lstmmusic.training import parameter_file
+from lstmmusic.training.checkpoint import weights_of
+from lstmmusic.training.state import Progress
 
 SIZES = (4, 3, 2, 5)
 
@@ -341,7 +342,7 @@ def test_every_missing_array_is_named(saved, refused):
                     archive.writestr(name, content)
         name = missing.removesuffix(".npy")
         with pytest.raises(ParameterFileError, match=f"no array '{name}'"):
-            parameterfile.read(saved)
+            parameter_file.read(saved)
     refused(saved, f"no array '{name}'")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import H, N
 
-from lstmmusic import parameters
+from lstmmusic.model import parameters
 
 
 def distinct(shapes):

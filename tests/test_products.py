@@ -7,13 +7,15 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
-from lstmmusic import RNN4Music, products, programs
-from lstmmusic.backend import Backend
-from lstmmusic.network import State
-from lstmmusic.parameters import pack
+from lstmmusic import RNN4Music
+from lstmmusic.engine import export
+from lstmmusic.engine.backend import Backend
+from lstmmusic.engine.kernels import lowering
+from lstmmusic.model.network import State
+from lstmmusic.model.parameters import pack
 
 jax = pytest.importorskip("jax")
-machinecode = pytest.importorskip("lstmmusic.machinecode")
+machinecode = pytest.importorskip("lstmmusic.engine.kernels.build")
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 # Rows for one tile, for several, and left over; columns of less than a block, of blocks
@@ -24,13 +26,13 @@ SIZES = [(1, 3, 5), (2, 1, 24), (3, 5, 1), (4, 7, 31), (5, 120, 480), (8, 9, 64)
 
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
-    assert products.usable(request.param)
+    assert lowering.usable(request.param)
     with jax.enable_x64(request.param == "float64"):
         yield request.param
 
 
 def call(name, shape, *arrays, in_place_of=None):
-    run = jax.jit(lambda *a: products.call(name, shape, in_place_of, *a))
+    run = jax.jit(lambda *a: lowering.call(name, shape, in_place_of, *a))
     return np.asarray(run(*arrays))
 
 
@@ -77,7 +79,7 @@ def test_roll_dot_adds_to_what_is_there(dtype, below):
     def run(x, W, b, there):
         arguments = (x, W, b, 2 * there)[: 3 if below == "none" else 4]
         place = 3 if below in ("kept", "given up") else None
-        a = products.call("roll_dot", (T, B, Q), place, *arguments)
+        a = lowering.call("roll_dot", (T, B, Q), place, *arguments)
         return a, arguments[3] if below == "kept" else 2 * there
 
     found, kept = jax.jit(run)(x, W, b, there)
@@ -109,7 +111,7 @@ def test_threads_may_call_at_once(dtype):
     rows, W = normal(dtype, 23, 31), normal(dtype, 31, 100)
     W_laid = in_blocks(W)
     shape = (23, W_laid.shape[0] * W_laid.shape[2])
-    run = jax.jit(lambda *a: products.call("step_dot", shape, None, *a))
+    run = jax.jit(lambda *a: lowering.call("step_dot", shape, None, *a))
 
     def work(_):
         with jax.enable_x64(dtype == "float64"):  # it is for one thread
@@ -136,7 +138,7 @@ def gradients(monkeypatch, tmp_path, minibatch):
 
     def get(name, **form):
         path = tmp_path / name
-        monkeypatch.setattr(programs, "file_of", lambda *_: path)
+        monkeypatch.setattr(export, "file_of", lambda *_: path)
         model = RNN4Music(5, 4, 3, 6, mode="JAX", sigRand=0.6, seed=1, **form)
         return path, *model.gradients(*minibatch)
 
@@ -149,8 +151,8 @@ def test_the_kernels_change_nothing_beyond_rounding(monkeypatch, gradients, orig
     # what every process would make.
     with pytensor.config.change_flags(floatX="float64"):
         path, cost, found = gradients("with", originalForward=original)
-        assert programs.read(path).kernels == "float64"
-        monkeypatch.setattr(products, "FAILED", {"float64"})
+        assert export.read(path).kernels == "float64"
+        monkeypatch.setattr(lowering, "FAILED", {"float64"})
         path, plain_cost, plain = gradients("without", originalForward=original)
         assert not path.exists()
     assert cost == pytest.approx(plain_cost, rel=1e-13)
@@ -161,43 +163,43 @@ def test_the_kernels_change_nothing_beyond_rounding(monkeypatch, gradients, orig
 def test_where_kernels_are_of_no_use_the_function_is_made_again(monkeypatch, gradients):
     # Fails if XLA is left with calls of what it does not know, or may not call.
     def tried(dtype):
-        products.FAILED.add(dtype)
+        lowering.FAILED.add(dtype)
         return False
 
-    def made_of(graph, variables, make=programs.made):
+    def made_of(graph, variables, make=export.made):
         made.append(make(graph, variables))
         return made[-1]
 
     made = []
-    monkeypatch.setattr(programs, "made", made_of)
-    monkeypatch.setattr(products, "FAILED", set())
-    monkeypatch.setattr(products, "tried", tried)
+    monkeypatch.setattr(export, "made", made_of)
+    monkeypatch.setattr(lowering, "FAILED", set())
+    monkeypatch.setattr(lowering, "tried", tried)
     path, cost, _ = gradients("program")
     assert np.isfinite(cost)
     assert [program.kernels for program in made] == ["float32", None]
     gradients("another")
     assert [program.kernels for program in made[2:]] == [None]
-    assert programs.read(path) is None  # it has kernels
+    assert export.read(path) is None  # it has kernels
     assert not path.with_name("another").exists()
 
 
 def test_kernels_within_a_scan_are_seen(monkeypatch, tmp_path):
     # Fails if wide layers, which have none outside, generate by kernels nobody has
     # made known to XLA.
-    monkeypatch.setattr("lstmmusic.products.MOST_CELLS", 3)
-    monkeypatch.setattr(programs, "file_of", lambda *_: tmp_path / "program")
+    monkeypatch.setattr("lstmmusic.engine.kernels.lowering.MOST_CELLS", 3)
+    monkeypatch.setattr(export, "file_of", lambda *_: tmp_path / "program")
     model = RNN4Music(5, 4, 3, 6, mode="JAX", seed=1)
     model.genMusic(np.zeros((2, 3, 6)), 4, seed=1)
-    assert programs.read(tmp_path / "program").kernels == "float32"
+    assert export.read(tmp_path / "program").kernels == "float32"
 
 
 def test_who_multiplies_how():
-    fastest = products.fastest
-    assert fastest(Backend("JAX"), "float32") is products.COMPILED
-    assert fastest(Backend("JAX"), "float64") is products.COMPILED
-    assert fastest(Backend("JAX"), "float32", wide=True) is products.WIDE
-    assert fastest(Backend("JAX", "cuda"), "float32") is products.PLAIN
-    assert fastest(Backend("NUMBA"), "float32") is products.PLAIN
+    fastest = lowering.fastest
+    assert fastest(Backend("JAX"), "float32") is lowering.COMPILED
+    assert fastest(Backend("JAX"), "float64") is lowering.COMPILED
+    assert fastest(Backend("JAX"), "float32", wide=True) is lowering.WIDE
+    assert fastest(Backend("JAX", "cuda"), "float32") is lowering.PLAIN
+    assert fastest(Backend("NUMBA"), "float32") is lowering.PLAIN
 
 
 @pytest.mark.parametrize(
@@ -208,21 +210,21 @@ def test_who_multiplies_how():
     ],
 )
 def test_without_kernels_there_is_a_warning(monkeypatch, broken, message):
-    monkeypatch.setattr(products, "FAILED", set())
-    monkeypatch.setattr(products, "call", broken)
+    monkeypatch.setattr(lowering, "FAILED", set())
+    monkeypatch.setattr(lowering, "call", broken)
     with pytest.warns(UserWarning, match=f"slower than they could be: {message}"):
-        assert not products.tried.__wrapped__("float32")
-    assert products.fastest(Backend("JAX"), "float32") is products.PLAIN
-    assert products.fastest(Backend("JAX"), "float64") is products.COMPILED
+        assert not lowering.tried.__wrapped__("float32")
+    assert lowering.fastest(Backend("JAX"), "float32") is lowering.PLAIN
+    assert lowering.fastest(Backend("JAX"), "float64") is lowering.COMPILED
 
 
 def test_where_machine_code_cannot_be_made_there_is_a_warning(monkeypatch):
-    monkeypatch.setattr(products, "FAILED", set())
+    monkeypatch.setattr(lowering, "FAILED", set())
     monkeypatch.setattr(machinecode, "begin", lambda dtype: 1 / 0)
     with pytest.warns(UserWarning, match="slower than they could be: division"):
-        assert products.fastest(Backend("JAX"), "float32") is products.PLAIN
-    assert products.fastest(Backend("JAX"), "float32") is products.PLAIN
-    assert not products.usable("float32")
+        assert lowering.fastest(Backend("JAX"), "float32") is lowering.PLAIN
+    assert lowering.fastest(Backend("JAX"), "float32") is lowering.PLAIN
+    assert not lowering.usable("float32")
 
 
 def test_weights_may_be_arrays(network):

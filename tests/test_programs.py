@@ -7,7 +7,8 @@ import numpy as np
 import pytensor
 import pytest
 
-from lstmmusic import RNN4Music, programs
+from lstmmusic import RNN4Music
+from lstmmusic.engine import export
 
 pytest.importorskip("jax", reason="JAX is not installed")
 pytest.importorskip("flatbuffers", reason="flatbuffers is not installed")
@@ -74,7 +75,7 @@ def test_all_that_a_program_depends_on_is_in_its_files_name(monkeypatch):
             gradients(*sizes, **given)
         return asked.value.args[0]
 
-    monkeypatch.setattr(programs, "read", ask)
+    monkeypatch.setattr(export, "read", ask)
     first = path_of(3, 2, 2, 6)
     assert path_of(3, 2, 2, 6) == first
     others = [
@@ -85,17 +86,17 @@ def test_all_that_a_program_depends_on_is_in_its_files_name(monkeypatch):
         path_of(3, 2, 2, 6, originalForward=True),
         path_of(3, 2, 2, 6, optimizer="Adam"),
     ]
-    monkeypatch.setattr(programs, "OUR_SOURCES", "another version")
+    monkeypatch.setattr(export, "OUR_SOURCES", "another version")
     others.append(path_of(3, 2, 2, 6))
-    monkeypatch.setattr(programs, "kind_of_cpu", lambda: "with other vectors")
+    monkeypatch.setattr(export, "kind_of_cpu", lambda: "with other vectors")
     others.append(path_of(3, 2, 2, 6))
     assert len({first, *others}) == 9
 
 
 def test_the_name_hangs_on_every_line_of_the_package():
-    *versions, digest = programs.made_by()
+    *versions, digest = export.made_by()
     assert pytensor.__version__ in versions
-    code = sorted(Path(programs.__file__).parent.glob("*.py"))
+    code = sorted(Path(export.__file__).parent.glob("*.py"))
     wanted = hashlib.sha256(b"".join(path.read_bytes() for path in code))
     assert digest == wanted.hexdigest()
 
@@ -105,8 +106,8 @@ def test_programs_are_for_the_cpu_whatever_jax_would_choose(monkeypatch, tmp_pat
     from jax._src.export import _export
 
     monkeypatch.setattr(_export, "default_export_platform", lambda: "cuda")
-    monkeypatch.setattr(programs, "file_of", lambda *_: tmp_path / "program")
-    monkeypatch.setattr(programs, "read", lambda path: None)
+    monkeypatch.setattr(export, "file_of", lambda *_: tmp_path / "program")
+    monkeypatch.setattr(export, "read", lambda path: None)
     gradients(3, 2, 2, 6)
     assert (tmp_path / "program").is_file()
 
@@ -127,7 +128,7 @@ print(RNN4Music(3, 2, 2, 6, seed=1).gradients(x, x)[0] > 0)
 
 
 def test_a_function_that_cannot_be_exported_works_all_the_same(monkeypatch, tmp_path):
-    monkeypatch.setattr(programs, "file_of", lambda *_: tmp_path / "program")
+    monkeypatch.setattr(export, "file_of", lambda *_: tmp_path / "program")
     monkeypatch.setattr("jax.export.export", lambda *args, **kwargs: 1 / 0)
     with pytest.warns(UserWarning, match="could not be kept: division by zero"):
         cost, _ = gradients(3, 2, 2, 6)
@@ -138,9 +139,9 @@ def test_a_function_that_cannot_be_exported_works_all_the_same(monkeypatch, tmp_
 @pytest.mark.parametrize("missing", ["flatbuffers", "the disk"])
 def test_what_cannot_be_kept_works_all_the_same(monkeypatch, tmp_path, missing):
     cost, wanted = gradients(3, 2, 2, 6)
-    monkeypatch.setattr(programs, "file_of", lambda *_: tmp_path / "no" / "program")
+    monkeypatch.setattr(export, "file_of", lambda *_: tmp_path / "no" / "program")
     if missing == "flatbuffers":
-        monkeypatch.setattr(programs.importlib.util, "find_spec", no_flatbuffers)
+        monkeypatch.setattr(export.importlib.util, "find_spec", no_flatbuffers)
     else:
         (tmp_path / "no").write_text("in the way of the folder")
     found_cost, found = gradients(3, 2, 2, 6)
@@ -153,16 +154,16 @@ def test_what_cannot_be_kept_works_all_the_same(monkeypatch, tmp_path, missing):
 def test_the_library_of_products_changes_nothing_beyond_rounding(monkeypatch):
     # Fails if XLA's options change a gradient, or if a jaxlib that lacks them fails.
     _, wanted = gradients(3, 2, 2, 6)
-    programs.can_choose.cache_clear()
-    monkeypatch.setattr(programs, "EIGEN", {"xla_cpu_no_such_option": "1"})
-    assert not programs.can_choose()
+    export.can_choose.cache_clear()
+    monkeypatch.setattr(export, "EIGEN", {"xla_cpu_no_such_option": "1"})
+    assert not export.can_choose()
     _, found = gradients(3, 2, 2, 6)
-    programs.can_choose.cache_clear()
+    export.can_choose.cache_clear()
     for name, gradient in wanted.items():
         np.testing.assert_allclose(found[name], gradient, rtol=1e-4, atol=1e-6)
 
 
-find_spec = programs.importlib.util.find_spec
+find_spec = export.importlib.util.find_spec
 
 
 def no_flatbuffers(name):

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from conftest import N
 
-from lstmmusic import CheckpointError, RNN4Music, TrainingError, parameterfile
-from lstmmusic.keeping import weights_of
-from lstmmusic.training import Divergence
+from lstmmusic import CheckpointError, RNN4Music, TrainingError
+from lstmmusic.training import parameter_file
+from lstmmusic.training.checkpoint import weights_of
+from lstmmusic.training.loop import Divergence
 
 RNG = np.random.default_rng(101)
 TUNES = [RNG.choice([0.0, 0.0, 1.0], size=(n, N)) for n in (9, 40, 5, 33, 20)]
@@ -207,7 +208,7 @@ def test_every_checkpoint_goes_on_as_if_never_stopped(
     paths = checkpoints(1, plan)
     assert len(paths) == UPDATES + 1
     for n, path in enumerate(paths, start=1):
-        assert len(parameterfile.read(path).history) == min(n, UPDATES)
+        assert len(parameter_file.read(path).history) == min(n, UPDATES)
         model = begin()
         history = train(model, plan, checkpoint=path, resume=True)
         assert len(history) == UPDATES
@@ -217,7 +218,7 @@ def test_every_checkpoint_goes_on_as_if_never_stopped(
 
 
 def test_checkpoints_come_after_as_many_updates_or_minutes_as_said(checkpoints):
-    lengths = [len(parameterfile.read(path).history) for path in checkpoints(5)]
+    lengths = [len(parameter_file.read(path).history) for path in checkpoints(5)]
     assert lengths == [5, 10, 12]
     assert len(checkpoints(None)) == 1  # it took no five minutes
     assert len(checkpoints(None, checkpointMinutes=0)) == UPDATES + 1
@@ -294,7 +295,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
     # cannot go on.
     model, saves = begin(), []
     path = tmp_path / "a.npz"
-    replace = parameterfile.os.replace
+    replace = parameter_file.os.replace
 
     def full(*args):
         saves.append(args)
@@ -303,10 +304,10 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
         replace(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(parameterfile.os, "replace", full)
+        patch.setattr(parameter_file.os, "replace", full)
         with pytest.raises(OSError, match="no space left"):
             train(model, checkpoint=path, checkpointEvery=2)
-    assert len(parameterfile.read(path).history) == 4
+    assert len(parameter_file.read(path).history) == 4
     assert [file.name for file in tmp_path.iterdir()] == ["a.npz"]
     train(model, resume=True)
     same(everything(model), straight["whole"])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from conftest import N
 
-from lstmmusic import ParameterFileError, RNN4Music, datasets, markSilence, provenance
+from lstmmusic import ParameterFileError, RNN4Music, datasets, markSilence
+from lstmmusic.training import provenance
 from midi import PackedRoll
 
 RNG = np.random.default_rng(14)

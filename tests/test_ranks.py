@@ -14,8 +14,8 @@ import pytest
 from conftest import ROOT, N
 
 from lstmmusic import RNN4Music
-from lstmmusic.batches import Minibatch, mean_over_tunes
-from lstmmusic.ranks import Ranks
+from lstmmusic.data.batches import Minibatch, mean_over_tunes
+from lstmmusic.training.mpi import Ranks
 from midi import midiwrite
 
 MPIEXEC = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which(

@@ -13,7 +13,8 @@ import oracle
 import pytest
 from conftest import B, N, T
 
-from lstmmusic import RNN4Music, TrainingError, training
+from lstmmusic import RNN4Music, TrainingError
+from lstmmusic.training import loop
 
 NOTES = 5
 SIZES = (4, 3, 2, NOTES)
@@ -257,7 +258,7 @@ def test_a_progress_bar_is_shown_on_a_terminal_if_wanted(
 def test_what_was_done_before_counts_for_the_bar_but_not_for_its_speed(monkeypatch):
     # Fails if a resumed training seems to have made all its updates in a moment.
     monkeypatch.setattr(sys, "stderr", Terminal())
-    with training.progress_bar(3000, 6000, wanted=True) as bar:
+    with loop.progress_bar(3000, 6000, wanted=True) as bar:
         time.sleep(0.2)
         bar.update()
         bar.refresh()

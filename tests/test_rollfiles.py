@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lstmmusic import rollfiles
+from lstmmusic.data import roll_files
 
 # All splits and tunes differ; rests, tuples, the lowest note and the highest.
 NOTES = {
@@ -69,7 +69,7 @@ def refused(written):
         tracemalloc.start()
         try:
             with pytest.raises(ValueError, match=message) as caught:
-                rollfiles.read(path)
+                roll_files.read(path)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -88,9 +88,9 @@ def changed(split, value):
 
 
 def test_json(written):
-    assert_equal(rollfiles.read(written("a.json", json.dumps(NOTES).encode())))
+    assert_equal(roll_files.read(written("a.json", json.dumps(NOTES).encode())))
     extra = {"source": "elsewhere"} | NOTES
-    assert_equal(rollfiles.read(str(written("b.JSON", json.dumps(extra).encode()))))
+    assert_equal(roll_files.read(str(written("b.JSON", json.dumps(extra).encode()))))
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -104,8 +104,8 @@ def test_pickles_of_python_3(written, protocol, pickler):
         file = io.BytesIO()
         pickler(file, protocol).dump(data)
         path = written("a.pickle", file.getvalue())
-        assert rollfiles.unpickle(path.read_bytes()) == data
-        assert_equal(rollfiles.read(path), rolls_of(notes))
+        assert roll_files.unpickle(path.read_bytes()) == data
+        assert_equal(roll_files.read(path), rolls_of(notes))
 
 
 def test_pickles_of_python_2(written):
@@ -125,12 +125,12 @@ def test_pickles_of_python_2(written):
         assert (
             pickle.loads(data, encoding="latin-1") == wanted
         )  # they are what they say
-        assert_equal(rollfiles.read(written("a.pkl", data)), rolls_of(wanted))
+        assert_equal(roll_files.read(written("a.pkl", data)), rolls_of(wanted))
 
 
 def test_pickles_with_bytes_as_keys(written):
     data = pickle.dumps({key.encode(): value for key, value in NOTES.items()}, 4)
-    assert_equal(rollfiles.read(written("a.pickle", data)))
+    assert_equal(roll_files.read(written("a.pickle", data)))
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -144,7 +144,7 @@ def test_mat(written, dtype, compressed):
         cell[0] = [roll.astype(dtype) for roll in rolls]
     file = io.BytesIO()
     scipy_io.savemat(file, variables, do_compression=compressed)
-    assert_equal(rollfiles.read(written("a.mat", file.getvalue())))
+    assert_equal(roll_files.read(written("a.mat", file.getvalue())))
 
 
 # What is refused in notes
@@ -297,7 +297,7 @@ def test_pickles_that_are_bombs(refused):
 
 def test_pickles_that_unfold(refused, monkeypatch):
     # A hundred tunes that are one tune of a hundred steps: a small file, 10^4 steps.
-    monkeypatch.setattr(rollfiles, "MAX_ROLL_BYTES", 88 * 5000)
+    monkeypatch.setattr(roll_files, "MAX_ROLL_BYTES", 88 * 5000)
     data = pickle.dumps(changed("train", [[[60]] * 100] * 100))
     assert len(data) < 1000
     refused("a.pickle", data, "it has over 5000 steps")
@@ -311,7 +311,7 @@ def test_pickles_that_unfold(refused, monkeypatch):
 
 
 def element(kind, content):
-    padding = b"\0" * (-len(content) % 8 if kind != rollfiles.COMPRESSED else 0)
+    padding = b"\0" * (-len(content) % 8 if kind != roll_files.COMPRESSED else 0)
     return struct.pack("<II", kind, len(content)) + content + padding
 
 
@@ -319,7 +319,7 @@ def array(kind, shape, name=b"", content=b""):
     """One array of MATLAB's class ``kind``."""
     head = element(6, struct.pack("<II", kind, 0))
     head += element(5, struct.pack(f"<{len(shape)}i", *shape)) + element(1, name)
-    return element(rollfiles.MATRIX, head + content)
+    return element(roll_files.MATRIX, head + content)
 
 
 def mat(*variables, compressed=False):
@@ -348,7 +348,7 @@ def test_the_builder_of_these_tests_is_understood_by_scipy(written, compressed):
     data = mat(cell("train", roll((3, 88)), roll()), *REST, compressed=compressed)
     found = scipy_io.loadmat(io.BytesIO(data))["traindata"]
     assert [tune.shape for tune in found[0]] == [(3, 88), (2, 88)]
-    found = rollfiles.read(written("a.mat", data))["train"]
+    found = roll_files.read(written("a.mat", data))["train"]
     assert [tune.shape for tune in found] == [(3, 88), (2, 88)]
 
 
@@ -398,21 +398,21 @@ def test_mats_that_are_bombs(refused):
     depth = 100_000
     size = len(array(1, (1, 1)))
     heads = (
-        struct.pack("<II", rollfiles.MATRIX, size * n - 8) + array(1, (1, 1))[8:]
+        struct.pack("<II", roll_files.MATRIX, size * n - 8) + array(1, (1, 1))[8:]
         for n in range(depth, 0, -1)
     )
     deep = cell("train", b"".join(heads))
     refused("a.mat", mat(deep, *REST), "tune 0 of traindata does not hold numbers")
     huge = array(1, (1, 2**31 - 1), b"traindata")
     refused("a.mat", mat(huge, *REST), "traindata is empty")
-    zeros = element(15, zlib.compress(bytes(rollfiles.MAX_ROLL_BYTES + 1)))
+    zeros = element(15, zlib.compress(bytes(roll_files.MAX_ROLL_BYTES + 1)))
     assert len(zeros) < 70_000
-    memory = 3 * rollfiles.MAX_ROLL_BYTES  # more than the file: zlib's output grows
+    memory = 3 * roll_files.MAX_ROLL_BYTES  # more than the file: zlib's output grows
     refused("a.mat", mat(zeros), "over 67108864 bytes", memory=memory)
 
 
 def test_many_variables_together_are_a_bomb_too(refused, monkeypatch):
-    monkeypatch.setattr(rollfiles, "MAX_ROLL_BYTES", 1500)
+    monkeypatch.setattr(roll_files, "MAX_ROLL_BYTES", 1500)
     train = cell("train", roll((5, 88)))
     assert len(train) < 600
     refused("a.mat", mat(train, train, train, compressed=True), "over 1500 bytes")
@@ -429,16 +429,16 @@ def test_damage_is_found_or_harmless(written, form):
         "json": json.dumps(small).encode(),
         "pickle": pickle.dumps(small, 2),
     }[form]
-    rollfiles.read(written(name, data))
+    roll_files.read(written(name, data))
     for end in range(0, len(data) - 1, 3):
         with pytest.raises(ValueError, match=r"a\."):
-            rollfiles.read(written(name, data[:end]))
+            roll_files.read(written(name, data[:end]))
     rng = np.random.default_rng(1)
     for place in rng.integers(len(data), size=300):
         damaged = bytearray(data)
         damaged[place] = rng.integers(256)
         try:
-            splits = rollfiles.read(written(name, damaged))
+            splits = roll_files.read(written(name, damaged))
         except ValueError:
             continue
         for tune in (tune for tunes in splits.values() for tune in tunes):
@@ -451,10 +451,10 @@ def test_damage_is_found_or_harmless(written, form):
 
 def test_size_and_suffix(refused, written, monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError):
-        rollfiles.read(tmp_path / "missing.json")
+        roll_files.read(tmp_path / "missing.json")
     with pytest.raises(ValueError, match=r"suffix '\.zip'; allowed are \.mat, \.json"):
-        rollfiles.read(written("a.zip", b""))
+        roll_files.read(written("a.zip", b""))
     data = json.dumps(NOTES).encode()
-    monkeypatch.setattr(rollfiles, "MAX_FILE_BYTES", len(data))
-    assert_equal(rollfiles.read(written("a.json", data)))
+    monkeypatch.setattr(roll_files, "MAX_FILE_BYTES", len(data))
+    assert_equal(roll_files.read(written("a.json", data)))
     refused("a.json", data + b" ", "over .* bytes long")

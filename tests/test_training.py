@@ -8,10 +8,10 @@ import oracle
 import pytest
 from conftest import H, N
 
-from lstmmusic import batches
-from lstmmusic.keeping import weights_of
-from lstmmusic.network import each
-from lstmmusic.parameters import unpack
+from lstmmusic.data import batches
+from lstmmusic.model.network import each
+from lstmmusic.model.parameters import unpack
+from lstmmusic.training.checkpoint import weights_of
 
 
 def rolls(*lengths, seed=71):

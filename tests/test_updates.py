@@ -7,10 +7,10 @@ import pytest
 from conftest import N, T
 from pytensor.graph.traversal import ancestors
 
-from lstmmusic.batches import WHOLE_BLOCK
-from lstmmusic.gradient import like_sums
-from lstmmusic.keeping import weights_of
-from lstmmusic.updates import Settings, new_values
+from lstmmusic.data.batches import WHOLE_BLOCK
+from lstmmusic.engine.gradient import like_sums
+from lstmmusic.model.optimizers import Settings, new_values
+from lstmmusic.training.checkpoint import weights_of
 
 USUAL = {"gradClip": 30.0, "epsilon": 1e-5, "lam": 0.0, "gradNorm": None}
 SETTINGS = {

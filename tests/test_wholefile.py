@@ -9,23 +9,24 @@ import sys
 import pytest
 from conftest import ROOT
 
-from lstmmusic import wholefile
+from lstmmusic import atomic
 
 # The beginning of programs that save version after version, each with its number in it.
 SAVER = """
 import errno, os, random, resource, signal, sys, time
-from lstmmusic import RNN4Music, parameterfile
-from lstmmusic.keeping import saved_of
+from lstmmusic import RNN4Music
+from lstmmusic.training import parameter_file
+from lstmmusic.training.checkpoint import snapshot
 
 path = sys.argv[1]
-whole = saved_of(RNN4Music(40, 30, 20, 50, seed=1))
+whole = snapshot(RNN4Music(40, 30, 20, 50, seed=1))
 
 def save(number):
     lists = {"history": [number] * 999, "steps": [9.0] * 999}
-    parameterfile.write(path, whole._replace(loss=number, **lists))
+    parameter_file.write(path, whole._replace(loss=number, **lists))
 
 def version():
-    saved = parameterfile.read(path)
+    saved = parameter_file.read(path)
     assert saved.history == [saved.loss] * 999
     return saved.loss
 
@@ -178,10 +179,10 @@ def test_what_a_living_writer_has_begun_is_not_removed(tmp_path):
 
     def slow(file):
         file.write(b"slow")
-        wholefile.write(path, text(b"quick"))
+        atomic.write(path, text(b"quick"))
         assert path.read_bytes() == b"quick"
 
-    wholefile.write(path, slow)
+    atomic.write(path, slow)
     assert path.read_bytes() == b"slow"
     assert os.listdir(tmp_path) == ["a"]
 
@@ -195,7 +196,7 @@ def test_only_parts_of_this_very_file_are_removed(tmp_path):
     folder, link = (tmp_path / f".a+[1].{digit * 16}.part" for digit in "12")
     folder.mkdir()
     link.symlink_to(tmp_path / kept[0])
-    wholefile.write(path, text(b"new"))
+    atomic.write(path, text(b"new"))
     kept += [folder.name, link.name, path.name]
     assert sorted(os.listdir(tmp_path)) == sorted(kept)
 
@@ -213,14 +214,14 @@ def locked_by_another(file):
 def test_a_part_that_another_save_removes_at_once_is_written_anew(
     tmp_path, monkeypatch, other
 ):
-    lock, calls = wholefile._lock, []
+    lock, calls = atomic._lock, []
 
     def once(file):
         calls.append(file.name)
         (other if len(calls) == 1 else lock)(file)
 
-    monkeypatch.setattr(wholefile, "_lock", once)
-    wholefile.write(tmp_path / "a", text(b"new"))
+    monkeypatch.setattr(atomic, "_lock", once)
+    atomic.write(tmp_path / "a", text(b"new"))
     assert (tmp_path / "a").read_bytes() == b"new"
     assert len(set(calls)) == 2
 
@@ -229,13 +230,13 @@ def test_without_locks_nothing_is_removed_and_all_else_works(tmp_path, monkeypat
     def none(file):
         raise OSError(errno.ENOTSUP, "not here")
 
-    monkeypatch.setattr(wholefile, "_lock", none)
+    monkeypatch.setattr(atomic, "_lock", none)
     left = tmp_path / f".a.{'0' * 16}.part"
     left.write_bytes(b"")
-    wholefile.write(tmp_path / "a", text(b"new"))
+    atomic.write(tmp_path / "a", text(b"new"))
     assert (tmp_path / "a").read_bytes() == b"new"
     assert left.exists()
     monkeypatch.undo()
-    monkeypatch.setattr(wholefile, "fcntl", None)  # as on Windows
-    wholefile.write(tmp_path / "a", text(b"newer"))
+    monkeypatch.setattr(atomic, "fcntl", None)  # as on Windows
+    atomic.write(tmp_path / "a", text(b"newer"))
     assert (tmp_path / "a").read_bytes() == b"newer"

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import gc
 import hashlib
 import importlib.util
@@ -10,7 +11,6 @@ import platform
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ import numpy as np
 import pytensor
 from pytensor.compile.mode import get_mode
 
-from lstmmusic import cachefolder, forks
+from lstmmusic.engine import cache, forks
 
 MODES = ("JAX", "NUMBA")
 DEVICES = ("cpu", "cuda")
@@ -181,18 +181,18 @@ def in_threads(work, workers):
     return [work(0), *(other.result() for other in others)]
 
 
-@cache
+@functools.cache
 def _pool():
     return ThreadPoolExecutor(max(1, cpus() - 1), "lstmmusic")
 
 
-@cache
+@functools.cache
 def prepare(mode):
     """Set, once, what makes a backend fast; has no effect where it runs already.
 
     OSError where PyTensor's cache folder is unusable.
     """
-    cachefolder.folder()
+    cache.folder()
     if mode == "JAX":
         import jax
 
@@ -200,13 +200,13 @@ def prepare(mode):
         jax.config.update("jax_cpu_enable_async_dispatch", False)
         keep_freed_memory()
         if jax.config.jax_compilation_cache_dir is None:
-            folder = cachefolder.private_folder("xla", kind_of_cpu())
+            folder = cache.private_folder("xla", kind_of_cpu())
             if folder is not None:
                 jax.config.update("jax_compilation_cache_dir", str(folder))
                 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
-@cache
+@functools.cache
 def kind_of_cpu():
     """Return a name for what this CPU's instructions are: as LLVM sees them, and Linux.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmmusic import checks
-from lstmmusic.batches import unpacked
+from lstmmusic.data.batches import unpacked
 
 MOST_UPDATES = 2**53  # of an epoch; a float still tells one from the next
 

@@ -11,9 +11,10 @@ from functools import partial
 
 import numpy as np
 
-from lstmmusic import freememory, parameters
-from lstmmusic.backend import return_freed_memory, threads
-from lstmmusic.batches import WHOLE_BLOCK, block_of, is_packed
+from lstmmusic.data.batches import WHOLE_BLOCK, block_of, is_packed
+from lstmmusic.engine import free_memory
+from lstmmusic.engine.backend import return_freed_memory, threads
+from lstmmusic.model import parameters
 
 MOMENTS = {"RMSprop": 1, "Adam": 2}  # an optimizer's arrays for each weight
 COMPILING = 2 * 10**8  # bytes
@@ -39,12 +40,12 @@ def check(purpose, needed, arguments):
     bytes_needed = needed(**arguments)
     if bytes_needed <= SMALL:
         return
-    there = freememory.free()
+    there = free_memory.free()
     if there is None or bytes_needed <= there / 2:
         return
     return_freed_memory()
-    freememory.give_back()
-    there = freememory.free()
+    free_memory.give_back()
+    there = free_memory.free()
     if bytes_needed <= there:
         return
 

@@ -7,22 +7,24 @@ name of its file: a file that is missing, or damaged, costs those seconds again.
 CPU only, and where flatbuffers is installed; Numba has a cache of its own.
 """
 
+import functools
 import hashlib
 import importlib.util
 import json
 import warnings
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytensor
 
-from lstmmusic import cachefolder, forks, products, wholefile
-from lstmmusic.backend import compiled, kind_of_cpu, on_device
+from lstmmusic.engine import cache, forks
+from lstmmusic.engine.backend import compiled, kind_of_cpu, on_device
+from lstmmusic.engine.kernels import lowering
 
 # At import: what is on the disk later is perhaps not what runs.
-OUR_SOURCES = wholefile.digest_of(sorted(Path(__file__).parent.glob("*.py")))
+ROOMS = [Path(__file__).parent, Path(__file__).parents[1] / "model"]
+OUR_SOURCES = cache.digest_of(sorted(f for room in ROOMS for f in room.rglob("*.py")))
 
 
 MANY_TUNES = 16
@@ -72,9 +74,9 @@ def function(build, key, variables, form, backend):
         if program is None:
             program = made(build(*key), variables)
             dtype = variables[0].type.dtype
-            if keeps and dtype not in products.FAILED:  # as every process will expect
+            if keeps and dtype not in lowering.FAILED:  # as every process will expect
                 program = kept(program, variables, path)
-            if program.kernels and not products.usable(program.kernels):
+            if program.kernels and not lowering.usable(program.kernels):
                 program = made(build(*key), variables)  # `build` does without them now
         program = with_fast_products(program, variables)
     cells = [variable.container.storage for variable in variables]
@@ -112,7 +114,7 @@ def made(graph, variables):
         single=single,
         reads=[numbers[id(box.storage)] for box in given],
         changes=[numbers[id(variable.container.storage)] for variable in updates],
-        kernels=products.called_in(function.maker.fgraph),
+        kernels=lowering.called_in(function.maker.fgraph),
     )
 
 
@@ -150,7 +152,7 @@ def types_of(program, variables):
     return [jax.ShapeDtypeStruct(*type_) for type_ in (*program.inputs, *read)]
 
 
-@cache
+@functools.cache
 def can_choose():
     """Whether this jaxlib has the options `EIGEN`."""
     import jax
@@ -171,7 +173,7 @@ def kept(program, variables, path):
 
     types = types_of(program, variables)
     try:
-        ours = map(jax.export.DisabledSafetyCheck.custom_call, products.names())
+        ours = map(jax.export.DisabledSafetyCheck.custom_call, lowering.names())
         code = jax.export.export(
             program.run, platforms=("cpu",), disabled_checks=list(ours)
         )(*types)
@@ -179,7 +181,7 @@ def kept(program, variables, path):
     except Exception as error:
         warnings.warn(f"a compiled function could not be kept: {error}", stacklevel=2)
         return program
-    wholefile.keep(path, json.dumps(program[1:]).encode() + b"\n" + serialized)
+    cache.write_entry(path, json.dumps(program[1:]).encode() + b"\n" + serialized)
     return program._replace(run=code.call)
 
 
@@ -187,12 +189,12 @@ def read(path):
     """Return the Program in a file; None if there is none that can be used."""
     import jax
 
-    content = wholefile.kept(path)
+    content = cache.read_entry(path)
     if content is None:
         return None
     head, _, code = content.partition(b"\n")
     program = Program(jax.export.deserialize(bytearray(code)).call, *json.loads(head))
-    if program.kernels and not products.usable(program.kernels):
+    if program.kernels and not lowering.usable(program.kernels):
         return None
     return program
 
@@ -204,7 +206,7 @@ def file_of(build, key, variables, form):
     machine = kind_of_cpu()  # which kernels lay weights out for
     what = repr((build.__qualname__, key, types, form, flags, machine, made_by()))
     name = hashlib.sha256(what.encode()).hexdigest()
-    return cachefolder.folder() / "lstmmusic" / name[:32]
+    return cache.folder() / "lstmmusic" / name[:32]
 
 
 def made_by():

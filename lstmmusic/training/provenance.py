@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmmusic import checks
-from lstmmusic.batches import unpacked
+from lstmmusic.data.batches import unpacked
 
 DIGEST_BYTES = 8
 MOST_TRAININGS = 100  # records; of more, the oldest go

@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from lstmmusic.machinecode import ROWS, VECTOR, VECTORS, host
+from lstmmusic.engine.kernels.host import ROWS, VECTOR, VECTORS, host
 
 # Of XLA_FFI_CallFrame and XLA_FFI_Buffer, which words are what.
 EXTENSION, ARGUMENT_COUNT, ARGUMENTS, RESULTS = 1, 7, 9, 14

@@ -10,9 +10,10 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from lstmmusic import products, programs
-from lstmmusic.backend import as_given, compiled, on_device, precision, prepare
-from lstmmusic.network import State
+from lstmmusic.engine import export
+from lstmmusic.engine.backend import as_given, compiled, on_device, precision, prepare
+from lstmmusic.engine.kernels import lowering
+from lstmmusic.model.network import State
 
 
 class Compiler:
@@ -22,7 +23,7 @@ class Compiler:
     ----------
     store : Store
     form : tuple
-        What the functions depend on besides the sizes: it goes into `programs.file_of`.
+        What the functions depend on besides the sizes: it goes into `export.file_of`.
     backend : Backend
     """
 
@@ -41,8 +42,8 @@ class Compiler:
 
     @property
     def products(self):
-        wide = max(self.H) > products.MOST_CELLS
-        return products.fastest(self.backend, self.dtype, wide)
+        wide = max(self.H) > lowering.MOST_CELLS
+        return lowering.fastest(self.backend, self.dtype, wide)
 
     def rolls(self, T, B, *names):
         """Return a symbolic roll (T, B, N) for each name."""
@@ -101,7 +102,7 @@ class Compiler:
 
     def _function(self, build, key):
         if self.backend.mode == "JAX":
-            return programs.function(
+            return export.function(
                 build, key, self.store.variables, self.form, self.backend
             )
         inputs, outputs, updates = build(*key)

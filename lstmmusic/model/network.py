@@ -4,7 +4,7 @@ Everything here is symbolic and time-major.  Shapes: T steps, B tunes, N notes; 
 n has H_n cells.  A layer runs over the whole minibatch before the next one starts: its
 input products come first, for all steps, only the product with h_prev stays inside the
 scan, and each weight gradient is one contraction over steps and tunes.  How the roll
-and the scans' steps are multiplied is in `products`.
+and the scans' steps are multiplied is in `ops`.
 """
 
 from functools import partial
@@ -13,8 +13,8 @@ from typing import NamedTuple
 import pytensor.tensor as pt
 from pytensor.scan import scan
 
-from lstmmusic.lstm import Layer, backward_step, forward_step, split
-from lstmmusic.products import PLAIN, contraction
+from lstmmusic.model.lstm import Layer, backward_step, forward_step, split
+from lstmmusic.model.ops import PLAIN, contraction
 
 
 class Network(NamedTuple):

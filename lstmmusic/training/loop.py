@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from lstmmusic import checks, parameterfile, provenance
-from lstmmusic.batches import cut_tunes, draw_order, draw_tunes, whole_tunes
-from lstmmusic.interrupt import Interruption
-from lstmmusic.keeping import weights_of
-from lstmmusic.updates import Settings
+from lstmmusic import checks
+from lstmmusic.data.batches import cut_tunes, draw_order, draw_tunes, whole_tunes
+from lstmmusic.model.optimizers import Settings
+from lstmmusic.training import parameter_file, provenance
+from lstmmusic.training.checkpoint import weights_of
+from lstmmusic.training.interrupt import Interruption
 
 
 class TrainingError(ValueError, ArithmeticError):
@@ -40,7 +41,7 @@ def make_saving(checkpoint, every, minutes, ranks):
     checks.real("checkpointMinutes", minutes, low_allowed=True)
     path = None
     if checkpoint is not None and ranks.first:
-        path = parameterfile.check_checkpoint(checkpoint)
+        path = parameter_file.check_checkpoint(checkpoint)
     return Saving(path, every, minutes)
 
 
@@ -171,7 +172,7 @@ class Training:
         """Count an update in the model's records, and at the first note its tunes."""
         model, at = self.model, self.at
         if at.epoch == at.update == 0:
-            settings = {name: getattr(model, name) for name in parameterfile.SETTINGS}
+            settings = {name: getattr(model, name) for name in parameter_file.SETTINGS}
             record = {"command": self.source.command, "updates": 0}
             record |= {**at.plan, **settings, "processes": self.ranks.size}
             provenance.add_training(model.trainings, record)

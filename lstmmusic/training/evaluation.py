@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmmusic.backend import in_threads, threads
-from lstmmusic.batches import in_and_out, padded
 from lstmmusic.checks import counted
+from lstmmusic.data.batches import in_and_out, padded
+from lstmmusic.engine.backend import in_threads, threads
 
 
 class Evaluation(NamedTuple):

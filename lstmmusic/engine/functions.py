@@ -11,15 +11,16 @@ from typing import NamedTuple
 import numpy as np
 import pytensor.tensor as pt
 
-from lstmmusic.backend import in_threads, threads
-from lstmmusic.batches import piece
-from lstmmusic.compiler import Compiler
-from lstmmusic.costs import cross_entropy
-from lstmmusic.generation import generate
-from lstmmusic.gradient import Gradient, like_sums
-from lstmmusic.network import each, forward_pass, total, values
-from lstmmusic.products import MOST_CELLS, PLAIN
-from lstmmusic.updates import Settings, new_values, only_if_sound
+from lstmmusic.data.batches import piece
+from lstmmusic.engine.backend import in_threads, threads
+from lstmmusic.engine.compiler import Compiler
+from lstmmusic.engine.gradient import Gradient, like_sums
+from lstmmusic.engine.kernels.lowering import MOST_CELLS
+from lstmmusic.model.network import each, forward_pass, total, values
+from lstmmusic.model.ops import PLAIN
+from lstmmusic.model.optimizers import Settings, new_values, only_if_sound
+from lstmmusic.model.outputs import cross_entropy
+from lstmmusic.model.sampling import generate
 
 CHUNK = 32  # steps
 FEWEST_TUNES, MOST_TUNES = 8, 64  # that a thread generates at once

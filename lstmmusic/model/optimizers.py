@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytensor.tensor as pt
 
-from lstmmusic.network import Network, each, fields, total, values
+from lstmmusic.model.network import Network, each, fields, total, values
 
 DECAY = 0.9  # of RMSprop's means, and of Adam's momenta
 DECAY_ADAM = 0.999  # of Adam's means

@@ -10,6 +10,7 @@ This module is imported before PyTensor, which fails where its cache folder is u
 import atexit
 import configparser
 import contextlib
+import hashlib
 import os
 import re
 import shlex
@@ -20,6 +21,8 @@ import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
+
+from lstmmusic import atomic
 
 PRIVATE = 0o700  # the mode of new folders
 SET_FOLDER = (
@@ -205,6 +208,44 @@ def private_folder(*names):
             warnings.warn(f"{fault}: it is not used as a cache", stacklevel=2)
             return None
     return path
+
+
+def write_entry(path, content):
+    """Write bytes, and a digest of them before, to a file that its user alone may read.
+
+    Write nothing where that fails, or another user may write to the folder.
+    """
+
+    def write_private(file):
+        if hasattr(os, "fchmod"):
+            os.fchmod(file.fileno(), 0o600)
+        file.writelines([_digest(content), b"\n", content])
+
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        if folder_fault(path.parent) is None:
+            atomic.write(path, write_private)
+
+
+def read_entry(path):
+    """Return what `write_entry` wrote; None if missing, damaged or another user's."""
+    try:
+        with open(path, "rb") as file:
+            if folder_fault(path.parent) or folder_fault(path, os.fstat(file.fileno())):
+                return None
+            digest, _, content = file.read().partition(b"\n")
+    except OSError:
+        return None
+    return content if digest == _digest(content) else None
+
+
+def digest_of(paths):
+    """Return a digest of what is in files, one after the other."""
+    return _digest(b"".join(path.read_bytes() for path in paths)).decode()
+
+
+def _digest(content):
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 import_pytensor()

@@ -1,8 +1,7 @@
-"""How the passes multiply with a roll, and with the weights of a scan.
+"""Products by compiled kernels, where JAX computes on a CPU.
 
-`PLAIN`: by matrix products, for every backend.  `COMPILED`: by `kernels`, where JAX
-computes on a CPU.  They look only at the notes that sound, few in a roll, and have the
-weights of a scan laid out once for all its steps.
+They look only at the notes that sound, few in a roll, and have the weights of a scan
+laid out once for all its steps.
 """
 
 import ctypes
@@ -10,12 +9,13 @@ import math
 import threading
 import warnings
 from functools import cache, partial
-from typing import NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
+
+from lstmmusic.model.ops import PLAIN, Products
 
 # With more cells, the product of one step is large enough to be shared out to the
 # threads by itself, and the weights too large to be read by each of them.
@@ -23,42 +23,6 @@ MOST_CELLS = 768
 PREFIX = "lstmmusic."  # of the targets' names in XLA's programs
 TYPES = ("float32", "float64")
 KERNELS = ("roll_dot", "roll_outer", "blocks", "blocks_turned", "step_dot")
-
-
-class Products(NamedTuple):
-    """Functions of symbolic arrays.  Shapes: T steps, B tunes, N notes; K, Q columns.
-
-    ``lay_out`` and ``turn`` give a pair: the weights as a scan takes them, and the
-    function (rows (B, K), these) that multiplies with W, or with its transpose.
-    """
-
-    roll: object  # x (T, B, N), W (N, Q), b (Q,), below (T, B, Q): b + W x + below
-    outer: object  # x (T, B, N), da (T, B, Q): Σ over T and B of x da', (N, Q)
-    lay_out: object  # W (K, Q)
-    turn: object  # W (Q, K)
-
-
-def plain_roll(x, W, b, below=None):
-    """Return b + W x, and ``below`` added if there is one."""
-    a = pt.dot(x, W) + b
-    return a if below is None else a + below
-
-
-def contraction(a, b):
-    """Contract (T, B, P) with (T, B, Q) to Σ over T and B of a b': (P, Q)."""
-    return pt.dot(rows(a).T, rows(b))
-
-
-def rows(a):
-    return a.reshape((-1, a.shape[-1]))
-
-
-PLAIN = Products(
-    roll=plain_roll,
-    outer=contraction,
-    lay_out=lambda W: (W, pt.dot),
-    turn=lambda W: (W.T, pt.dot),
-)
 
 
 class Kernel(Op):
@@ -97,7 +61,7 @@ def compiled_outer(x, da):
 
 def blocks(W, turned=False):
     """Lay W (K, Q), or its transpose, out in blocks of columns; and how to multiply."""
-    from lstmmusic.machinecode import columns_of_block
+    from lstmmusic.engine.kernels.host import columns_of_block
 
     K, Q = W.type.shape[::-1] if turned else W.type.shape
     columns = columns_of_block(W.dtype)
@@ -133,9 +97,9 @@ def fastest(backend, dtype, wide=False):
     if backend.mode != "JAX" or backend.device != "cpu" or dtype in FAILED:
         return PLAIN
     try:
-        from lstmmusic import machinecode
+        from lstmmusic.engine.kernels import build
 
-        machinecode.begin(dtype)
+        build.begin(dtype)
     except Exception as error:
         give_up(dtype, error)
         return PLAIN
@@ -168,7 +132,7 @@ def tried(dtype):
         return product + call("roll_outer", (3, 3), None, x, x)
 
     try:
-        from lstmmusic.machinecode import columns_of_block
+        from lstmmusic.engine.kernels.host import columns_of_block
 
         columns = columns_of_block(dtype)
         register(dtype)
@@ -196,7 +160,7 @@ def register(dtype):
 def _register(dtype):
     import jax
 
-    from lstmmusic.machinecode import linked
+    from lstmmusic.engine.kernels.build import linked
 
     code = linked(dtype)
     for name in KERNELS:
@@ -230,7 +194,7 @@ def call(kernel, shape, in_place_of, *arguments):
     """Call a target in a function that JAX traces."""
     import jax
 
-    from lstmmusic.machinecode import columns_of_block
+    from lstmmusic.engine.kernels.host import columns_of_block
 
     dtype = str(arguments[0].dtype)
     if kernel == "step_dot" and arguments[1].shape[2] != columns_of_block(dtype):

@@ -14,14 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmmusic import checks, provenance, wholefile
-from lstmmusic.costs import COSTS
-from lstmmusic.parameters import state_shapes, weight_shapes
-from lstmmusic.progress import Progress
-from lstmmusic.provenance import TrainedOn
-from lstmmusic.safe_npz import Arrays, File, NpzError
-from lstmmusic.store import OPTIMIZERS
-from lstmmusic.updates import Moments
+from lstmmusic import atomic, checks
+from lstmmusic.engine.store import OPTIMIZERS
+from lstmmusic.model.optimizers import Moments
+from lstmmusic.model.outputs import COSTS
+from lstmmusic.model.parameters import state_shapes, weight_shapes
+from lstmmusic.training import provenance
+from lstmmusic.training.provenance import TrainedOn
+from lstmmusic.training.safe_npz import Arrays, File, NpzError
+from lstmmusic.training.state import Progress
 
 # Version 1 had RMSprop alone, and no unfinished training; 2 not what a network was
 # trained on, how, and over how many steps each cost is summed.
@@ -120,7 +121,7 @@ def write(fileName, saved):
         "formatVersion": FORMAT_VERSION,
     }
     path = checks.target("fileName", fileName, ".npz")
-    return wholefile.write(path, lambda file: np.savez(file, **arrays))
+    return atomic.write(path, lambda file: np.savez(file, **arrays))
 
 
 def _moments_to_write(moments):

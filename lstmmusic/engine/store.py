@@ -3,9 +3,10 @@
 import numpy as np
 import pytensor
 
-from lstmmusic import checks, parameters
-from lstmmusic.network import Network, State, each
-from lstmmusic.updates import Moments
+from lstmmusic import checks
+from lstmmusic.model import parameters
+from lstmmusic.model.network import Network, State, each
+from lstmmusic.model.optimizers import Moments
 
 OPTIMIZERS = ("RMSprop", "Adam")
 

@@ -2,13 +2,10 @@
 
 import contextlib
 import errno
-import hashlib
 import os
 import re
 import secrets
 from pathlib import Path
-
-from lstmmusic.cachefolder import PRIVATE, folder_fault
 
 try:
     import fcntl
@@ -59,44 +56,6 @@ def _write_and_rename(path, content):
         with contextlib.suppress(OSError):
             os.unlink(file.name)
         raise
-
-
-def keep(path, content):
-    """Write bytes, and a digest of them before, to a file that its user alone may read.
-
-    Write nothing where that fails, or another user may write to the folder.
-    """
-
-    def write_private(file):
-        if hasattr(os, "fchmod"):
-            os.fchmod(file.fileno(), 0o600)
-        file.writelines([_digest(content), b"\n", content])
-
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-        if folder_fault(path.parent) is None:
-            write(path, write_private)
-
-
-def kept(path):
-    """Return what `keep` wrote; None if it is not there, damaged, or another user's."""
-    try:
-        with open(path, "rb") as file:
-            if folder_fault(path.parent) or folder_fault(path, os.fstat(file.fileno())):
-                return None
-            digest, _, content = file.read().partition(b"\n")
-    except OSError:
-        return None
-    return content if digest == _digest(content) else None
-
-
-def digest_of(paths):
-    """Return a digest of what is in files, one after the other."""
-    return _digest(b"".join(path.read_bytes() for path in paths)).decode()
-
-
-def _digest(content):
-    return hashlib.sha256(content).hexdigest().encode()
 
 
 def _create_locked(path):

@@ -6,24 +6,26 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstmmusic import checks, parameterfile, parameters
-from lstmmusic.progress import Progress
-from lstmmusic.updates import Moments
+from lstmmusic import checks
+from lstmmusic.model import parameters
+from lstmmusic.model.optimizers import Moments
+from lstmmusic.training import parameter_file
+from lstmmusic.training.state import Progress
 
 FIXED = ("cost", "originalForward", "optimizer")  # settings that a file cannot change
 
 
-def saved_of(model):
-    """Return what a file keeps of an RNN4Music, as `parameterfile.Saved`."""
+def snapshot(model):
+    """Return what a file keeps of an RNN4Music, as `parameter_file.Saved`."""
     weights = weights_of(model)
     state = {n: a for n, a in model.parameters().items() if n not in weights}
-    return parameterfile.Saved(
+    return parameter_file.Saved(
         h_lengths=model.h_lengths,
         io_length=model.io_length,
         weights=weights,
         state=state,
         moments=model._store.get_moments(),
-        settings={name: getattr(model, name) for name in parameterfile.SETTINGS},
+        settings={name: getattr(model, name) for name in parameter_file.SETTINGS},
         loss=model.loss,
         history=list(model.instantaneousCost),
         validation=list(model.validationCost),
@@ -53,7 +55,7 @@ def weights_of(model):
 
 def read_for(model, fileName):
     """Read a `Saved` of the model's sizes; ValueError if it has others."""
-    saved = parameterfile.read(fileName)
+    saved = parameter_file.read(fileName)
     ours = (*model.h_lengths, model.io_length)
     theirs = (*saved.h_lengths, saved.io_length)
     if ours != theirs:
@@ -65,7 +67,7 @@ def read_for(model, fileName):
     return saved
 
 
-def take_up(model, saved, source):
+def restore(model, saved, source):
     """Give a model all that is saved; in an error it stays as it was."""
     warn_of_departures(model, saved, source)
     state = saved.state or {
@@ -94,12 +96,12 @@ def take_up(model, saved, source):
     model._progress = saved.progress
 
 
-def take_from_first(model, ranks):
+def broadcast_first(model, ranks):
     """Give the networks of all `Ranks` what the first one has, its training too."""
     if not ranks.alone:
-        saved = ranks.comm.bcast(saved_of(model) if ranks.first else None)
+        saved = ranks.comm.bcast(snapshot(model) if ranks.first else None)
         if not ranks.first:
-            take_up(model, saved, "rank 0")
+            restore(model, saved, "rank 0")
 
 
 def warn_of_departures(model, saved, source):
@@ -123,7 +125,7 @@ def differences(model, saved):
     return [(n, theirs[n], ours[n]) for n in FIXED if theirs[n] != ours[n]]
 
 
-def resume(model, plan, checkpoint):
+def restore_training(model, plan, checkpoint):
     """Take up the training of ``checkpoint``, or of the model, or begin it.
 
     The model's own, if it is the same training and has gone on since the checkpoint
@@ -131,7 +133,7 @@ def resume(model, plan, checkpoint):
     """
     saved, progress = None, model._progress
     if checkpoint is not None:
-        if parameterfile.with_suffix(checkpoint).is_file():
+        if parameter_file.with_suffix(checkpoint).is_file():
             saved = read_for(model, checkpoint)
             progress = saved.progress
         elif progress is None or progress.over:
@@ -151,7 +153,7 @@ def resume(model, plan, checkpoint):
             + "; ".join(f"{n} was {was!r:.60}, is {is_!r}" for n, was, is_ in found)
         )
     if saved is not None and not has_gone_on(model, saved):
-        take_up(model, saved, checkpoint)
+        restore(model, saved, checkpoint)
 
 
 def has_gone_on(model, saved):

@@ -8,8 +8,8 @@ network keeps the four gates side by side, as (inputs, 4 outputs) (see `lstm`). 
 
 import numpy as np
 
-from lstmmusic.lstm import Layer
-from lstmmusic.network import Network, State
+from lstmmusic.model.lstm import Layer
+from lstmmusic.model.network import Network, State
 
 LAYERS = (1, 2, 3)
 # The gates in the network's order: i, f, g (whose weights the paper calls c), o.

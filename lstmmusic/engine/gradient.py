@@ -12,10 +12,10 @@ from functools import cached_property, partial
 import numpy as np
 import pytensor.tensor as pt
 
-from lstmmusic.backend import in_threads, threads
-from lstmmusic.batches import piece
-from lstmmusic.costs import COSTS
-from lstmmusic.network import (
+from lstmmusic.data.batches import piece
+from lstmmusic.engine.backend import in_threads, threads
+from lstmmusic.engine.kernels.lowering import MOST_CELLS
+from lstmmusic.model.network import (
     Later,
     State,
     Trace,
@@ -27,7 +27,7 @@ from lstmmusic.network import (
     total,
     values,
 )
-from lstmmusic.products import MOST_CELLS
+from lstmmusic.model.outputs import COSTS
 
 FEWEST_TUNES = 4  # for a thread: with fewer, the passes take it as long as with more
 

@@ -1,0 +1,1 @@
+"""Tunes to minibatches; the data sets' file formats."""

@@ -1,0 +1,1 @@
+"""How the graphs become fast programs; a reader of the paper never needs it."""

@@ -1,0 +1,1 @@
+"""Products on a CPU in compiled code that skips silent notes."""

@@ -1,0 +1,1 @@
+"""The mathematics, symbolic: imports nothing else of the library."""
