@@ -8,8 +8,8 @@ import pytest
 from conftest import N
 
 from lstmmusic.engine import functions
-from lstmmusic.model.sampling import what_is_stuck
 from lstmmusic.statistics import longest_held
+from lstmmusic.stuck import what_is_stuck
 
 # Random weights hold notes; where a tune gets stuck is not what these tests are about.
 STUCK = r"ignore:.*genProbThreshold \d"

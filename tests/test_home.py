@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from lstmmusic import atomic
 from lstmmusic.engine import cache
 
 HERE = Path(__file__).parent.parent
@@ -266,8 +265,8 @@ x = np"""
 @pytest.mark.parametrize("fault", ["another user's", "everybody's"])
 def test_what_is_kept_must_be_ones_own(tmp_path, fault, whose):
     path = tmp_path / "kept" / "code"
-    atomic.keep(path, b"code")
-    assert atomic.kept(path) == b"code"
+    cache.write_entry(path, b"code")
+    assert cache.read_entry(path) == b"code"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     changed = path if whose == "the file" else path.parent
@@ -277,10 +276,10 @@ def test_what_is_kept_must_be_ones_own(tmp_path, fault, whose):
         os.chown(changed, OTHER, OTHER)
     else:
         pytest.skip("only root can give files away")
-    assert atomic.kept(path) is None
-    atomic.keep(path, b"ours")
+    assert cache.read_entry(path) is None
+    cache.write_entry(path, b"ours")
     # A foreign file is replaced; in a foreign folder nothing is written.
-    assert atomic.kept(path) == (b"ours" if whose == "the file" else None)
+    assert cache.read_entry(path) == (b"ours" if whose == "the file" else None)
 
 
 @posix

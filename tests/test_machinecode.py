@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("llvmlite", reason="llvmlite is not installed")
 
-from lstmmusic import atomic
+from lstmmusic.engine import cache
 from lstmmusic.engine.kernels import build
 
 # Prints the code's size, whether it is kept, and whether Numba was needed here.
@@ -99,7 +99,7 @@ def test_a_process_that_does_not_end_is_not_waited_for(monkeypatch, made_here):
 
 def test_code_that_is_damaged_is_made_again(made_here):
     path = build.path_of("float32")
-    atomic.keep(path, b"as it was made")
+    cache.write_entry(path, b"as it was made")
     build.begin("float32")
     assert build._processes == {}
     assert build.code_of("float32") == b"as it was made"
@@ -122,7 +122,7 @@ def test_code_of_sources_that_have_changed_is_not_kept(monkeypatch, tmp_path):
     monkeypatch.setattr(kernels, "object_code", lambda dtype: b"code")
     assert build.make("float32", tmp_path) == b"code"
     path = build.path_of("float32", tmp_path)
-    assert atomic.kept(path) == b"code"
+    assert cache.read_entry(path) == b"code"
     path.unlink()
     monkeypatch.setattr(build, "SOURCES", build.SOURCES[:1])
     assert build.make("float32", tmp_path) == b"code"

@@ -91,7 +91,7 @@ def test_ci_script_is_sound_shell():
 def test_every_file_is_named():
     """Fails if a module of the library is missing in the table, or one is not there."""
     modules = {
-        file.name for file in (ROOT / "lstmmusic").glob("*.py") if file.stem[0] != "_"
+        file.name for file in (ROOT / "lstmmusic").rglob("*.py") if file.stem[0] != "_"
     }
     table = README.split("## What each file holds")[1].split("\n## ")[0]
     named = set(re.findall(r"(\w+\.py)", table))
@@ -106,7 +106,7 @@ def test_every_departure_has_its_row_and_its_tag_in_the_code():
     code = "".join(
         file.read_text(encoding="utf-8")
         for room in ("lstmmusic", "midi")
-        for file in (ROOT / room).glob("*.py")
+        for file in (ROOT / room).rglob("*.py")
     )
     for tag, test in rows:
         assert re.search(rf"\b{tag}\b", code), f"{tag} stands nowhere in the code"
