@@ -51,14 +51,21 @@ def without_resume(words):
 
 
 def say(text):
-    """Print, also where nobody reads it any more: what is made is made all the same."""
+    """Print; a closed or full output does not end the run."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         print(text.encode(encoding, "replace").decode(encoding), flush=True)
-    except BrokenPipeError:
+    except OSError:
         let_go_of_stdout()
 
 
 def let_go_of_stdout():
-    """Have Python print to nowhere: its reader has gone."""
+    """Have Python print to nowhere: the reader has gone, or the disk is full."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def open_closed_streams():
+    """Give Python an output that goes nowhere in place of one that is closed (>&-)."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))

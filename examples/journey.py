@@ -1,6 +1,7 @@
 """The journey of main.py: read, train, generate; results.py writes and shows."""
 
 import contextlib
+import sys
 import warnings
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from command import as_typed, command_of, going_on, say, typed_words
 from options import MINIBATCH, RATES, SIZES, in_options, make_parser, naming
 from results import Generated, check_folder, write_results
 from stopping import (
+    CtrlC,
     again,
     keep_training,
     keep_weights,
@@ -43,8 +45,18 @@ def main(arguments=None):
     if not options.ranks.alone:
         options.typed = ["mpiexec", "-n", str(options.ranks.size), *options.typed]
     options.command = as_typed(options.typed)
-    with options.ranks.together(agreed=()):
+    with (
+        options.ranks.together(agreed=()),
+        warnings.catch_warnings(),
+        CtrlC() as options.ctrl_c,
+    ):
+        warnings.showwarning = warn_in_options
         journey(options, parser)
+
+
+def warn_in_options(message, *_):
+    """Show a warning as a line, in the words of the command line."""
+    sys.stderr.write(f"main.py: {in_options(str(message))}\n")
 
 
 def make_ranks(options, parser):
@@ -64,9 +76,9 @@ def journey(options, parser):
         try:
             model = make_model(options)  # refuses bad options before music is read
             with naming("--out", options.out):
-                if options.ranks.first:
+                if options.ranks.first:  # the others wait for it in `in_turn`
                     check_folder(options.out, options.temperature)
-                folders.enter_context(output_folder(options.out))
+                    folders.enter_context(output_folder(options.out))
             tunes = options.ranks.in_turn(lambda: read_tunes(options))
             original, rest, pieces = split(tunes, options)
         except (ValueError, OSError, MemoryError) as error:
@@ -76,7 +88,7 @@ def journey(options, parser):
         if options.ranks.first:
             found = f"{counted(len(tunes), 'tune')}, cut into "
             say(f"{found}{counted(len(pieces), 'piece')}\n{model}")
-            if options.resume and not options.save.is_file():
+            if options.resume and options.epochs and not options.save.is_file():
                 say(f"{options.save} is not there to be resumed: training begins anew")
         before = len(model.instantaneousCost)
         try:
@@ -94,14 +106,15 @@ def train_and_show(model, original, rest, pieces, tunes, options, parser):
         return
     way_on = again(options)
     if options.epochs:
-        way_on = f"this goes on: {going_on(options)}"
-    heading = "To repeat this"
+        way_on = f"saved to {options.save}; this goes on: {going_on(options)}"
+    heading, options.command = "To repeat this", command_of(options)
     if not over:
         say("music of what was learnt so far (Ctrl-C: none) ...")
         heading, options.command = "To go on with this training", going_on(options)
     try:
         generated = generate(model, original, tunes, options)
-        say(write_results(model, original, rest, generated, options, heading))
+        options.ctrl_c.check()
+        lines = write_results(model, original, rest, generated, options, heading)
     except OSError as error:
         problem = f"--out is {options.out}, but its files cannot be written ({error})"
     except (ValueError, MemoryError) as error:  # of a machine with little memory
@@ -109,8 +122,8 @@ def train_and_show(model, original, rest, pieces, tunes, options, parser):
     else:
         problem = None
     if problem:
-        problem += f". The parameters are in {options.save}"
         parser.exit(1, f"{parser.prog}: {problem}; {way_on}\n")
+    say(lines)
     if not over:
         done = counted(len(model.instantaneousCost), "update")
         stop(parser, f"stopped after {done}", way_on)
@@ -138,6 +151,12 @@ def make_model(options):
     if source is None or source.resolve() != options.save.resolve():
         keep_unfinished(options.save, options.load)
     if source is None:
+        if options.epochs == 0 and options.save.is_file():
+            raise ValueError(
+                f"--epochs is 0, and {options.save} would be written over by a network "
+                f"that is not trained; allowed is --load {options.save}, which "
+                "generates with it, or another --out or --save"
+            )
         return new_model(options)
     with naming("--save" if resumed else "--load", source):
         model = RNN4Music.fromFile(source, mode=options.mode, device=options.device)
@@ -159,10 +178,18 @@ def keep_unfinished(path, load=None):
 
     Not where nothing is lost: it has no update, or those of the file ``load``.
     """
-    saved = unfinished(path)
+    try:
+        saved = unfinished(path)
+    except parameter_file.ParameterFileError:
+        raise ValueError(
+            f"{path} is no parameter file, and would be written over; allowed are "
+            "another --out or --save, or to move that file away"
+        ) from None
     if not saved or not saved.history:
         return
-    other = unfinished(load) if load else None
+    other = None
+    with contextlib.suppress(parameter_file.ParameterFileError):  # `fromFile` says so
+        other = unfinished(parameter_file.with_suffix(load)) if load else None
     if not other or other.history != saved.history:
         raise ValueError(
             f"{path} holds a training that was stopped after "
@@ -172,11 +199,10 @@ def keep_unfinished(path, load=None):
 
 
 def unfinished(path):
-    """Return what a file of a stopped training holds; None of any other."""
-    try:
-        saved = parameter_file.read(path)
-    except (OSError, parameter_file.ParameterFileError):
+    """Return what a file of a stopped training holds; None where there is none."""
+    if not path.is_file():
         return None
+    saved = parameter_file.read(path)
     return saved if saved.progress and not saved.progress.over else None
 
 
@@ -257,13 +283,14 @@ def train(model, pieces, sources, options, parser):
     except TrainingError as error:
         if not options.ranks.first:
             return True  # the first rank, which saves, ends the job
-        parser.exit(1, f"{parser.prog}: {error} {keep_weights(model, options)}\n")
-    except CheckpointError:
+        way_on = keep_weights(model, options)
+        parser.exit(1, f"{parser.prog}: {in_options(str(error))} {way_on}\n")
+    except (CheckpointError, MemoryError) as error:
         done = counted(len(model.instantaneousCost), "update")
+        if isinstance(error, MemoryError):
+            done += f": {in_options(str(error))}"
         way_on = keep_training(model, options)
         parser.exit(1, f"{parser.prog}: stopped after {done}; {way_on}\n")
-    except MemoryError as error:
-        parser.exit(1, f"{parser.prog}: {in_options(str(error))}\n")
     except ValueError as error:  # other options than those of what --resume goes on
         parser.error(in_options(str(error)))
     return model.trainingOver

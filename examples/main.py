@@ -6,7 +6,7 @@ does it; options.py has the options, results.py and page.py what is shown.
 
 import sys
 
-from command import let_go_of_stdout
+from command import let_go_of_stdout, open_closed_streams
 
 
 def main(arguments=None):
@@ -21,10 +21,11 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
+    open_closed_streams()
     try:
         main()
     finally:
         try:
             sys.stdout.flush()  # the help, too, may have lost its reader
-        except BrokenPipeError:
+        except OSError:
             let_go_of_stdout()

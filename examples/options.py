@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import math
+import os
 import re
 from pathlib import Path
 
@@ -41,6 +42,10 @@ class Parser(argparse.ArgumentParser):
 
 def in_options(message):
     """Say a message of RNN4Music in the words of the command line."""
+    message = re.sub(r" or a smaller gradClip( \([^)]*\))?", "", message)
+    message = message.replace("rates (R1, R2, R3, Rout are", "--rates (they are")
+    sizes = "h1_length, h2_length, h3_length, io_length"
+    message = message.replace(f"each of {sizes}", "each of --sizes")
     # A name that is also a word stands for an argument before its value alone.
     words = "|".join(name for name in OPTION_OF if name.isalpha() and name.islower())
     names = "|".join(name for name in OPTION_OF if name not in words.split("|"))
@@ -62,6 +67,13 @@ def path(text):
     if not text:  # Path would take it for the current folder
         raise argparse.ArgumentTypeError("''; allowed is a path")
     return Path(text)
+
+
+def file_path(text):
+    """Return a `path` of a file; a name that ends in a separator is a folder's."""
+    if os.path.basename(text) in ("", os.curdir, os.pardir):
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed is the path of a file")
+    return path(text)
 
 
 def number(kind, low, high=math.inf):
@@ -221,13 +233,13 @@ def add_file_options(group):
     add = group.add_argument
     add(
         "--load",
-        type=path,
+        type=file_path,
         metavar="FILE",
         help="train on from parameters saved earlier",
     )
     add(
         "--save",
-        type=path,
+        type=file_path,
         metavar="FILE",
         help="where to save the parameters, while training too (parameters.npz in the "
         "output folder)",

@@ -17,6 +17,7 @@ from options import make_parser
 
 import lstmmusic
 from lstmmusic import atomic
+from lstmmusic.checks import counted
 from lstmmusic.engine.backend import cpus
 from lstmmusic.plots import shown
 
@@ -200,16 +201,19 @@ def settings(model, original, dataset, options):
 
 
 def described(original, dataset, folder):
-    """Say what the music is, with a sum that tells whether other music is the same."""
+    """Say what the music is, with a sum that is the same for the same tunes.
+
+    Whichever of them is the original, and in any order.
+    """
     alone = not any(tune is original for tune in dataset)
     tunes = [original] * alone + list(dataset)
     rolls = [np.asarray(tune.piano_roll, np.uint8) for tune in tunes]
-    digest = hashlib.sha256()
-    for roll in rolls:
-        digest.update(np.array(roll.shape, "<i8").tobytes() + roll.tobytes())
+    contents = (np.array(r.shape, "<i8").tobytes() + r.tobytes() for r in rolls)
+    digests = sorted(hashlib.sha256(content).digest() for content in contents)
     return (
-        f"{folder or 'Bach’s chorales, from music21'}: {len(rolls)} tunes, "
-        f"{sum(map(len, rolls))} steps, SHA-256 {digest.hexdigest()[:16]}…"
+        f"{folder or 'Bach’s chorales, from music21'}: {counted(len(rolls), 'tune')}, "
+        f"{sum(map(len, rolls))} steps, SHA-256 "
+        f"{hashlib.sha256(b''.join(digests)).hexdigest()[:16]}…"
     )
 
 

@@ -28,10 +28,11 @@ SOUND = (
 )
 TRAINED_ON = {
     True: "It was among the tunes trained on.",
-    False: "It was not trained on this tune.",
+    False: "It was not trained on this tune, as it is read here.",
     None: "Whether it was trained on this tune is not known: the parameter file does "
     "not say.",
 }
+UNKNOWN = "Whether and how it was trained is not in the parameter file."
 
 
 class Generated(NamedTuple):
@@ -99,8 +100,10 @@ def check_folder(out, temperatures=(1.0,)):
             f"{out / PAGE} is not a page of an earlier run; allowed are another --out, "
             "or to move that file away"
         )
-    for name in sorted(names_of(temperatures) - own):
-        if os.path.lexists(out / name):
+    for name in sorted(names_of(temperatures)):
+        if os.path.isdir(out / name) or (
+            name not in own and os.path.lexists(out / name)
+        ):
             raise ValueError(
                 f"{out / name} would be written over, and no page of an earlier run "
                 "names it; allowed are another --out, or to move that file away"
@@ -128,10 +131,11 @@ def write_results(
     """
     files = Files()
     trained = options.epochs or all(map(model.wasTrainedOn, dataset))
-    data = "training data" if trained else "other tunes"  # what the network may know
+    # Only tunes that the network has seen are its training data.
+    data = "training data" if trained else "other tunes"
     parts = [original_part(model, original, options, files)]
     tunes = {"original": original.piano_roll}
-    lines = [summary(model)]
+    lines = [summary(model, model.wasTrainedOn(original))]
     for temperature, suffix in suffixes(generated).items():
         tune = generated[temperature]
         part = Part(f"Generated, at temperature {temperature}", [*tune.warnings])
@@ -148,7 +152,7 @@ def write_results(
     used = settings(model, original, dataset, options)
     parts += [
         statistics_part(statistics, data, options, files),
-        training_part(model, options, files),
+        training_part(model, model.wasTrainedOn(original), options, files),
         Part(heading, command=options.command, settings=used),
     ]
     page = in_html(parts, lines[0])
@@ -187,6 +191,7 @@ def write_tune(part, name, roll, options, files):
         part.text.append(f"To be heard here: its first {HEARD_S} s.")
     try:
         part.wav = files.add(f"{name}.wav", saveWav, heard, options.range, options.dt)
+        part.links.append(part.wav)
     except ImportError as error:
         part.text.append(str(error))
 
@@ -201,7 +206,7 @@ def draw_tune(part, suffix, original, tune, options, files):
     above, _ = plotTune(*both, r, dt, primer=primer, pitches=pitches)
     steps = primer + len(tune.roll)
     caption = (
-        f"Above the original, {seconds(shown, len(original), dt)}; below the primer, "
+        f"Above: the original, {seconds(shown, len(original), dt)}. Below: the primer, "
         f"up to the orange line at {primer * dt:g} s, and after it what the network "
         f"wrote, {seconds(shown, steps, dt)}."
     )
@@ -244,8 +249,8 @@ def statistics_part(statistics, data, options, files):
         f"The distance, 0 to 0.69, is from the {data}: how unlike the pitch classes, "
         "the notes at once and the lengths of notes are. It sees neither harmony nor "
         "melody; the seven shares above it in the table see some of these.",
-        f"Of the {data}, each of these shares is the mean over its tunes, and a chord "
-        "counts if it occurs in another of them (lstmmusic/statistics.py).",
+        f"For the {data}, each of these shares is the mean over tunes, and a chord "
+        "counts if it occurs in another tune (lstmmusic/statistics.py).",
     ]
     return part
 
@@ -271,8 +276,11 @@ def column(found, data, dt):
     }
 
 
-def training_part(model, options, files):
-    """Draw the cost; tell the commands and settings of each training."""
+def training_part(model, known, options, files):
+    """Draw the cost; tell the commands and settings of each training.
+
+    ``known`` is None where it is not known whether the network was trained.
+    """
     part = Part("How it was trained")
     cost = np.asarray(model.costPerStep, float)
     if np.isfinite(cost).any():
@@ -282,14 +290,20 @@ def training_part(model, options, files):
     elif len(cost):
         part.text.append("Its cost per step is not in the parameter file.")
     for n, training in enumerate(model.trainings, 1):
-        used = {name: value for name, value in training.items() if name != "command"}
+        used = {
+            name: value
+            for name, value in training.items()
+            if name != "command" and value is not None
+        }
+        if str(used.get("validation", "")).startswith("0 tunes"):
+            del used["validation"]
         heading = f"Training {n} of {len(model.trainings)}"
         command = training["command"]
         part.parts.append(Part(heading, command=command, settings=used))
     if len(cost) and not model.trainings:
         part.text.append("Its settings are not in the parameter file.")
     if not len(cost):
-        part.text.append("It was not trained.")
+        part.text.append(UNKNOWN if known is None else "It was not trained.")
     beside = options.save.resolve().parent == options.out.resolve()
     if beside and options.save.is_file():
         part.links.append(options.save.name)
@@ -300,11 +314,11 @@ def unit_of(model):
     return "halved squares" if model.cost == "squared-error" else "nats"
 
 
-def summary(model):
-    """Say in a line how training went."""
+def summary(model, known):
+    """Say in a line how training went; ``known`` is None where it is not known."""
     cost = np.asarray(model.costPerStep, float)
     if not len(cost):
-        return "Not trained."
+        return UNKNOWN if known is None else "Not trained."
     stopped = "" if model.trainingOver else ", stopped before its end"
     line = f"Trained for {counted(len(cost), 'update')}{stopped}"
     last = cost[-20:]

@@ -102,6 +102,7 @@ def run(options, sizes, data, seed):
         validation=data.valid,
         checkpoint=path,
         resume=True,
+        sources=data.train,
     )
     minutes = (time.monotonic() - start) / 60
     valid, test = model.evaluate(data.valid), model.evaluate(data.test)

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import signal
 import tempfile
+import threading
 
 from command import as_typed, going_on, without_resume
 
@@ -24,8 +26,37 @@ def stop_at_once(parser, model, before, options):
     done = len(model.instantaneousCost)
     if done == before:
         stop(parser, "stopped", again(options))
-    message = f"stopped after {counted(done, 'update')}"
+    whole = "all " if model.trainingOver else ""
+    message = f"stopped after {whole}{counted(done, 'update')}"
     stop(parser, message, keep_training(model, options))
+
+
+class CtrlC:
+    """Remembers Ctrl-C, whose KeyboardInterrupt is lost where Python ignores errors.
+
+    JAX's hook in the garbage collector is such a place.
+    """
+
+    def __enter__(self):
+        self.pressed = False
+        self.usual = signal.getsignal(signal.SIGINT)
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and self.usual is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._raise)
+        return self
+
+    def __exit__(self, *_):
+        if signal.getsignal(signal.SIGINT) == self._raise:
+            signal.signal(signal.SIGINT, self.usual)
+
+    def _raise(self, *_):
+        self.pressed = True
+        raise KeyboardInterrupt
+
+    def check(self):
+        """Raise KeyboardInterrupt if Ctrl-C has been pressed."""
+        if self.pressed:
+            raise KeyboardInterrupt
 
 
 def again(options):
@@ -43,7 +74,7 @@ def keep_training(model, options):
     """
     try:
         model.saveParameters(options.save)
-        return f"this goes on: {going_on(options)}"
+        return f"saved to {options.save}; this goes on: {going_on(options)}"
     except OSError as error:
         problem = f"--save is {options.save}: {error.strerror}"
     name = None

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -61,7 +62,8 @@ def _write_and_rename(path, content):
 def _create_locked(path):
     """Create a file beside `path`, locked: a lock goes when its process does."""
     while True:
-        file = open(path.with_name(f".{path.name}.{secrets.token_hex(8)}.part"), "xb")
+        part = f".{_stem(path)}.{secrets.token_hex(8)}.part"
+        file = open(path.with_name(part), "xb")
         try:
             _lock(file)
         except BlockingIOError:  # by another save, which saw it before it was locked
@@ -74,8 +76,14 @@ def _create_locked(path):
         file.close()
 
 
+def _stem(path):
+    """Return what the names of a file's parts contain: they must not be too long."""
+    name = os.fsencode(path.name)
+    return path.name if len(name) < 200 else hashlib.sha256(name).hexdigest()
+
+
 def _remove_what_was_left(path):
-    part = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}\.part")
+    part = re.compile(rf"\.{re.escape(_stem(path))}\.[0-9a-f]{{16}}\.part")
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
         for entry in entries:
             if part.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):

@@ -66,7 +66,7 @@ def one_of(name, value, allowed):
 
 
 def path(name, value):
-    """Return a path as a string; a ValueError names what is none, or is empty."""
+    """Return a path as a string; raise ValueError for '' and what is no path."""
     try:
         text = os.fsdecode(value)
     except TypeError:
@@ -206,6 +206,8 @@ def roll_shape(name, shape, width):
 
 def minibatch(name, value, width, dtype):
     """Check rolls (tunes, steps, width) and return them as (steps, tunes, width)."""
+    if isinstance(value, list | tuple):  # of arrays, or of what `midiread` returns
+        value = [getattr(roll, "piano_roll", roll) for roll in value]
     found = array(name, value, dtype)
     if found.ndim != 3 or 0 in found.shape or found.shape[2] != width:
         raise ValueError(

@@ -58,7 +58,8 @@ def plotRoll(
     """
     roll, dt = _checked(roll, r), checks.real("dt", dt)
     ax = _axes((9, 3.2)) if ax is None else ax
-    low, high = soundingPitches([roll], r) if pitches is None else pitches
+    checks.whole("start", start, low=0)
+    low, high = soundingPitches([roll], r) if pitches is None else _ordered(pitches)
     ends = (start * dt, (start + len(roll)) * dt)
     ax.imshow(
         roll.T,
@@ -345,12 +346,25 @@ def _checked(roll, r):
 
 def soundingPitches(rolls, r=(21, 109), margin=2):
     """Return the lowest and highest pitch that sounds, with a margin, within r."""
+    rolls = [_checked(roll, r) for roll in rolls]
     sounds = np.any([(roll > 0).any(axis=0) for roll in rolls], axis=0)  # NaN: no
     found = np.flatnonzero(sounds) if sounds.any() else np.array([0, len(sounds) - 1])
     return (
         max(r[0], r[0] + int(found[0]) - margin),
         min(r[1] - 1, r[0] + int(found[-1]) + margin),
     )
+
+
+def _ordered(pitches):
+    """Return the argument ``pitches`` as the lowest and the highest to show."""
+    try:
+        low, high = pitches
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"pitches is {pitches!r:.60}; allowed are two pitches, (low, high)"
+        ) from None
+    low = checks.whole("the first of pitches", low, low=0, high=127)
+    return low, checks.whole("the second of pitches", high, low=low, high=127)
 
 
 def _name_notes(ax, low, high):

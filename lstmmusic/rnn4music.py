@@ -7,7 +7,7 @@ import numpy as np
 import pytensor
 
 from lstmmusic import checks, stuck
-from lstmmusic.data.batches import check_dataset, mean_over_tunes
+from lstmmusic.data.batches import check_dataset, is_packed, mean_over_tunes
 from lstmmusic.engine import forks, memory
 from lstmmusic.engine.backend import Backend, choose_device, choose_mode
 from lstmmusic.engine.functions import Functions
@@ -131,8 +131,8 @@ class RNN4Music:
     device, tf32 = checks.Fixed(), checks.Fixed()
 
     #: The symbolic passes, equation by equation: what every function here compiles.
-    #: Their weights are a `network.Network` of symbolic variables, or of arrays made by
-    #: `parameters.pack(model.parameters())`.
+    #: Their weights are a ``network.Network`` of symbolic variables, or of arrays that
+    #: ``parameters.pack(model.parameters())`` makes.
     forwardPass = staticmethod(network.forward_pass)
     backwardPass = staticmethod(network.backward_pass)
 
@@ -223,14 +223,14 @@ class RNN4Music:
     def __repr__(self):
         shapes = parameters.weight_shapes(self.h_lengths, self.io_length)
         weights = sum(map(math.prod, shapes.values()))
+        last = f", last cost {self.loss:g}" if self.instantaneousCost else ""
         where = self.mode if self.device == "cpu" else f"{self.mode} on {self.device}"
         return (
             f"<RNN4Music {self.h1_length}-{self.h2_length}-{self.h3_length} cells, "
             f"{checks.counted(self.io_length, 'note')}, {weights} weights, "
             f"{self.dtype}, {where}; "
             f"{self.cost}, rates {self.R1:g} {self.R2:g} {self.R3:g} {self.Rout:g}; "
-            f"{checks.counted(len(self.instantaneousCost), 'update')}, "
-            f"last cost {self.loss:g}>"
+            f"{checks.counted(len(self.instantaneousCost), 'update')}{last}>"
         )
 
     # Training
@@ -348,9 +348,9 @@ class RNN4Music:
         longest tune of a minibatch, N notes and H cells in all three layers, a
         minibatch takes 4 bytes (float32) for each of B T (6 H + 6 N) numbers at most,
         padding included, but for T up to 128 and lengthOfMB B T (15 H + 14 N); besides
-        about 0.2 GB.  One tune of 36,000 steps among nine of 200, whole, with 3 × 120
-        cells and 88 notes: 2 GB in two threads, 3 GB in one.  Tunes cut into pieces of
-        a few hundred steps take a hundredth of that.
+        about 0.2 GB (benchmarks/RESULTS.md).  One tune of 36,000 steps among nine of
+        200, whole, with 3 × 120 cells and 88 notes takes 1.9 GB in two threads; cut
+        into pieces of a few hundred steps, a hundredth.  Each MPI rank counts its own.
         """
         forks.refuse("train", self.mode)
         ranks = Ranks(comm)
@@ -404,6 +404,8 @@ class RNN4Music:
                 f"{self.R2:g}, {self.R3:g}, {self.Rout:g}) or a smaller gradClip "
                 f"({self.gradClip:g}) may help."
             )
+        if len(self.stepsOfCost) != len(self.instantaneousCost):  # a user's history
+            self.stepsOfCost = steps_of(self)
         self.instantaneousCost.append(cost)
         self.stepsOfCost.append(steps)
         self.loss = cost
@@ -418,15 +420,20 @@ class RNN4Music:
         Returns
         -------
         bool or None
-            None where it is not known: the parameters come from the original program,
-            or from a file before version 3, and the tune was not trained on since.
+            None where it is not known: matrices come from the original program, from a
+            file before version 3 or from `setParameters`, and the tune was not trained
+            on since.
 
         Notes
         -----
         Tunes are compared by a digest of 8 bytes, in the form they had in ``dataset``,
         or ``sources``, of `train`: one that was transposed there is another tune.
         """
-        return self._trained_on.holds(self._tunes_of([tune], "tune", least=1)[0])
+        if is_packed(tune):
+            checks.roll_shape("tune", tune.shape, self.io_length)
+        else:
+            tune = checks.roll("tune", tune, self.io_length, self.dtype)
+        return self._trained_on.holds(tune)
 
     def setNewRates(self, R1, R2, R3, Rout):
         """Set the training rates of the three layers and the output."""
@@ -538,6 +545,9 @@ class RNN4Music:
     def setParameters(self, values):
         """Set all or some of what `parameters` returns.
 
+        Which tunes the network was trained on is not known any more where a matrix is
+        set: it may come from another network (`wasTrainedOn`).
+
         Raises
         ------
         ValueError
@@ -545,6 +555,8 @@ class RNN4Music:
             nothing is set.
         """
         self._store.set(values)
+        if any(np.ndim(value) == 2 for value in values.values()):
+            self._trained_on = self._trained_on._replace(complete=False)
 
     def printWeights(self):
         """Print the shape, mean, standard deviation and range of each parameter."""
@@ -636,6 +648,8 @@ class RNN4Music:
         """Return primers (steps, tunes, io_length), and whether there are many."""
         n_tunes = checks.whole("noOfTunes", n_tunes)
         primer = getattr(given, "piano_roll", given)
+        if isinstance(primer, list | tuple):
+            primer = [getattr(roll, "piano_roll", roll) for roll in primer]
         primer = checks.array("startVectors", primer, self.dtype)
         if primer.ndim != 3:
             primer = checks.roll("startVectors", primer, self.io_length, self.dtype)

@@ -295,6 +295,7 @@ def _mean(values, weights=None):
     there = ~np.isnan(values)
     if not there.any():
         return np.nan
+    weights = None if weights is None else np.asarray(weights)[there]
     return float(np.average(values[there], weights=weights))
 
 

@@ -132,9 +132,11 @@ def _skip_system(track, pos, system):
         elif track[pos + 1] == TEMPO and length < 3:
             raise BrokenTrack(f"a tempo event of {length} bytes", pos, "3 or more")
         return content + length
-    if status in _BARE_DATA_BYTES:
-        system.append((pos, _BARE_DATA_BYTES[status]))
-    return pos + 1 + _BARE_DATA_BYTES.get(status, 0)
+    if status not in _BARE_DATA_BYTES:
+        what = f"a status byte {status:#04x}, which MIDI does not define,"
+        raise BrokenTrack(what, pos, "defined ones")
+    system.append((pos, _BARE_DATA_BYTES[status]))
+    return pos + 1 + _BARE_DATA_BYTES[status]
 
 
 def check_quantities(track):

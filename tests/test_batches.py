@@ -11,6 +11,7 @@ from lstmmusic.data.batches import (
     draw_tunes,
     whole_tunes,
 )
+from midi import PackedRoll
 
 
 def numbered(*lengths, width=3):
@@ -160,3 +161,15 @@ def test_silent_rows_are_marked_in_a_copy_and_unmarked_again():
     assert not tune[1].any()
     assert unmarkSilence(marked).tolist() == tune.tolist()
     assert marked[1, 0] == 1
+
+
+@pytest.mark.parametrize("tune", [None, 5, [], np.zeros(3), np.zeros((3, 0))])
+def test_unmarkSilence_refuses_what_is_no_tune(tune):
+    with pytest.raises(ValueError, match=r"tune has shape .*; allowed are \(steps"):
+        unmarkSilence(tune)
+
+
+def test_unmarkSilence_takes_what_midiread_returns():
+    tune = np.array([[1, 0], [1, 1]])
+    packed = PackedRoll.of(tune)
+    np.testing.assert_array_equal(unmarkSilence(packed), [[0, 0], [1, 1]])

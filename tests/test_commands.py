@@ -1,5 +1,6 @@
 """Each command that main.py prints works when it is typed, whenever it is printed."""
 
+import contextlib
 import errno
 import importlib
 import os
@@ -16,6 +17,7 @@ import pytest
 from journeys import EXAMPLES, TINY, run_main
 
 from lstmmusic import RNN4Music
+from lstmmusic.engine import functions
 
 UPDATES = 6  # of TINY
 
@@ -82,6 +84,29 @@ def folder_vanishes(monkeypatch, out):
     at_update(4, lambda _: shutil.rmtree(out))(monkeypatch, out)
 
 
+def generate_on(monkeypatch, _):
+    generate = RNN4Music.genMusic
+
+    def lost(*args, **kwargs):
+        with contextlib.suppress(KeyboardInterrupt):  # as in a hook of JAX's
+            ctrl_c()
+        return generate(*args, **kwargs)
+
+    monkeypatch.setattr(RNN4Music, "genMusic", lost)
+
+
+def no_memory_at_update_5(monkeypatch, _):
+    sums, calls = functions.Functions.sums, []
+
+    def fifth(*args):
+        calls.append(args)
+        if len(calls) == 5:
+            raise MemoryError("not a byte")
+        return sums(*args)
+
+    monkeypatch.setattr(functions.Functions, "sums", fifth)
+
+
 def diverged(model):
     raise importlib.import_module("journey").TrainingError("update 4 gave NaN.")
 
@@ -95,12 +120,15 @@ STATES = {  # what happens: the message, and how many updates there are in the e
         "stopped;", 6),
     "while training": (at_update(4, ctrl_c), "stopped after 4 updates;", 6),
     "twice": (at_update(4, ctrl_c_twice), "stopped after 4 updates;", 6),
-    "generating": (in_place_of("journey.generate", interrupt), "after 6 updates;", 6),
+    "generating": (
+        in_place_of("journey.generate", interrupt), "after all 6 updates;", 6),
+    "generating, where Python loses it": (
+        generate_on, "after all 6 updates;", 6),
     "generating after a stop": (
         both(at_update(1, ctrl_c), in_place_of("journey.generate", interrupt)),
         "stopped after 1 update;", 6),
     "writing": (
-        in_place_of("results.write_folder", interrupt), "after 6 updates;", 6),
+        in_place_of("results.write_folder", interrupt), "after all 6 updates;", 6),
     "no room for the page": (
         in_place_of("results.write_folder", no_room),
         "files cannot be written .*No space left", 6),
@@ -113,6 +141,9 @@ STATES = {  # what happens: the message, and how many updates there are in the e
     "no folder": (
         folder_vanishes, r"--save is .*: No such file or directory; saved to \S*npz;", 6
     ),
+    "no memory": (
+        no_memory_at_update_5,
+        r"after 4 updates: there is not enough memory .*--minibatch and --length", 6),
     "divergence": (at_update(4, diverged), "update 4 gave NaN. This goes", 4 + 6),
 }  # fmt: skip
 
@@ -190,6 +221,51 @@ def test_without_training_the_same_command_works_again(
     words = typed(prepare, "this begins again: ", load)
     assert words[-4:] == load
     main.main(words)
+
+
+@pytest.mark.parametrize("name", ["parameters.npz", "rolls.png", "cost.png/"])
+def test_a_users_own_file_in_the_output_folder_stays(
+    main, midi_folder, tmp_path, capsys, name
+):
+    out = tmp_path / "out"
+    out.mkdir()
+    if name.endswith("/"):
+        (out / name).mkdir()
+    else:
+        (out / name).write_text("mine")
+    with pytest.raises(SystemExit):
+        main.main(["--midi", str(midi_folder), "--out", str(out), *TINY])
+    text = capsys.readouterr().err
+    assert "would be written over" in text
+    assert name.rstrip("/") in text
+    assert os.listdir(out) == [name.rstrip("/")]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-"])
+def test_streams_that_are_closed_cost_no_work(midi_folder, tmp_path, closed):
+    words = [sys.executable, EXAMPLES / "main.py", "--midi", midi_folder]
+    words += ["--out", tmp_path / "out", *TINY]
+    done = subprocess.run(
+        ["bash", "-c", f"{shlex.join(map(str, words))} {closed}"],
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "out" / "index.html").is_file()
+
+
+def test_what_was_trained_is_not_written_over_by_what_was_not(
+    main, midi_folder, tmp_path, whole, capsys
+):
+    path = tmp_path / "parameters.npz"
+    shutil.copy(whole, path)
+    arguments = [*TINY, "--out", str(tmp_path), "--epochs", "0"]
+    with pytest.raises(SystemExit):
+        main.main(["--midi", str(midi_folder), *arguments])
+    text = capsys.readouterr().err
+    assert f"{path} would be written over by a network that is not trained" in text
+    assert path.read_bytes() == whole.read_bytes()
 
 
 def test_a_training_that_is_nowhere_to_be_saved_is_said_to_be_lost(
@@ -278,6 +354,20 @@ def test_a_reader_that_goes_costs_no_work(midi_folder, tmp_path):
     assert (tmp_path / "out" / "index.html").is_file()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
+def test_an_output_that_is_full_costs_no_work(midi_folder, tmp_path):
+    arguments = ["--midi", midi_folder, "--out", tmp_path / "out", *TINY]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, EXAMPLES / "main.py", *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "out" / "index.html").is_file()
+
+
 def test_help_whose_reader_has_gone():
     read, write = os.pipe()
     os.close(read)
@@ -333,14 +423,17 @@ def test_an_empty_path_is_refused(main, midi_folder, tmp_path, capsys, option):
     with pytest.raises(SystemExit) as exit_:
         main.main(["--midi", str(midi_folder), "--out", str(tmp_path), option, ""])
     assert exit_.value.code == 2
-    assert f"argument {option}: ''; allowed is a path" in capsys.readouterr().err
+    assert f"argument {option}: ''; allowed is " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("--load {tmp}/nofile.npz", "--load is {tmp}/nofile.npz: No such file or dir"),
-        ("--save {tmp}/", "--save is '{tmp}', but '{tmp}.npz' is a folder"),
+        ("--save {tmp}", "--save is '{tmp}', but '{tmp}.npz' is a folder"),
+        ("--save {tmp}/", "argument --save: '{tmp}/'; allowed is the path of a file"),
+        ("--save {tmp}/.", "argument --save: '{tmp}/.'; allowed is the path of a file"),
+        ("--load {tmp}/", "argument --load: '{tmp}/'; allowed is the path of a file"),
         ("--save /dev/full", "--save is '/dev/full', but '/dev/full' is no regular"),
         ("--out /dev/null/a", "--out is /dev/null/a: Not a directory"),
         ("--resume --save {whole} --length 8", "--length was 9, is 8"),
@@ -363,6 +456,41 @@ def test_errors_speak_of_options(
     assert text.count("\n") == 1
 
 
+def test_errors_of_training_speak_of_options_too(
+    main, midi_folder, tmp_path, capsys, monkeypatch
+):
+    rates = ["--rates", *4 * ["1e7"], "--out", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        main.main(["--midi", str(midi_folder), *TINY, *rates])
+    text = capsys.readouterr().err
+    assert "Smaller --rates (they are 1e+07, 1e+07, 1e+07, 1e+07) may help. " in text
+    main.warn_in_options("training may be diverging. Smaller rates (R1, R2, R3, Rout "
+                         "are 1, 2, 3, 4) or a smaller gradClip may help.")  # fmt: skip
+    assert capsys.readouterr().err == (
+        "main.py: training may be diverging. Smaller --rates (they are 1, 2, 3, 4) "
+        "may help.\n"
+    )
+
+
+def test_a_second_run_knows_what_the_first_one_trained_on(
+    main, midi_folder, whole, tmp_path
+):
+    # The first, with seed 1, kept one of the four tunes apart; others keep another.
+    page, found = tmp_path / "index.html", {}
+    for seed in range(1, 30):
+        chosen = np.random.default_rng(seed).integers(4)
+        if chosen not in found:  # one run for each tune
+            load = ["--load", str(whole), "--epochs", "0", "--seed", str(seed)]
+            arguments = [*TINY, "--out", str(tmp_path), *load]
+            main.main(["--midi", str(midi_folder), *arguments])
+            found[chosen] = "among the tunes trained on" in page.read_text("utf-8")
+    kept_apart = np.random.default_rng(1).integers(4)
+    assert found == {n: n != kept_apart for n in range(4)}
+    assert "cost per step: 8.54 nats" in page.read_text("utf-8")
+    main.main(["--midi", str(midi_folder), *arguments, "--length", "5"])
+    assert "cost per step: 8.54 nats" in page.read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -374,12 +502,12 @@ def test_what_needs_too_much_memory_is_refused_by_its_option(
     main, midi_folder, tmp_path, monkeypatch, capsys, arguments, message
 ):
     freememory = importlib.import_module("lstmmusic.engine.free_memory")
-    monkeypatch.setattr(freememory, "free", lambda: 2**27)
+    monkeypatch.setattr(freememory, "free", lambda: 2**30)
     out = ["--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit) as exit_:
         main.main(["--midi", str(midi_folder), *TINY, *out, *arguments.split()])
     assert exit_.value.code == 2
     text = capsys.readouterr().err
     assert text.startswith(f"main.py: error: {message}")
-    assert re.search(r", and 134 MB are free; at most \d+ fits\n", text)
+    assert re.search(r", and 1.07 GB are free; at most \d+ fits\n", text)
     assert os.listdir(tmp_path) == []

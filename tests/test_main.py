@@ -301,7 +301,8 @@ def test_ctrl_c_leaves_music_and_a_command_that_goes_on(
     assert exit_.value.code == 130
     last = capsys.readouterr().err.splitlines()[-1]
     message, command = last.split("; this goes on: ")
-    assert message == "main.py: stopped after 13 updates"
+    saved = tmp_path / "parameters.npz"
+    assert message == f"main.py: stopped after 13 updates; saved to {saved}"
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(FILES)
     assert "stopped before its end" in (tmp_path / "index.html").read_text("utf-8")
     stopped = RNN4Music.fromFile(tmp_path / "parameters.npz")

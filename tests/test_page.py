@@ -225,7 +225,7 @@ def test_page_says_what_its_pictures_show(tmp_path):
     """Fails if a part of a tune is shown for the whole, or units are left out."""
     write(tmp_path, roll=make_roll(400), arguments=["--primer", "20"])
     text = " ".join(words(page_of(tmp_path)).split())
-    assert "the first 37.5 s of 100 s; below the primer, up to the orange line" in text
+    assert "the first 37.5 s of 100 s. Below: the primer, up to the orange line" in text
     assert (
         "at 5 s, and after it what the network wrote, the first 37.5 s of 105" in text
     )
@@ -237,7 +237,7 @@ def test_page_says_what_its_pictures_show(tmp_path):
     write(tmp_path, arguments=["--threshold", "0"])
     text = words(page_of(tmp_path))
     assert "threshold of" not in text
-    assert "the original, all 7.5 s;" in text
+    assert "the original, all 7.5 s." in text
 
 
 def test_tune_and_probabilities_have_the_same_scales(tmp_path, monkeypatch):
@@ -290,14 +290,14 @@ def test_page_has_the_shares_of_harmony_and_melody(folder):
     ],
 )
 def test_summary_is_true(attributes, said):
-    assert said in module("results").summary(make_model(**attributes))
+    assert said in module("results").summary(make_model(**attributes), False)
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
         (True, "It was among the tunes trained on."),
-        (False, "It was not trained on this tune."),
+        (False, "It was not trained on this tune, as it is read here."),
         (None, "Whether it was trained on this tune is not known: the parameter file"),
     ],
 )
@@ -348,7 +348,7 @@ def test_page_tells_of_each_training(tmp_path):
 def test_one_tune_is_counted_once(tmp_path):
     """Fails if the only tune, which is both primer and training data, counts twice."""
     write(tmp_path)
-    assert f"1 tunes, {STEPS} steps, SHA-256" in page_of(tmp_path)
+    assert f"1 tune, {STEPS} steps, SHA-256" in page_of(tmp_path)
 
 
 def test_settings_are_the_options_and_no_more(tmp_path):

@@ -369,3 +369,9 @@ def test_what_is_not_allowed_is_named(roll, draw, message):
     """Fails if it is drawn, or if matplotlib's own words are all that is said."""
     with pytest.raises(ValueError, match=message):
         draw(roll)
+
+
+@pytest.mark.parametrize("pitches", [5, "ab", (60,), (62, 50), (50.5, 60), (0, 200)])
+def test_pitches_that_cannot_be_shown_are_refused(pitches):
+    with pytest.raises(ValueError, match=r"pitches is .*; allowed"):
+        plots.plotRoll(np.ones((3, 88)), pitches=pitches)

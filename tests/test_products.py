@@ -16,6 +16,7 @@ from lstmmusic.model.parameters import pack
 
 jax = pytest.importorskip("jax")
 machinecode = pytest.importorskip("lstmmusic.engine.kernels.build")
+host = pytest.importorskip("lstmmusic.engine.kernels.host")
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 # Rows for one tile, for several, and left over; columns of less than a block, of blocks
@@ -47,7 +48,7 @@ def roll(dtype, *shape):
 
 def in_blocks(W):
     K, Q = W.shape
-    columns = machinecode.columns_of_block(W.dtype)
+    columns = host.columns_of_block(W.dtype)
     filled = np.pad(W, ((0, 0), (0, -Q % columns)))
     return filled.reshape(K, -1, columns).transpose(1, 0, 2).copy()
 
@@ -127,7 +128,7 @@ def test_blocks_for_another_dtype_are_refused(dtype):
     other = {"float32": "float64", "float64": "float32"}[dtype]
     W_laid = in_blocks(normal(other, 31, 100)).astype(dtype)
     with pytest.raises(
-        ValueError, match=f"allowed are {machinecode.columns_of_block(dtype)} of"
+        ValueError, match=f"allowed are {host.columns_of_block(dtype)} of"
     ):
         call("step_dot", (5, 120), normal(dtype, 5, 31), W_laid)
 

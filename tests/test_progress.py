@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import math
 import shutil
 import signal
 import threading
@@ -531,6 +532,39 @@ def test_a_folder_that_vanishes_while_training(
     same(everything(model), straight["whole"])
 
 
+def test_a_checkpoint_of_no_update_is_gone_on_from_too(
+    begin, straight, everything, same, at_update, monkeypatch, tmp_path
+):
+    # Saved before the first update. Fails if what came after it is made again.
+    model, path = begin(), tmp_path / "a"
+    monkeypatch.setattr(model._functions, "sums", lambda *_: ctrl_c() or ctrl_c())
+    with pytest.raises(KeyboardInterrupt):
+        train(model, checkpoint=path)
+    model.saveParameters(path)
+    monkeypatch.undo()
+    at_update(model, 3, lambda: monkeypatch.setattr(np, "savez", no_room))
+    with pytest.raises(CheckpointError):
+        train(model, checkpoint=path, checkpointEvery=1, resume=True)
+    monkeypatch.undo()
+    shutil.copy(path.with_suffix(".npz"), tmp_path / "three.npz")
+    done = []
+    at_update(model, 4, lambda: done.append(len(model.instantaneousCost)))
+    train(model, checkpoint=path, resume=True)
+    assert done == [4]
+    same(everything(model), straight["whole"])
+
+
+def test_a_folder_that_appears_at_the_checkpoint(
+    begin, straight, everything, same, at_update, tmp_path
+):
+    model = begin()
+    at_update(model, 3, lambda: (tmp_path / "a.npz").mkdir())
+    with pytest.raises(CheckpointError, match=r"3 updates: .*a\.npz' is a folder"):
+        train(model, checkpoint=tmp_path / "a", checkpointEvery=3)
+    train(model, checkpoint=tmp_path / "b", resume=True)
+    same(everything(model), straight["whole"])
+
+
 def test_another_network_does_not_go_on_in_place_of_the_checkpoints(
     begin, straight, everything, same, at_update, monkeypatch, tmp_path
 ):
@@ -566,7 +600,8 @@ def test_a_cost_far_above_its_lowest_is_warned_of_once(costs, warns):
     for cost in costs:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            divergence.look_at(cost, (1, 2, 3, 4))
+            divergence.look_at(cost)
+            divergence.warn_once((1, 2, 3, 4))
         told += [str(warning.message) for warning in caught]
     assert len(told) == warns
     if warns:
@@ -575,6 +610,30 @@ def test_a_cost_far_above_its_lowest_is_warned_of_once(costs, warns):
             "and is 10.1: training may be diverging. Smaller rates (R1, R2, R3, Rout "
             "are 1, 2, 3, 4)"
         )
+
+
+def test_a_resumed_training_knows_its_lowest_cost():
+    divergence = Divergence([5.0, math.nan, 1.0, *15 * [10.1]])
+    for _ in range(5):
+        divergence.look_at(10.1)
+    with pytest.warns(UserWarning, match="10 times its lowest, 1, for 20 updates"):
+        divergence.warn_once((1, 2, 3, 4))
+
+
+def test_a_warning_that_is_an_error_leaves_a_training_that_goes_on(
+    begin, straight, everything, same, monkeypatch
+):
+    # Fails if an update is made twice, or lost.
+    model = begin()
+    with monkeypatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        patch.setattr(Divergence, "FACTOR", 0.0)
+        patch.setattr(Divergence, "UPDATES", 5)
+        with pytest.raises(UserWarning, match="may be diverging"):
+            train(model)
+    assert len(model.instantaneousCost) == 5
+    train(model, resume=True)
+    same(everything(model), straight["whole"])
 
 
 def test_rates_of_1000_are_warned_of(network):

@@ -82,6 +82,12 @@ def test_sources_are_recorded_in_place_of_what_was_made_of_them(network):
     assert not all(model.wasTrainedOn(tune) for tune in TUNES)
 
 
+@pytest.mark.parametrize("tune", [None, "tune", np.zeros(3), np.full((3, N), 2)])
+def test_what_is_no_tune_is_refused(network, tune):
+    with pytest.raises(ValueError, match=r"^tune "):
+        network().wasTrainedOn(tune)
+
+
 def test_a_tune_between_0_and_1_has_a_digest_of_its_own():
     tune = RNG.random((7, N)).astype(np.float32)
     assert provenance.digest_of(tune) == provenance.digest_of(tune.astype(float))
@@ -89,6 +95,18 @@ def test_a_tune_between_0_and_1_has_a_digest_of_its_own():
     silence = np.zeros((8, 8))  # the same bits in all of these
     shapes = {provenance.digest_of(silence[:t, :n]) for t in (1, 2) for n in (1, 2, 8)}
     assert len(shapes) == 6
+
+
+def test_of_weights_of_a_users_own_it_is_not_known(network):
+    # They may be another network's. Biases and the state are no training.
+    model = network()
+    values = model.parameters()
+    model.setParameters({name: values[name] for name in ("by", "bf_1", "htd1_2")})
+    assert model.wasTrainedOn(OTHER) is False
+    model.setParameters({"Why_1": values["Why_1"]})
+    assert model.wasTrainedOn(OTHER) is None
+    validated = train(network(), validation=[OTHER])  # the best weights are put back
+    assert validated.wasTrainedOn(OTHER) is False
 
 
 def test_a_training_that_makes_no_update_records_nothing(network):
@@ -168,13 +186,22 @@ def test_steps_that_are_not_known_are_NaN(network, tmp_path):
     model = RNN4Music.fromFile(of_version_2(tmp_path / "a.npz"))
     train(model)
     assert np.isnan(model.costPerStep).tolist() == [True, True, False, False]
-    model.instantaneousCost = [3.0]  # a history of a user's own
-    assert len(model.costPerStep) == 1
-    model.instantaneousCost = [3.0] * 7
-    known = [not math.isnan(cost) for cost in model.costPerStep]
-    assert known == [False, False, True, True, False, False, False]
+    for history in ([3.0], [3.0] * 7):  # of a user's own
+        model.instantaneousCost = history
+        assert [math.isnan(cost) for cost in model.costPerStep] == [True] * len(history)
     model.saveParameters(tmp_path / "b")
     assert len(RNN4Music.fromFile(tmp_path / "b").costPerStep) == 7
+
+
+@pytest.mark.parametrize("clear", [lambda m: m.instantaneousCost.clear(), None])
+def test_a_history_that_is_cleared_has_the_steps_of_what_comes_after(network, clear):
+    model = train(network(), lengthOfMB=8)
+    if clear:
+        clear(model)
+    else:
+        model.instantaneousCost = []
+    train(model, lengthOfMB=5)
+    assert model.stepsOfCost == [4, 4]
 
 
 # How
@@ -209,6 +236,16 @@ def test_a_training_in_a_loop_has_one_record_and_the_newest_are_kept(network):
         provenance.add_training(records, {"command": str(n), "updates": 0})
     assert len(records) == provenance.MOST_TRAININGS
     assert records[-1]["command"] == str(n)
+
+
+def test_records_that_could_not_be_read_back_are_not_written(network, tmp_path):
+    model = train(network())
+    model.saveParameters(tmp_path / "a")
+    before = (tmp_path / "a.npz").read_bytes()
+    model.trainings.append({"note": "mine"})
+    with pytest.raises(ValueError, match=r"trainings holds .*mine"):
+        model.saveParameters(tmp_path / "a")
+    assert (tmp_path / "a.npz").read_bytes() == before
 
 
 def test_a_resumed_training_goes_on_in_its_record(network, monkeypatch):
@@ -258,6 +295,7 @@ def as_bytes(text):
     [
         ("stepsOfCost", np.ones(3), "stepsOfCost must hold 2 numbers"),
         ("stepsOfCost", np.array([1, 0]), "stepsOfCost must hold 2 numbers above 0"),
+        ("stepsOfCost", np.array([1, np.inf]), "stepsOfCost must hold 2 numbers"),
         ("stepsOfCost", np.ones((2, 1)), "stepsOfCost must be a list"),
         ("trainedOn", np.ones(2), "trainedOn must be digests, not float64"),
         ("trainedOn", np.ones((2, 2), np.uint64), "trainedOn must be digests"),

@@ -226,6 +226,17 @@ def test_a_part_that_another_save_removes_at_once_is_written_anew(
     assert len(set(calls)) == 2
 
 
+@pytest.mark.parametrize("length", [199, 230, 255])
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path, length):
+    path = tmp_path / ("q" * length)
+    atomic.write(path, text(b"new"))
+    assert os.listdir(tmp_path) == [path.name]
+    left = tmp_path / f".{atomic._stem(path)}.{'0' * 16}.part"
+    left.write_bytes(b"")
+    atomic.write(path, text(b"newer"))
+    assert os.listdir(tmp_path) == [path.name]
+
+
 def test_without_locks_nothing_is_removed_and_all_else_works(tmp_path, monkeypatch):
     def none(file):
         raise OSError(errno.ENOTSUP, "not here")

@@ -215,6 +215,8 @@ def unmarkSilence(tune):
     Undoes `markSilence` in generated tunes (and silences a real lowest note played
     alone, which the marked tunes cannot tell from a rest).
     """
-    tune = np.array(tune)
+    tune = np.array(getattr(tune, "piano_roll", tune))
+    if tune.ndim != 2 or tune.shape[1] == 0:
+        raise ValueError(f"tune has shape {tune.shape}; allowed are (steps, notes)")
     tune[~tune[:, 1:].any(axis=1), 0] = 0
     return tune

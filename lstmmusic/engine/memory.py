@@ -1,4 +1,4 @@
-"""How much memory a call needs at its peak; ValueError where there is less.
+"""Estimate the peak memory of a call; raise ValueError where it does not fit.
 
 An estimate counts arrays, and what it takes to compile.  T steps, B tunes, N notes,
 H cells (of all three layers together), D bytes for a number.  The factors were measured
@@ -25,8 +25,8 @@ UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 def check(purpose, needed, arguments):
     """Raise ValueError where a call needs more bytes than there are.
 
-    Where it needs over half of them, freed memory is no longer kept.  The message names
-    the first argument of which a smaller value fits, or else the limit of all.
+    Above half of the free memory, glibc returns freed blocks at once.  The message
+    names the first argument of which a smaller value fits, or else the limit of all.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import numpy as np
 from lstmmusic import checks
 from lstmmusic.model import parameters
 from lstmmusic.model.optimizers import Moments
-from lstmmusic.training import parameter_file
+from lstmmusic.training import parameter_file, provenance
 from lstmmusic.training.state import Progress
 
 FIXED = ("cost", "originalForward", "optimizer")  # settings that a file cannot change
@@ -40,10 +40,10 @@ def snapshot(model):
 def steps_of(model):
     """Return the steps that each cost of the model's history sums up.
 
-    A history that a user has put there has none that is known.
+    NaN where a user has changed the history, so that it has another length.
     """
     history, steps = model.instantaneousCost, model.stepsOfCost
-    return [*steps, *[math.nan] * (len(history) - len(steps))][: len(history)]
+    return list(steps) if len(steps) == len(history) else [math.nan] * len(history)
 
 
 def weights_of(model):
@@ -126,10 +126,10 @@ def differences(model, saved):
 
 
 def restore_training(model, plan, checkpoint):
-    """Take up the training of ``checkpoint``, or of the model, or begin it.
+    """Restore the training of ``checkpoint``, or go on with the model's, or begin it.
 
-    The model's own, if it is the same training and has gone on since the checkpoint
-    was written, as when the disk was full at the next one.
+    Keep the model's if it is the checkpoint's training with more updates, as when the
+    disk was full at the next checkpoint.
     """
     saved, progress = None, model._progress
     if checkpoint is not None:
@@ -157,11 +157,11 @@ def restore_training(model, plan, checkpoint):
 
 
 def has_gone_on(model, saved):
-    """Return whether a model's training is that which is saved, and further on."""
-    done = len(saved.history)
-    return (
-        model._progress is not None
-        and model._progress.plan == saved.progress.plan
-        and 0 < done < len(model.instantaneousCost)
-        and model.instantaneousCost[:done] == saved.history
-    )
+    """Return whether a model's training is the saved one with more updates."""
+    done, history = len(saved.history), model.instantaneousCost
+    if model._progress is None or model._progress.plan != saved.progress.plan:
+        return False
+    if done == 0 and model.trainings:  # no cost tells it from another one
+        began = provenance.digest_of_state(saved.rng_state)
+        return model.trainings[-1].get("randomState") == began
+    return 0 < done < len(history) and history[:done] == saved.history

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 
 class Interruption:
-    """While it is entered, Ctrl-C asks to stop, and a second Ctrl-C interrupts.
+    """The first Ctrl-C requests a stop; the second raises KeyboardInterrupt.
 
-    Not in the middle of what is ``postponed``: the weights are whole after it.  Only
-    the main thread can be asked, and not where Ctrl-C is ignored.
+    Within ``postponed`` the second waits for its end, so that the weights are whole.
+    Main thread only; where SIGINT is ignored, it stays ignored.
     """
 
     def __init__(self):

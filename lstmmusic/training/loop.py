@@ -1,6 +1,7 @@
 """The course of a training: epochs of minibatches, validation, stopping, going on."""
 
 import copy
+import itertools
 import math
 import sys
 import time
@@ -81,7 +82,7 @@ class Training:
         self.ranks = ranks
         self.source = source
         self.tunes_recorded = False
-        self.divergence = Divergence()
+        self.divergence = Divergence(self.costs_so_far())
         self.stop = False  # as all ranks agree
         self.rng = copy.deepcopy(model.rng)  # the model's follows after each update
         self.saved_at = time.monotonic()
@@ -89,6 +90,11 @@ class Training:
         self.epoch, self.update = self.at.epoch, self.at.update
         self.pending = None  # `at` and the model's history do not know of it yet
         model._functions.begin()
+
+    def costs_so_far(self):
+        """Return the costs per step of this training's updates, where it goes on."""
+        done = self.at.epoch * self.updates_per_epoch() + self.at.update
+        return self.model.costPerStep[-done:] if done else []
 
     @property
     def at(self):
@@ -111,7 +117,9 @@ class Training:
                     self.settle()
             if self.at.over and self.at.best is not None:
                 with ctrl_c.postponed():
+                    trained_on = self.model._trained_on
                     self.model.setParameters(self.at.best)
+                    self.model._trained_on = trained_on
             if self.saving.path is not None:
                 self.save()
         if not self.at.over and self.ranks.first:
@@ -132,7 +140,7 @@ class Training:
     def run_epoch(self, bar, ctrl_c):
         minibatch = drawn = None
         state, order = self.draw()
-        for numbers in order[self.update :]:
+        for numbers in order:
             if numbers is not drawn:
                 minibatch, drawn = self.make([self.tunes[n] for n in numbers]), numbers
             sums, broken = self.sums(minibatch, ctrl_c)
@@ -149,6 +157,8 @@ class Training:
                     self.settle()
             bar.set_postfix_str(f"cost {self.model.loss:.4g}", refresh=False)
             bar.update()
+            if self.ranks.first:
+                self.divergence.warn_once(self.model.rates)
             last = self.update == self.updates_per_epoch()
             if self.to_stop(ctrl_c) and not last:
                 return
@@ -162,19 +172,23 @@ class Training:
         if self.pending is not None:
             done, self.pending = self.pending, None
             self.model._record(float(done.cost), done.steps, done.broken)
-            self.record_training()
-            self.divergence.look_at(self.model.loss / done.steps, self.model.rates)
+            self.record_training(done.epochState)
+            self.divergence.look_at(self.model.loss / done.steps)
             self.model.rng.bit_generator.state = done.rng_state
             self.at.epochState = done.epochState
             self.at.epoch, self.at.update = done.epoch, done.update
 
-    def record_training(self):
-        """Count an update in the model's records, and at the first note its tunes."""
+    def record_training(self, rng_state):
+        """Count an update in the model's records; at the first, record the tunes.
+
+        ``rng_state`` is that of the beginning of its epoch.
+        """
         model, at = self.model, self.at
-        if at.epoch == at.update == 0:
+        if at.epoch == at.update == 0 or not model.trainings:
             settings = {name: getattr(model, name) for name in parameter_file.SETTINGS}
             record = {"command": self.source.command, "updates": 0}
             record |= {**at.plan, **settings, "processes": self.ranks.size}
+            record["randomState"] = provenance.digest_of_state(rng_state)
             provenance.add_training(model.trainings, record)
         model.trainings[-1]["updates"] += 1
         if not self.tunes_recorded:
@@ -198,8 +212,8 @@ class Training:
     def draw(self):
         """Return the random state at the beginning of this epoch, and what it gave.
 
-        That is the tunes' numbers for each update.  An epoch that has begun before is
-        drawn again as it was then.
+        That is an iterator of the tunes' numbers for each update to come.  An epoch
+        that has begun before is drawn again as it was then.
         """
         rng = self.rng
         if self.update > 0:
@@ -209,7 +223,8 @@ class Training:
         draw = draw_order if self.plan.lengthOfMB is None else draw_tunes
         order = draw(rng, self.tunes, self.plan.sizeOfMiniBatch)
         again = range(self.plan.noOfEpochPerMB)
-        return state, [numbers for numbers in order for _ in again]
+        updates = (numbers for numbers in order for _ in again)
+        return state, itertools.islice(updates, self.update, None)
 
     def make(self, tunes):
         dtype = self.model.dtype
@@ -285,36 +300,50 @@ class Training:
         """Write the checkpoint; CheckpointError where that fails."""
         try:
             self.model.saveParameters(self.saving.path)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter of a folder that is there
+            reason = getattr(error, "strerror", None) or error
             raise CheckpointError(
                 f"checkpoint is {self.saving.path!r}, but it cannot be written after "
-                f"{checks.counted(self.done(), 'update')}: {error.strerror}. The "
+                f"{checks.counted(self.done(), 'update')}: {reason}. The "
                 "object holds what was learnt: saveParameters writes it to another "
                 "path, and resume=True goes on with it"
             ) from error
 
 
 class Divergence:
-    """Warns, once, of a cost that has been over ten times its lowest for a while."""
+    """Warns, once, of a cost that has been over ten times its lowest for a while.
+
+    Parameters
+    ----------
+    costs : sequence of float
+        The costs per step so far, of a training that is resumed; NaN where not known.
+    """
 
     FACTOR, UPDATES = 10, 20
 
-    def __init__(self):
-        self.lowest, self.above = math.inf, 0
+    def __init__(self, costs=()):
+        self.lowest, self.above, self.warned = math.inf, 0, False
+        for cost in costs:
+            self.look_at(cost)
 
-    def look_at(self, cost, rates):
+    def look_at(self, cost):
         """Take note of the cost per step of one more update."""
-        self.lowest = min(self.lowest, cost)
+        self.cost = cost
+        self.lowest = min(cost, self.lowest)  # which stays where the cost is NaN
         self.above = self.above + 1 if cost > self.FACTOR * self.lowest else 0
-        if self.above == self.UPDATES and self.lowest > 0:
-            R1, R2, R3, Rout = rates
-            checks.warn_caller(
-                f"the cost per step has been over {self.FACTOR} times its lowest, "
-                f"{self.lowest:.4g}, for {self.UPDATES} updates, and is {cost:.4g}: "
-                f"training may be diverging. Smaller rates (R1, R2, R3, Rout are "
-                f"{R1:g}, {R2:g}, {R3:g}, {Rout:g}) or a smaller gradClip may help."
-            )
-            self.UPDATES = math.inf  # once
+
+    def warn_once(self, rates):
+        """Warn if it is due and has not been done."""
+        if self.warned or self.above < self.UPDATES or self.lowest == 0:
+            return
+        self.warned = True
+        R1, R2, R3, Rout = rates
+        checks.warn_caller(
+            f"the cost per step has been over {self.FACTOR} times its lowest, "
+            f"{self.lowest:.4g}, for {self.UPDATES} updates, and is {self.cost:.4g}: "
+            f"training may be diverging. Smaller rates (R1, R2, R3, Rout are {R1:g}, "
+            f"{R2:g}, {R3:g}, {Rout:g}) or a smaller gradClip may help."
+        )
 
 
 def progress_bar(done, total, wanted):

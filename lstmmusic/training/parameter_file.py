@@ -101,6 +101,7 @@ def write(fileName, saved):
 
     Returns the path written, ``fileName`` with .npz appended when missing.
     """
+    provenance.check_trainings(saved.trainings)
     arrays = {
         **saved.weights,
         **saved.state,
@@ -275,7 +276,7 @@ def _progress(arrays, shapes):
 
 def _provenance(arrays, updates):
     steps = arrays.history("stepsOfCost")
-    if len(steps) != updates or any(n <= 0 for n in steps):
+    if len(steps) != updates or any(n <= 0 or n == math.inf for n in steps):
         raise ParameterFileError(
             f"stepsOfCost must hold {updates} numbers above 0, one for each cost"
         )

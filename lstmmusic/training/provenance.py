@@ -4,6 +4,7 @@ NumPy only.
 """
 
 import hashlib
+import json
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from lstmmusic import checks
 from lstmmusic.data.batches import unpacked
 
 DIGEST_BYTES = 8
-MOST_TRAININGS = 100  # records; of more, the oldest go
+MOST_TRAININGS = 100  # records; of more, the newest are kept
 LONGEST_COMMAND = 2**12  # characters
 
 
@@ -68,6 +69,12 @@ def digests_of(tunes):
     return np.array([digest_of(tune) for tune in tunes], np.uint64)
 
 
+def digest_of_state(rng_state):
+    """Return a digest, in hexadecimal, of the state of a random number generator."""
+    text = json.dumps(rng_state, sort_keys=True).encode()
+    return hashlib.blake2b(text, digest_size=DIGEST_BYTES).hexdigest()
+
+
 def check_command(command):
     """Return the argument ``command`` of `RNN4Music.train`."""
     if command is None:
@@ -83,11 +90,14 @@ def check_command(command):
 def add_training(trainings, record):
     """Add the record of a training that begins, with no update yet.
 
-    If it is the same as the last one, that goes on counting: whoever calls `train` in
-    a loop has one record.
+    If it is the same as the last one, but for the random state, that goes on counting:
+    whoever calls `train` in a loop has one record.
     """
     last = trainings[-1] if trainings else {}
-    if {**last, "updates": 0} != record:
+    own = {name: record[name] for name in ("updates", "randomState") if name in record}
+    if last | own == record:
+        last |= own | {"updates": last["updates"]}
+    else:
         trainings.append(record)
         del trainings[:-MOST_TRAININGS]
 

@@ -29,7 +29,7 @@ class NpzError(ValueError):
 
 
 class File(io.FileIO):
-    """A file of which no piece is read that is too long: of a zip, the directory."""
+    """A file that refuses long reads: a forged zip directory must not fill memory."""
 
     def read(self, size=-1):
         if size > LONGEST_PIECE:
