@@ -56,7 +56,8 @@ def main(arguments=None):
 
 def warn_in_options(message, *_):
     """Show a warning as a line, in the words of the command line."""
-    sys.stderr.write(f"main.py: {in_options(str(message))}\n")
+    with contextlib.suppress(OSError):  # it is closed, or full
+        sys.stderr.write(f"main.py: {in_options(str(message))}\n")
 
 
 def make_ranks(options, parser):
