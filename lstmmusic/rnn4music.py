@@ -344,13 +344,13 @@ class RNN4Music:
 
         Notes
         -----
-        With B = ``sizeOfMiniBatch`` tunes of T steps, T being ``lengthOfMB`` or the
-        longest tune of a minibatch, N notes and H cells in all three layers, a
-        minibatch takes 4 bytes (float32) for each of B T (6 H + 6 N) numbers at most,
-        padding included, but for T up to 128 and lengthOfMB B T (15 H + 14 N); besides
-        about 0.2 GB (benchmarks/RESULTS.md).  One tune of 36,000 steps among nine of
-        200, whole, with 3 × 120 cells and 88 notes takes 1.9 GB in two threads; cut
-        into pieces of a few hundred steps, a hundredth.  Each MPI rank counts its own.
+        Memory (benchmarks/RESULTS.md): let B = ``sizeOfMiniBatch``, N the notes, H the
+        cells of all three layers, and T the steps: ``lengthOfMB``, or those of the
+        longest tune, to which the others are padded.  A minibatch holds about
+        B T (6 H + 6 N) numbers, or B T (15 H + 14 N) with a ``lengthOfMB`` of up to
+        129, of 4 bytes each in float32.  JAX takes another 0.2 GB.  A tune of 36,000
+        steps among nine of 200, with 3 × 120 cells and 88 notes, takes 1.9 GB in two
+        threads: cut such a tune into pieces.  Each MPI rank is checked separately.
         """
         forks.refuse("train", self.mode)
         ranks = Ranks(comm)

@@ -15,7 +15,7 @@ from conftest import N
 from lstmmusic import CheckpointError, RNN4Music, TrainingError
 from lstmmusic.training import parameter_file
 from lstmmusic.training.checkpoint import weights_of
-from lstmmusic.training.loop import Divergence
+from lstmmusic.training.divergence import Divergence
 
 RNG = np.random.default_rng(101)
 TUNES = [RNG.choice([0.0, 0.0, 1.0], size=(n, N)) for n in (9, 40, 5, 33, 20)]

@@ -1,4 +1,4 @@
-"""How much memory this process can still take, as the system says it."""
+"""Return how much memory this process can still take, as the system reports it."""
 
 import ctypes
 import gc

@@ -1,4 +1,4 @@
-"""Between a network and its file: what is saved of it, and how it takes that up."""
+"""Take snapshots of a network, restore them, and resume a stopped training."""
 
 import copy
 import math

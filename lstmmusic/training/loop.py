@@ -15,6 +15,7 @@ from lstmmusic.data.batches import cut_tunes, draw_order, draw_tunes, whole_tune
 from lstmmusic.model.optimizers import Settings
 from lstmmusic.training import parameter_file, provenance
 from lstmmusic.training.checkpoint import weights_of
+from lstmmusic.training.divergence import Divergence
 from lstmmusic.training.interrupt import Interruption
 
 
@@ -308,42 +309,6 @@ class Training:
                 "object holds what was learnt: saveParameters writes it to another "
                 "path, and resume=True goes on with it"
             ) from error
-
-
-class Divergence:
-    """Warns, once, of a cost that has been over ten times its lowest for a while.
-
-    Parameters
-    ----------
-    costs : sequence of float
-        The costs per step so far, of a training that is resumed; NaN where not known.
-    """
-
-    FACTOR, UPDATES = 10, 20
-
-    def __init__(self, costs=()):
-        self.lowest, self.above, self.warned = math.inf, 0, False
-        for cost in costs:
-            self.look_at(cost)
-
-    def look_at(self, cost):
-        """Take note of the cost per step of one more update."""
-        self.cost = cost
-        self.lowest = min(cost, self.lowest)  # which stays where the cost is NaN
-        self.above = self.above + 1 if cost > self.FACTOR * self.lowest else 0
-
-    def warn_once(self, rates):
-        """Warn if it is due and has not been done."""
-        if self.warned or self.above < self.UPDATES or self.lowest == 0:
-            return
-        self.warned = True
-        R1, R2, R3, Rout = rates
-        checks.warn_caller(
-            f"the cost per step has been over {self.FACTOR} times its lowest, "
-            f"{self.lowest:.4g}, for {self.UPDATES} updates, and is {self.cost:.4g}: "
-            f"training may be diverging. Smaller rates (R1, R2, R3, Rout are {R1:g}, "
-            f"{R2:g}, {R3:g}, {Rout:g}) or a smaller gradClip may help."
-        )
 
 
 def progress_bar(done, total, wanted):

@@ -1,4 +1,4 @@
-"""What a network was trained on, and how: digests of the tunes, a record per training.
+"""Record the tunes that a network was trained on, and the settings of each training.
 
 NumPy only.
 """
@@ -44,7 +44,7 @@ class TrainedOn(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What is recorded of a training besides its settings."""
+    """The command and the tunes of a training, for its record."""
 
     command: str | None
     digests: np.ndarray  # of the tunes
