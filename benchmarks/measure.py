@@ -162,7 +162,7 @@ def folder(files=40):
 
         found = alternate(
             {
-                "ours": lambda: midi.readFolder(path, dt=0.2, progress=False),
+                "ours": lambda: midi.read_folder(path, dt=0.2, progress=False),
                 "pretty_midi": theirs,
             },
             seconds=4,
@@ -171,7 +171,7 @@ def folder(files=40):
 
 
 def collection(kind, files=640):
-    """Bytes and files per second of readFolder, of files of one kind, dt 0.2 s.
+    """Bytes and files per second of read_folder, of files of one kind, dt 0.2 s.
 
     ``kind``: 'random', as for `folder`, each of 40 many times; or 'Nottingham', the
     data set's own tunes, a step of which is an eighth note of 0.2 s.
@@ -192,7 +192,7 @@ def collection(kind, files=640):
             write_tunes(kind, path, files)
 
         def read(**options):
-            return lambda: midi.readFolder(path, progress=False, **options)
+            return lambda: midi.read_folder(path, progress=False, **options)
 
         def held(packed):
             tracemalloc.start()
@@ -224,7 +224,7 @@ def write_tunes(name, path, files):
     from lstmmusic import datasets
 
     data = Path(__file__).parents[2] / "shared" / "data" / "polyphonic"
-    for n, roll in enumerate(datasets.loadStandard(name, data).train[:files]):
+    for n, roll in enumerate(datasets.load_standard(name, data).train[:files]):
         midi.midiwrite(Path(path, f"{n:02}.mid"), roll)
 
 

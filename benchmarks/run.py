@@ -223,7 +223,7 @@ def folder():
     found = measure("folder")
     ours, theirs = found["ours"] * 1e3, found["pretty_midi"] * 1e3
     table(
-        ["readFolder", "pretty_midi get_piano_roll", "ratio"],
+        ["read_folder", "pretty_midi get_piano_roll", "ratio"],
         [[f"{ours:.2f}", f"{theirs:.1f}", f"**{theirs / ours:.0f} ×**"]],
     )
 

@@ -24,14 +24,14 @@ from lstmmusic import (
     CheckpointError,
     RNN4Music,
     TrainingError,
-    markSilence,
-    unmarkSilence,
+    mark_silence,
+    unmark_silence,
 )
 from lstmmusic.checks import counted, target
 from lstmmusic.training import parameter_file
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.provenance import LONGEST_COMMAND
-from midi.utils import readFolder
+from midi.utils import read_folder
 
 EVERY = 50  # updates from one save to the next: seconds of work that a crash may cost
 
@@ -231,7 +231,7 @@ def read_tunes(options):
             "pip install music21, or give --midi FOLDER"
         ) from None
     with naming("--midi", folder):
-        return readFolder(folder, options.range, options.dt)
+        return read_folder(folder, options.range, options.dt)
 
 
 def split(tunes, options):
@@ -246,7 +246,7 @@ def split(tunes, options):
     length, hop = options.length, options.length // 2
     pieces = [
         tune[start : start + length]
-        for tune in markSilence(rest)
+        for tune in mark_silence(rest)
         for start in range(0, max(len(tune) - hop, 1), hop)
     ]
     if options.minibatch is None:
@@ -310,7 +310,7 @@ def generate(model, original, tunes, options):
     Marks of silence are put into the primer, as they were in training, and taken out of
     what is generated.
     """
-    (primer,) = markSilence([original.piano_roll[: options.primer]])
+    (primer,) = mark_silence([original.piano_roll[: options.primer]])
     lowest_sounds = any(tune.piano_roll[:, 0].any() for tune in tunes)
     model.genProbThreshold = options.threshold
     made = {}
@@ -324,10 +324,9 @@ def generate(model, original, tunes, options):
                 temperature=temperature,
                 maxNotes=options.max_notes,
             )
-        roll = unmarkSilence(roll)
+        roll = unmark_silence(roll)
         if not lowest_sounds:  # then it is a mark wherever it stands
             roll[:, 0] = probabilities[:, 0] = 0
         remarks = [str(warning.message) for warning in caught]
         made[f"{temperature:g}"] = Generated(roll, probabilities, remarks)
     return made
-

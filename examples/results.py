@@ -8,16 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from page import PAGE, Part, in_html, named_by, settings, write_folder
 
-from lstmmusic import musicStatistics, saveWav
+from lstmmusic import music_statistics, save_wav
 from lstmmusic.checks import counted
 from lstmmusic.plots import (
-    plotCost,
-    plotProbabilities,
-    plotStatistics,
-    plotTune,
-    soundingPitches,
+    plot_cost,
+    plot_probabilities,
+    plot_statistics,
+    plot_tune,
+    sounding_pitches,
 )
-from lstmmusic.statistics import SHARES, noteName
+from lstmmusic.statistics import SHARES, note_name
 from midi.utils import midiwrite
 
 SHOWN = 150  # steps in the pictures: more are too fine to see
@@ -146,7 +146,7 @@ def write_results(
         tunes[f"generated{suffix}"] = tune.roll
         lines += [f"temperature {temperature}: {text}" for text in tune.warnings]
     statistics = {
-        name: musicStatistics(roll, dataset, options.range)
+        name: music_statistics(roll, dataset, options.range)
         for name, roll in tunes.items()
     }
     used = settings(model, original, dataset, options)
@@ -190,7 +190,7 @@ def write_tune(part, name, roll, options, files):
     if len(heard) < len(roll):
         part.text.append(f"To be heard here: its first {HEARD_S} s.")
     try:
-        part.wav = files.add(f"{name}.wav", saveWav, heard, options.range, options.dt)
+        part.wav = files.add(f"{name}.wav", save_wav, heard, options.range, options.dt)
         part.links.append(part.wav)
     except ImportError as error:
         part.text.append(str(error))
@@ -202,8 +202,8 @@ def draw_tune(part, suffix, original, tune, options, files):
     shown = max(SHOWN, primer + SHOWN // 3)
     both = original[:shown], tune.roll[: shown - primer]
     probabilities = tune.probabilities[: shown - primer]
-    pitches = soundingPitches([*both, probabilities], r)
-    above, _ = plotTune(*both, r, dt, primer=primer, pitches=pitches)
+    pitches = sounding_pitches([*both, probabilities], r)
+    above, _ = plot_tune(*both, r, dt, primer=primer, pitches=pitches)
     steps = primer + len(tune.roll)
     caption = (
         f"Above: the original, {seconds(shown, len(original), dt)}. Below: the primer, "
@@ -211,7 +211,7 @@ def draw_tune(part, suffix, original, tune, options, files):
         f"wrote, {seconds(shown, steps, dt)}."
     )
     files.draw(part, above, f"rolls{suffix}.png", caption)
-    ax = plotProbabilities(probabilities, r, dt, start=primer, pitches=pitches)
+    ax = plot_probabilities(probabilities, r, dt, start=primer, pitches=pitches)
     ax.set_xlim(above.get_xlim())
     ax.axvline(primer * dt, color="tab:orange")
     caption = (
@@ -236,7 +236,7 @@ def seconds(shown, steps, dt):
 def statistics_part(statistics, data, options, files):
     """Draw and tabulate what the tunes are like."""
     part = Part("What they are like")
-    ax = plotStatistics(statistics, options.range, options.dt, dataset=data)
+    ax = plot_statistics(statistics, options.range, options.dt, dataset=data)
     caption = "How often each pitch class sounds, and shares that tell of harmony, "
     files.draw(part, ax, "statistics.png", caption + "melody and rhythm.")
     compared = [*statistics.values(), next(iter(statistics.values())).dataset]
@@ -258,15 +258,15 @@ def statistics_part(statistics, data, options, files):
 def column(found, data, dt):
     """Return the cells of a tune in the table, by what they tell."""
     held = "–"
-    if found.longestHeldPitch is not None:
-        held = f"{noteName(found.longestHeldPitch)}, {found.longestHeld * dt:.3g} s"
+    if found.longest_held_pitch is not None:
+        held = f"{note_name(found.longest_held_pitch)}, {found.longest_held * dt:.3g} s"
     shares = {
         label.format(data): getattr(found, name) for name, label in SHARES.items()
     }
     return {
-        "notes per step": f"{found.notesPerStep:.2f}",
-        "silent steps": f"{found.silentShare:.1%}",
-        "pitches": str(found.distinctNotes),
+        "notes per step": f"{found.notes_per_step:.2f}",
+        "silent steps": f"{found.silent_share:.1%}",
+        "pitches": str(found.distinct_notes),
         "held longest": held,
         **{
             label: "–" if np.isnan(share) else f"{share:.1%}"
@@ -284,7 +284,7 @@ def training_part(model, known, options, files):
     part = Part("How it was trained")
     cost = np.asarray(model.costPerStep, float)
     if np.isfinite(cost).any():
-        ax = plotCost(cost, unit=f"{unit_of(model)} per step")
+        ax = plot_cost(cost, unit=f"{unit_of(model)} per step")
         caption = f"The cost of each update, in {unit_of(model)} per step."
         files.draw(part, ax, "cost.png", caption)
     elif len(cost):
@@ -337,7 +337,8 @@ def summary(model, known):
 def in_words(name, found, data):
     """Say in a line what a tune is like."""
     return (
-        f"{name}: {found.notesPerStep:.2f} notes per step, {found.silentShare:.1%} of "
-        f"the steps silent, {found.semitoneShare:.1%} with two notes a semitone apart, "
+        f"{name}: {found.notes_per_step:.2f} notes per step, "
+        f"{found.silent_share:.1%} of the steps silent, "
+        f"{found.semitone_share:.1%} with two notes a semitone apart, "
         f"distance from the {data} {found.distance:.3f}"
     )

@@ -3,9 +3,9 @@
     python examples/standard_benchmark.py "JSB Chorales" FOLDER
     python examples/standard_benchmark.py Nottingham FOLDER --seeds 1 2 3
 
-FOLDER holds the published files (`lstmmusic.datasets.loadStandard`).  For each seed the
-parameters are saved as it goes; called again with the same options, it goes on where it
-was stopped, or prints the row again.
+FOLDER holds the published files (`lstmmusic.datasets.load_standard`).  For each seed
+the parameters are saved as it goes; called again with the same options, it goes
+on where it was stopped, or prints the row again.
 
 The recipe: whole tunes, each transposed by −3 to 3 semitones; forget gates that start
 open, and outputs that start at the notes' frequencies; Adam with a rate that falls as a
@@ -53,7 +53,7 @@ def main(arguments=None):
     sizes = sizes._replace(
         **{n: v for n, v in vars(options).items() if n in sizes._fields and v}
     )
-    data = datasets.loadStandard(options.dataset, options.path)
+    data = datasets.load_standard(options.dataset, options.path)
     options.out.mkdir(parents=True, exist_ok=True)
     print("| data set | seed | validation | test | accuracy | updates | minutes |")
     print("|---|---|---|---|---|---|---|")

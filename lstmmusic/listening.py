@@ -47,12 +47,12 @@ def listen(roll, r=(21, 109), dt=0.2):
     return _required("IPython.display", "ipython").Audio(data=data)
 
 
-def saveWav(fileName, roll, r=(21, 109), dt=0.2):
+def save_wav(filename, roll, r=(21, 109), dt=0.2):
     """Write a tune as a WAV file: 16 bits, mono, 44100 samples per second.
 
     Parameters
     ----------
-    fileName : path or writable binary file object
+    filename : path or writable binary file object
         At a path, the file is there whole or not at all.
     roll, r, dt
         As for `listen`.
@@ -67,9 +67,9 @@ def saveWav(fileName, roll, r=(21, 109), dt=0.2):
     # The one thing that this room takes from that of the files: how bytes get there.
     from midi.files import checked_target, write_bytes
 
-    if not hasattr(fileName, "write"):
-        checked_target(fileName)  # before the sound, which takes seconds
-    write_bytes(fileName, _wav(_samples(roll, r, dt)))
+    if not hasattr(filename, "write"):
+        checked_target(filename)  # before the sound, which takes seconds
+    write_bytes(filename, _wav(_samples(roll, r, dt)))
 
 
 def _samples(roll, r, dt):

@@ -1,7 +1,7 @@
 """Pictures of piano-rolls, probabilities, statistics and cost.
 
 Each function draws into the axes it is given, or into those of a figure of its own,
-and returns them: ``plotRoll(roll).figure.savefig("roll.png")``.  Time is in seconds,
+and returns them: ``plot_roll(roll).figure.savefig("roll.png")``.  Time is in seconds,
 pitches have their names (C4 is middle C, MIDI 60), and the notes that never sound
 above and below are cropped.  matplotlib is imported at the first call.
 """
@@ -15,8 +15,8 @@ from lstmmusic.statistics import (
     NAMES,
     SHARES,
     MusicStatistics,
-    musicStatistics,
-    noteName,
+    music_statistics,
+    note_name,
 )
 
 # Control characters, those that turn the direction of writing, lone surrogates: what
@@ -27,7 +27,7 @@ NOT_SHOWN = re.compile(
 NATS = "nats per step"
 
 
-def plotRoll(
+def plot_roll(
     roll, r=(21, 109), dt=0.2, ax=None, *, start=0, pitches=None, cmap="gray_r"
 ):
     """Draw a piano-roll.
@@ -59,7 +59,7 @@ def plotRoll(
     roll, dt = _checked(roll, r), checks.real("dt", dt)
     ax = _axes((9, 3.2)) if ax is None else ax
     checks.whole("start", start, low=0)
-    low, high = soundingPitches([roll], r) if pitches is None else _ordered(pitches)
+    low, high = sounding_pitches([roll], r) if pitches is None else _ordered(pitches)
     ends = (start * dt, (start + len(roll)) * dt)
     ax.imshow(
         roll.T,
@@ -76,23 +76,24 @@ def plotRoll(
     return ax
 
 
-def plotProbabilities(
+def plot_probabilities(
     probabilities, r=(21, 109), dt=0.2, ax=None, *,
     start=0, pitches=None, cmap="magma_r",
 ):  # fmt: skip
     """Draw the probability of each note at each step, with a colour bar.
 
-    The parameters are those of `plotRoll`; returns the axes.  The bar is above them, so
-    that they are as wide as those of `plotTune`.  ``magma_r`` gets darker evenly from 0
-    to 1; the original drew with ``cmap="gist_stern_r"``, whose order is hard to see.
+    The parameters are those of `plot_roll`; returns the axes.  The bar is above them,
+    so that they are as wide as those of `plot_tune`.  ``magma_r`` gets darker evenly
+    from 0 to 1; the original drew with ``cmap="gist_stern_r"``, whose order is
+    hard to see.
     """
-    ax = plotRoll(probabilities, r, dt, ax, start=start, pitches=pitches, cmap=cmap)
+    ax = plot_roll(probabilities, r, dt, ax, start=start, pitches=pitches, cmap=cmap)
     place = {"location": "top", "anchor": (0, 0), "shrink": 0.3, "aspect": 30}
     ax.figure.colorbar(ax.images[-1], ax=ax, label="probability", pad=0.01, **place)
     return ax
 
 
-def plotTune(
+def plot_tune(
     original, generated, r=(21, 109), dt=0.2, ax=None, *, primer=0, pitches=None
 ):
     """Draw a tune, and below it what was generated from its beginning.
@@ -103,7 +104,7 @@ def plotTune(
     generated : array_like of shape (T', r[1] − r[0])
         Without the primer.
     r, dt
-        As for `plotRoll`.
+        As for `plot_roll`.
     ax : sequence of two matplotlib.axes.Axes, optional
     primer : int
         Steps of the original that were the primer; shown before what was generated.
@@ -119,13 +120,13 @@ def plotTune(
     primer = checks.whole("primer", primer, low=0, high=len(original))
     dt = checks.real("dt", dt)
     generated = np.concatenate([original[:primer], generated])
-    pitches = soundingPitches([original, generated], r) if pitches is None else pitches
+    pitches = sounding_pitches([original, generated], r) if pitches is None else pitches
     if ax is None:
         ax = _figure((9, 6)).subplots(2, 1)
     for a, roll, title in zip(
         ax, (original, generated), ("original", "generated"), strict=True
     ):
-        plotRoll(roll, r, dt, a, pitches=pitches)
+        plot_roll(roll, r, dt, a, pitches=pitches)
         a.set_title(title, loc="left")
         a.set_xlim(0, max(len(original), len(generated)) * dt)
         if primer:
@@ -137,7 +138,7 @@ def plotTune(
     return np.asarray(ax)
 
 
-def plotStatistics(statistics, r=(21, 109), dt=0.2, ax=None, *, dataset="data set"):
+def plot_statistics(statistics, r=(21, 109), dt=0.2, ax=None, *, dataset="data set"):
     """Draw how often each pitch class sounds; the other numbers are in the legend.
 
     Parameters
@@ -146,9 +147,9 @@ def plotStatistics(statistics, r=(21, 109), dt=0.2, ax=None, *, dataset="data se
         What to draw, and the names to draw it under.  The data set that statistics
         have been compared with is drawn beside them.
     r, dt
-        As for `plotRoll`.
+        As for `plot_roll`.
     ax : matplotlib.axes.Axes, optional
-        By default those of a figure that has what `plotShares` draws below.
+        By default those of a figure that has what `plot_shares` draws below.
     dataset : str
         The name to draw the data set under.
 
@@ -166,25 +167,25 @@ def plotStatistics(statistics, r=(21, 109), dt=0.2, ax=None, *, dataset="data se
     width = 0.8 / len(drawn)
     for n, (_, found) in enumerate(drawn):
         middle = np.arange(12) + (n - (len(drawn) - 1) / 2) * width
-        ax.bar(middle, found.pitchClasses, width, label=f"{n}", color=f"C{n}")
+        ax.bar(middle, found.pitch_classes, width, label=f"{n}", color=f"C{n}")
     ax.set_xticks(range(12), NAMES)
     ax.set(xlim=(-0.6, 11.6), xlabel="pitch class", ylabel="share of what sounds")
     ax.yaxis.set_major_locator(_ticker().MaxNLocator(8, steps=(1, 2, 5, 10)))
     ax.yaxis.set_major_formatter(_ticker().FuncFormatter(lambda y, _: f"{100 * y:g}%"))
     ax.set_axisbelow(True)
     ax.grid(axis="y", alpha=0.3)
-    top = max(found.pitchClasses.max() for _, found in drawn)
+    top = max(found.pitch_classes.max() for _, found in drawn)
     ax.set_ylim(0, 1.05 * top or 1)
     _name_bars(ax, [f"{name}: {_in_words(found, dt)}" for name, found in drawn])
     if below is not None:
-        plotShares(statistics, r, below, dataset=dataset)
+        plot_shares(statistics, r, below, dataset=dataset)
     return ax
 
 
-def plotShares(statistics, r=(21, 109), ax=None, *, dataset="data set"):
+def plot_shares(statistics, r=(21, 109), ax=None, *, dataset="data set"):
     """Draw the shares of `MusicStatistics` that tell of harmony, melody and rhythm.
 
-    The parameters are those of `plotStatistics`; returns the axes.
+    The parameters are those of `plot_statistics`; returns the axes.
     """
     drawn = _named(statistics, r, dataset)
     ax = _axes((9, _height_of_shares(drawn))) if ax is None else ax
@@ -206,7 +207,7 @@ def plotShares(statistics, r=(21, 109), ax=None, *, dataset="data set"):
     return ax
 
 
-def plotCost(history, ax=None, *, steps=None, unit=None, window=25, validation=None):
+def plot_cost(history, ax=None, *, steps=None, unit=None, window=25, validation=None):
     """Draw the cost of each update, its running median, and that of other tunes.
 
     Parameters
@@ -298,7 +299,7 @@ def _named(statistics, r, dataset):
     drawn, compared = [], []
     for name, found in statistics.items():
         if not isinstance(found, MusicStatistics):
-            found = musicStatistics(found, r=r)
+            found = music_statistics(found, r=r)
         drawn.append((shown(name), found))
         if found.dataset is not None:
             compared = [(shown(dataset), found.dataset)]
@@ -320,13 +321,13 @@ def _name_bars(ax, names, ncols=1):
 def _in_words(statistics, dt):
     """Say what a legend has room for, times in seconds."""
     words = [
-        f"{statistics.notesPerStep:.1f} notes per step",
-        f"{statistics.silentShare:.0%} silent",
-        checks.counted(statistics.distinctNotes, 'pitch', 'pitches'),
+        f"{statistics.notes_per_step:.1f} notes per step",
+        f"{statistics.silent_share:.0%} silent",
+        checks.counted(statistics.distinct_notes, "pitch", "pitches"),
     ]
-    if statistics.longestHeldPitch is not None:
-        pitch = noteName(statistics.longestHeldPitch)
-        words.append(f"longest note {pitch}, {statistics.longestHeld * dt:.3g} s")
+    if statistics.longest_held_pitch is not None:
+        pitch = note_name(statistics.longest_held_pitch)
+        words.append(f"longest note {pitch}, {statistics.longest_held * dt:.3g} s")
     if statistics.distance is not None:
         words.append(f"distance {statistics.distance:.2f}")
     return ", ".join(words)
@@ -344,7 +345,7 @@ def _checked(roll, r):
     return roll
 
 
-def soundingPitches(rolls, r=(21, 109), margin=2):
+def sounding_pitches(rolls, r=(21, 109), margin=2):
     """Return the lowest and highest pitch that sounds, with a margin, within r."""
     rolls = [_checked(roll, r) for roll in rolls]
     sounds = np.any([(roll > 0).any(axis=0) for roll in rolls], axis=0)  # NaN: no
@@ -375,7 +376,7 @@ def _name_notes(ax, low, high):
         (0,),
     )  # fmt: skip
     ticks = [p for p in range(low, high + 1) if p % 12 in wanted] or [low, high]
-    ax.set_yticks(ticks, [noteName(p) for p in ticks])
+    ax.set_yticks(ticks, [note_name(p) for p in ticks])
     for pitch in ticks:
         if pitch % 12 == 0:
             ax.axhline(pitch, color="tab:blue", lw=0.5, alpha=0.4)

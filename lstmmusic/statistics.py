@@ -12,96 +12,98 @@ from lstmmusic import checks
 
 NAMES = "C C♯ D D♯ E F F♯ G G♯ A A♯ B".split()
 SHARES = {  # what each share of `MusicStatistics` is of; {} is the data set's name
-    "semitoneShare": "steps with two notes 1 semitone apart",
-    "seventhNinthShare": "steps with two notes 11 or 13 semitones apart",
-    "fourNotesShare": "steps with exactly 4 notes",
-    "knownChordShare": "chords that occur in the {}",
-    "smallMoveShare": "moves of the top line of at most 2 semitones",
-    "leapShare": "moves of the top line of over 7 semitones",
-    "oneStepShare": "notes of one step",
+    "semitone_share": "steps with two notes 1 semitone apart",
+    "seventh_ninth_share": "steps with two notes 11 or 13 semitones apart",
+    "four_notes_share": "steps with exactly 4 notes",
+    "known_chord_share": "chords that occur in the {}",
+    "small_move_share": "moves of the top line of at most 2 semitones",
+    "leap_share": "moves of the top line of over 7 semitones",
+    "one_step_share": "notes of one step",
 }
 
 
 class MusicStatistics(NamedTuple):
-    """What `musicStatistics` returns; printed, it is a few lines to read.
+    """What `music_statistics` returns; printed, it is a few lines to read.
 
     Attributes
     ----------
     steps : int
-    notesPerStep : float
+    notes_per_step : float
         Mean number of notes that sound at a step.
-    silentShare : float
+    silent_share : float
         Share of the steps at which nothing sounds, 0 to 1.
-    pitchClasses : ndarray of shape (12,)
+    pitch_classes : ndarray of shape (12,)
         Share of C, C♯, … B in all that sounds, step by step: a note held for two steps
         counts twice.  Sums to 1; all zero where nothing sounds.
-    distinctNotes : int
+    distinct_notes : int
         How many pitches sound at all.
-    longestHeld : int
+    longest_held : int
         Steps of the note held longest; 0 where nothing sounds.
-    longestHeldPitch : int or None
+    longest_held_pitch : int or None
         Its MIDI pitch; the lowest, if several are held as long.
     distance : float or None
-        To the data set, if one is given: the mean of `distanceParts`, 0 to ln 2.
-    distanceParts : dict of str to float, or None
-        Jensen-Shannon divergences in nats, each 0 to ln 2: of ``pitchClasses``, of
-        ``notesAtOnce`` (how often a step has 0, 1, 2, … notes) and of ``noteLengths``
-        (how many notes are held for 1, 2, 3, … steps).
+        To the data set, if one is given: the mean of `distance_parts`, 0 to ln 2.
+    distance_parts : dict of str to float, or None
+        Jensen-Shannon divergences in nats, each 0 to ln 2: of ``pitch_classes``, of
+        ``notes_at_once`` (how often a step has 0, 1, 2, … notes) and of
+        ``note_lengths`` (how many notes are held for 1, 2, 3, … steps).
     dataset : MusicStatistics or None
         Those of the data set, all its tunes taken together; but the seven shares below
         are the means of its tunes' shares, as they are to be compared with one tune's.
-    semitoneShare, seventhNinthShare : float
+    semitone_share, seventh_ninth_share : float
         Share of all steps with two notes exactly 1 semitone apart; with two exactly 11
         or 13 apart, a major seventh or a minor ninth.
-    fourNotesShare : float
+    four_notes_share : float
         Share of all steps with exactly 4 notes, the four voices of a chorale.
-    knownChordShare : float
+    known_chord_share : float
         Share of the steps that are not silent whose chord, the set of its pitches,
         occurs in a tune of the data set; in ``dataset``, in another of its tunes.  NaN
         without a data set.
-    smallMoveShare, leapShare : float
+    small_move_share, leap_share : float
         Share of the moves of the top line of at most 2 semitones; of over 7.  The top
         line is the highest note of each step; from a step to the next it makes a move
         if both have notes and their highest are not the same.
-    oneStepShare : float
+    one_step_share : float
         Share of the notes that last exactly one step.
 
     A share is NaN where there is nothing to count: no move, no note.
     """
 
     steps: int
-    notesPerStep: float
-    silentShare: float
-    pitchClasses: np.ndarray
-    distinctNotes: int
-    longestHeld: int
-    longestHeldPitch: int | None
+    notes_per_step: float
+    silent_share: float
+    pitch_classes: np.ndarray
+    distinct_notes: int
+    longest_held: int
+    longest_held_pitch: int | None
     distance: float | None = None
-    distanceParts: dict | None = None
+    distance_parts: dict | None = None
     dataset: "MusicStatistics | None" = None
-    semitoneShare: float = np.nan
-    seventhNinthShare: float = np.nan
-    fourNotesShare: float = np.nan
-    knownChordShare: float = np.nan
-    smallMoveShare: float = np.nan
-    leapShare: float = np.nan
-    oneStepShare: float = np.nan
+    semitone_share: float = np.nan
+    seventh_ninth_share: float = np.nan
+    four_notes_share: float = np.nan
+    known_chord_share: float = np.nan
+    small_move_share: float = np.nan
+    leap_share: float = np.nan
+    one_step_share: float = np.nan
 
     def __repr__(self):
         held = ""
-        if self.longestHeldPitch is not None:
-            pitch = noteName(self.longestHeldPitch)
-            held = f", {pitch} held longest: {checks.counted(self.longestHeld, 'step')}"
+        if self.longest_held_pitch is not None:
+            pitch = note_name(self.longest_held_pitch)
+            held = (
+                f", {pitch} held longest: {checks.counted(self.longest_held, 'step')}"
+            )
         shares = ", ".join(
             f"{name} {share:.0%}"
-            for name, share in zip(NAMES, self.pitchClasses, strict=True)
+            for name, share in zip(NAMES, self.pitch_classes, strict=True)
             if share >= 0.005
         )
         lines = [
             f"<MusicStatistics of {checks.counted(self.steps, 'step')}: "
-            f"{self.notesPerStep:.2f} notes per step, "
-            f"{self.silentShare:.1%} of the steps silent",
-            f"  {checks.counted(self.distinctNotes, 'pitch', 'pitches')}{held}",
+            f"{self.notes_per_step:.2f} notes per step, "
+            f"{self.silent_share:.1%} of the steps silent",
+            f"  {checks.counted(self.distinct_notes, 'pitch', 'pitches')}{held}",
             f"  pitch classes: {shares or 'none'}",
         ]
         for field, label in SHARES.items():
@@ -110,11 +112,14 @@ class MusicStatistics(NamedTuple):
                 beside = "" if np.isnan(theirs) else f" (data set: {theirs:.1%})"
                 lines.append(f"  {label.format('data set')}: {share:.1%}{beside}")
         if self.distance is not None:
-            parts = (f"{name} {part:.3f}" for name, part in self.distanceParts.items())
+            parts = (
+                f"{name.replace('_', ' ')} {part:.3f}"
+                for name, part in self.distance_parts.items()
+            )
             lines.append(f"  distance {self.distance:.3f}: {', '.join(parts)}")
             lines.append(
-                f"  from a data set of {self.dataset.notesPerStep:.2f} notes per step, "
-                f"{self.dataset.silentShare:.1%} of the steps silent"
+                f"  from a data set of {self.dataset.notes_per_step:.2f} notes per "
+                f"step, {self.dataset.silent_share:.1%} of the steps silent"
             )
         return "\n".join(lines) + ">"
 
@@ -129,7 +134,7 @@ class _Counts(NamedTuple):
     held: tuple  # steps and column of the note held longest
 
 
-def musicStatistics(roll, dataset=None, r=(21, 109)):
+def music_statistics(roll, dataset=None, r=(21, 109)):
     """Count what makes a tune dense or thin, stuck or lively, in a key or in none.
 
     Parameters
@@ -176,20 +181,20 @@ def musicStatistics(roll, dataset=None, r=(21, 109)):
         return _statistics(tune, r, shares)
     pooled, theirs, chords = _pool(dataset, r)
     known = np.isin(own, np.concatenate([found for found, _ in chords]))
-    shares["knownChordShare"] = _mean(known, steps)
+    shares["known_chord_share"] = _mean(known, steps)
     parts = {
-        "pitchClasses": jensen_shannon(_classes(tune, r), _classes(pooled, r)),
-        "notesAtOnce": jensen_shannon(tune.at_once, pooled.at_once),
-        "noteLengths": jensen_shannon(*_same_size(tune.lengths, pooled.lengths)),
+        "pitch_classes": jensen_shannon(_classes(tune, r), _classes(pooled, r)),
+        "notes_at_once": jensen_shannon(tune.at_once, pooled.at_once),
+        "note_lengths": jensen_shannon(*_same_size(tune.lengths, pooled.lengths)),
     }
     return _statistics(tune, r, shares)._replace(
         distance=sum(parts.values()) / len(parts),
-        distanceParts=parts,
+        distance_parts=parts,
         dataset=_statistics(pooled, r, theirs),
     )
 
 
-def noteName(pitch):
+def note_name(pitch):
     """Return the name of a MIDI pitch: 60 is C4."""
     return f"{NAMES[pitch % 12]}{pitch // 12 - 1}"
 
@@ -277,12 +282,12 @@ def _count(sounds):
     moves = np.abs(np.diff(top))[(notes[1:] > 0) & (notes[:-1] > 0)]
     moves = moves[moves > 0]
     shares = {
-        "semitoneShare": _mean(apart(1)),
-        "seventhNinthShare": _mean(apart(11) | apart(13)),
-        "fourNotesShare": _mean(notes == 4),
-        "smallMoveShare": _mean(moves <= 2),
-        "leapShare": _mean(moves > 7),
-        "oneStepShare": _mean(end - first == 1),
+        "semitone_share": _mean(apart(1)),
+        "seventh_ninth_share": _mean(apart(11) | apart(13)),
+        "four_notes_share": _mean(notes == 4),
+        "small_move_share": _mean(moves <= 2),
+        "leap_share": _mean(moves > 7),
+        "one_step_share": _mean(end - first == 1),
     }
     chords = np.packbits(sounds[notes > 0], axis=1)
     chords = np.unique(chords.view(f"S{chords.shape[1]}"), return_counts=True)
@@ -326,7 +331,7 @@ def _pool(dataset, r):
     if pooled is None:
         raise ValueError("the dataset is empty; at least one tune is needed")
     means = {name: _mean([of[name] for of in shares]) for name in shares[0]}
-    means["knownChordShare"] = _mean(_known_elsewhere(chords))
+    means["known_chord_share"] = _mean(_known_elsewhere(chords))
     return pooled, means, chords
 
 
@@ -357,11 +362,11 @@ def _statistics(counts, r, shares):
     sounding = counts.pitches.sum()
     return MusicStatistics(
         steps=counts.steps,
-        notesPerStep=float(sounding / counts.steps),
-        silentShare=float(counts.at_once[0] / counts.steps),
-        pitchClasses=_classes(counts, r) / max(sounding, 1),
-        distinctNotes=int(np.count_nonzero(counts.pitches)),
-        longestHeld=steps,
-        longestHeldPitch=None if column is None else r[0] + column,
+        notes_per_step=float(sounding / counts.steps),
+        silent_share=float(counts.at_once[0] / counts.steps),
+        pitch_classes=_classes(counts, r) / max(sounding, 1),
+        distinct_notes=int(np.count_nonzero(counts.pitches)),
+        longest_held=steps,
+        longest_held_pitch=None if column is None else r[0] + column,
         **shares,
     )

@@ -42,11 +42,11 @@ def what_is_stuck(tune):
         return (
             f"has no note in its {steps} steps",
             "A lower genProbThreshold, a higher temperature, more training, or rests "
-            "marked by markSilence for training",
+            "marked by mark_silence for training",
         )
     if is_held(tune, LONG + 1):
         steps, column = longest_held(tune)
-        mark = " (a rest, if markSilence has marked rests)" if column == 0 else ""
+        mark = " (a rest, if mark_silence has marked rests)" if column == 0 else ""
         return (
             f"holds note {column}{mark} for {steps} of {len(tune)} steps",
             "A higher temperature, another primer or more training",

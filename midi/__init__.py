@@ -3,6 +3,13 @@
 from midi.checks import MidiError
 from midi.packed import PackedRoll
 from midi.rolls import MidiRoll
-from midi.utils import midiread, midiwrite, readFolder
+from midi.utils import midiread, midiwrite, read_folder
 
-__all__ = ["MidiError", "MidiRoll", "PackedRoll", "midiread", "midiwrite", "readFolder"]
+__all__ = [
+    "MidiError",
+    "MidiRoll",
+    "PackedRoll",
+    "midiread",
+    "midiwrite",
+    "read_folder",
+]

@@ -1,4 +1,4 @@
-"""Many files, one after the other or through joblib: what `readFolder` is made of."""
+"""Many files, one after the other or through joblib: what `read_folder` is made of."""
 
 import math
 import os
@@ -11,7 +11,7 @@ BATCHES_PER_JOB = 4  # at least, where there are files enough: some are slower t
 
 
 class MidiFolder(list):
-    """What `readFolder` returns: a list of rolls, in order of their paths.
+    """What `read_folder` returns: a list of rolls, in order of their paths.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ def read_all(files, read, n_jobs, progress):
     read : function
         One that can be pickled, where ``n_jobs`` is no None.
     n_jobs : int or None
-        As for `readFolder`; checked.
+        As for `read_folder`; checked.
     progress : bool
         Show a bar, if attached to a terminal; of files read, or of those handed out.
 

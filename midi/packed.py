@@ -15,7 +15,7 @@ COUNT_BYTES = 4  # the number of steps, before the stream
 class PackedRoll:
     """A piano-roll kept as bits, compressed; unpacked anew each time it is looked at.
 
-    `PackedRoll.of` makes it, and `readFolder` with ``packed=True``. It keeps neither
+    `PackedRoll.of` makes it, and `read_folder` with ``packed=True``. It keeps neither
     the notes nor the file. `lstmmusic` trains on it, and unpacks the rows of one
     minibatch at a time.
 
@@ -86,7 +86,7 @@ class PackedRoll:
         kept = len(roll).to_bytes(COUNT_BYTES, "little") + rows
         return cls(kept, _shared_frame(roll.shape[1], r, dt), filename)
 
-    def withRoll(self, piano_roll):
+    def with_roll(self, piano_roll):
         """Pack another roll (steps, N) with this one's r, dt and filename."""
         return PackedRoll.of(piano_roll, self.r, self.dt, self.filename)
 

@@ -1,4 +1,4 @@
-"""midiread, midiwrite and readFolder: what a user calls."""
+"""midiread, midiwrite and read_folder: what a user calls."""
 
 import warnings
 from fractions import Fraction
@@ -189,7 +189,7 @@ def _encode(roll, low, dt, patch):
     return header + b"MTrk" + len(track).to_bytes(4, "big") + track
 
 
-def readFolder(
+def read_folder(
     path, r=(21, 109), dt=0.2, *, drums=False, pedal=False, progress=True, packed=False,
     n_jobs=None,
 ):  # fmt: skip

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lstmmusic import markSilence, unmarkSilence
+from lstmmusic import mark_silence, unmark_silence
 from lstmmusic.data.batches import (
     check_dataset,
     cut_tunes,
@@ -155,21 +155,21 @@ def test_bad_data_is_refused_with_its_place(dataset, message):
 
 def test_silent_rows_are_marked_in_a_copy_and_unmarked_again():
     tune = np.array([[0, 1, 0], [0, 0, 0], [1, 0, 1]], np.uint8)
-    (marked,) = markSilence([tune])
+    (marked,) = mark_silence([tune])
     assert marked.tolist() == [[0, 1, 0], [1, 0, 0], [1, 0, 1]]
     assert marked.dtype == np.uint8
     assert not tune[1].any()
-    assert unmarkSilence(marked).tolist() == tune.tolist()
+    assert unmark_silence(marked).tolist() == tune.tolist()
     assert marked[1, 0] == 1
 
 
 @pytest.mark.parametrize("tune", [None, 5, [], np.zeros(3), np.zeros((3, 0))])
 def test_unmarkSilence_refuses_what_is_no_tune(tune):
     with pytest.raises(ValueError, match=r"tune has shape .*; allowed are \(steps"):
-        unmarkSilence(tune)
+        unmark_silence(tune)
 
 
 def test_unmarkSilence_takes_what_midiread_returns():
     tune = np.array([[1, 0], [1, 1]])
     packed = PackedRoll.of(tune)
-    np.testing.assert_array_equal(unmarkSilence(packed), [[0, 0], [1, 1]])
+    np.testing.assert_array_equal(unmark_silence(packed), [[0, 0], [1, 1]])

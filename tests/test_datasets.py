@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import lstmmusic
-from lstmmusic import datasets, markSilence
+from lstmmusic import datasets, mark_silence
 from midi import PackedRoll, midiread, midiwrite
 
 SPLITS = ("train", "valid", "test")
@@ -37,7 +37,7 @@ def test_the_published_files_are_read_as_scipy_reads_them(shared, name):
     scipy_io = pytest.importorskip("scipy.io")
     path = shared(f"polyphonic/{REAL[name][0]}")
     cells = scipy_io.loadmat(path)
-    splits = lstmmusic.datasets.loadStandard(name, path)
+    splits = lstmmusic.datasets.load_standard(name, path)
     assert splits._fields == SPLITS
     for split, tunes in splits._asdict().items():
         assert_same_tunes(tunes, list(cells[f"{split}data"][0]))
@@ -48,7 +48,7 @@ def test_the_published_files_are_read_as_scipy_reads_them(shared, name):
 def test_independent_notes_score_what_is_published(shared, name):
     # The figure is that of the data's README.  Fails if the splits, or the notes of
     # steps, are not what everybody trains and tests with.
-    train, _, test = datasets.loadStandard(name, shared("polyphonic"))
+    train, _, test = datasets.load_standard(name, shared("polyphonic"))
     train, test = np.concatenate(train), np.concatenate(test)
     p = (train.sum(axis=0) + 1) / (len(train) + 2)  # no note is impossible
     nll = -np.where(test == 1, np.log(p), np.log(1 - p)).sum(axis=1).mean()
@@ -58,7 +58,7 @@ def test_independent_notes_score_what_is_published(shared, name):
 def test_notes_are_midi_notes_from_column_0_on(shared):
     # The first steps of the first chorale to test with, as Boulanger-Lewandowski et al.
     # (and the JSON in czhuang/JSB-Chorales-dataset) have them.
-    test = datasets.loadStandard("JSB Chorales", shared("polyphonic")).test
+    test = datasets.load_standard("JSB Chorales", shared("polyphonic")).test
     chords = [[note + 21 for note in step] for step in pitches(test[0][:4])]
     assert chords == [[72, 76, 79, 84], [72, 76, 79, 84], [71, 74, 79, 86], chords[3]]
     assert chords[3] == [73, 77, 81, 88]
@@ -66,7 +66,7 @@ def test_notes_are_midi_notes_from_column_0_on(shared):
 
 @pytest.mark.parametrize("protocol", [0, 2])
 def test_the_note_lists_of_real_data_come_back(shared, tmp_path, protocol):
-    splits = datasets.loadStandard("JSB Chorales", shared("polyphonic"))
+    splits = datasets.load_standard("JSB Chorales", shared("polyphonic"))
     notes = {
         split: [[tuple(n + 21 for n in step) for step in pitches(t)] for t in tunes]
         for split, tunes in splits._asdict().items()
@@ -75,7 +75,7 @@ def test_the_note_lists_of_real_data_come_back(shared, tmp_path, protocol):
     (tmp_path / "a.pickle").write_bytes(pickle.dumps(notes, protocol))
     for file in tmp_path.iterdir():
         for found, tunes in zip(
-            datasets.loadStandard("JSB Chorales", file), splits, strict=True
+            datasets.load_standard("JSB Chorales", file), splits, strict=True
         ):
             assert_same_tunes(found, tunes)
 
@@ -109,7 +109,7 @@ def test_other_numbers_of_tunes_or_steps_are_refused(
     def load_as(tunes, steps, **options):
         known = datasets.Published(tuple(tunes), tuple(steps), ("muse",))
         monkeypatch.setitem(datasets.STANDARD, "MuseData", known)
-        return datasets.loadStandard("MuseData", path, **options)
+        return datasets.load_standard("MuseData", path, **options)
 
     splits = load_as(tunes, steps)
     assert [len(found) for found in splits] == tunes
@@ -123,7 +123,7 @@ def test_other_numbers_of_tunes_or_steps_are_refused(
     assert str(caught.value) == (
         f"{path}: {split} has {found}; that of MuseData has {wanted}"
     )
-    assert len(load_as(tunes, steps, checkCounts=False)) == 3
+    assert len(load_as(tunes, steps, check_counts=False)) == 3
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ def test_the_published_names_are_found_in_a_folder(tmp_path, name, file):
     for other in datasets.STANDARD:
         (tmp_path / other).mkdir()
         with pytest.raises(FileNotFoundError, match=f"no file of {other} in this"):
-            datasets.loadStandard(other, tmp_path)
+            datasets.load_standard(other, tmp_path)
     (tmp_path / file).write_bytes(b"damaged")
     for other in datasets.STANDARD:
         error = ValueError if other == name else FileNotFoundError
         message = str(tmp_path / file) if other == name else "called"
         with pytest.raises(error, match=message):
-            datasets.loadStandard(other, tmp_path)
+            datasets.load_standard(other, tmp_path)
 
 
 def test_one_of_several_files_is_always_the_same(tmp_path):
@@ -164,20 +164,20 @@ def test_one_of_several_files_is_always_the_same(tmp_path):
         path = tmp_path / f"Nottingham.{suffix}"
         path.write_bytes(b"damaged")
         with pytest.raises(ValueError, match=str(path)):
-            datasets.loadStandard("Nottingham", tmp_path)
+            datasets.load_standard("Nottingham", tmp_path)
 
 
 def test_arguments_that_are_not_allowed(tmp_path):
     with pytest.raises(
         ValueError, match="name is 'jsb'; allowed are 'JSB Chorales', 'Not"
     ):
-        datasets.loadStandard("jsb", tmp_path)
-    with pytest.raises(ValueError, match="checkCounts is 1"):
-        datasets.loadStandard("Nottingham", tmp_path, checkCounts=1)
+        datasets.load_standard("jsb", tmp_path)
+    with pytest.raises(ValueError, match="check_counts is 1"):
+        datasets.load_standard("Nottingham", tmp_path, check_counts=1)
     with pytest.raises(FileNotFoundError, match="missing"):
-        datasets.loadStandard("Nottingham", tmp_path / "missing.mat")
+        datasets.load_standard("Nottingham", tmp_path / "missing.mat")
     with pytest.raises(ValueError, match=r"suffix ''; allowed are \.mat"):
-        datasets.loadStandard("Nottingham", tmp_path / "missing")
+        datasets.load_standard("Nottingham", tmp_path / "missing")
 
 
 def test_importing_stays_cheap(in_new_process):
@@ -187,7 +187,7 @@ def test_importing_stays_cheap(in_new_process):
 import sys, pytensor
 paid = {*sys.modules}
 import lstmmusic
-assert lstmmusic.datasets.loadStandard
+assert lstmmusic.datasets.load_standard
 print({"midi", "symusic", "scipy", "pickletools"} & {*sys.modules} - paid)
 """
     assert in_new_process(code) == "set()"
@@ -211,7 +211,7 @@ def folder(tmp_path):
 
 def test_a_folder_in_three_parts(folder):
     (folder / "ignored.mid").write_bytes(b"neither of train nor of the others")
-    splits = datasets.loadFolder(folder, r=(58, 66), dt=0.3, progress=False)
+    splits = datasets.load_folder(folder, r=(58, 66), dt=0.3, progress=False)
     assert splits._fields == SPLITS
     wanted = [[[2]] * 2, [[3]] * 3], [[[4]] * 4], [[[5]] * 5]
     assert tuple([pitches(tune) for tune in split] for split in splits) == wanted
@@ -219,12 +219,12 @@ def test_a_folder_in_three_parts(folder):
         assert type(tune) is np.ndarray
         assert tune.dtype == np.uint8
         assert tune.shape[1] == 8
-    packed = datasets.loadFolder(folder, (58, 66), 0.3, packed=True, n_jobs=1)
+    packed = datasets.load_folder(folder, (58, 66), 0.3, packed=True, n_jobs=1)
     for tunes, same in zip(splits, packed, strict=True):
         assert all(isinstance(tune, PackedRoll) for tune in same)
         for tune, other in zip(tunes, same, strict=True):
             np.testing.assert_array_equal(other.piano_roll, tune)
-    default = datasets.loadFolder(str(folder)).test[0]
+    default = datasets.load_folder(str(folder)).test[0]
     file = folder / "test" / "sub" / "deep" / "a.MID"
     np.testing.assert_array_equal(default, midiread(file).piano_roll)
     assert default.shape == (8, 88)  # 1.5 s, in steps of 0.2 s
@@ -237,30 +237,30 @@ def test_files_that_cannot_be_read_are_named(folder):
         pytest.warns(UserWarning, match=r"test: 1 of 2 files skipped:\n.*worse\.mid"),
         pytest.warns(UserWarning, match=r"valid: 1 of 2 files skipped:\n.*bad\.mid"),
     ):
-        splits = datasets.loadFolder(folder, (60, 64), 0.3)
+        splits = datasets.load_folder(folder, (60, 64), 0.3)
     assert [len(split) for split in splits] == [2, 1, 1]
     (folder / "valid" / "a.mid").unlink()
     with pytest.raises(ValueError, match=r"valid: no MIDI files .*: none can be read"):
-        datasets.loadFolder(folder, (60, 64), 0.3)
+        datasets.load_folder(folder, (60, 64), 0.3)
 
 
 def test_all_three_folders_are_needed(folder, tmp_path):
     with pytest.raises(
         FileNotFoundError, match="there is no train and no valid and no"
     ):
-        datasets.loadFolder(folder / "train")
+        datasets.load_folder(folder / "train")
     with pytest.raises(FileNotFoundError, match="there is no train"):
-        datasets.loadFolder(tmp_path / "missing")
+        datasets.load_folder(tmp_path / "missing")
     (folder / "valid").rename(folder / "validation")
     with pytest.raises(
         FileNotFoundError, match="there is no valid; needed are the fold"
     ):
-        datasets.loadFolder(folder)
+        datasets.load_folder(folder)
     (folder / "valid").write_text("a file")
     with pytest.raises(NotADirectoryError):
-        datasets.loadFolder(folder)
+        datasets.load_folder(folder)
     with pytest.raises(ValueError, match="dt is 0"):
-        datasets.loadFolder(folder, dt=0)
+        datasets.load_folder(folder, dt=0)
 
 
 def test_drums_and_pedal_reach_every_file(folder):
@@ -276,9 +276,9 @@ def test_drums_and_pedal_reach_every_file(folder):
         "test/sub/deep/a.MID",
     ):
         (folder / file).write_bytes(header + track)
-    for split in datasets.loadFolder(folder, dt=0.1):
+    for split in datasets.load_folder(folder, dt=0.1):
         assert pitches(split[0]) == [[], [60 - 21]]
-    for split in datasets.loadFolder(folder, dt=0.1, drums=True, pedal=True):
+    for split in datasets.load_folder(folder, dt=0.1, drums=True, pedal=True):
         assert pitches(split[0]) == [[36 - 21], [36 - 21, 60 - 21], [60 - 21]]
 
 
@@ -369,7 +369,7 @@ def test_no_pitch_class_is_lost_or_added_in_any_key(N, notes):
 
 def test_real_tunes_in_all_keys(shared):
     # A chorale spans less than 77 keys, so each copy has as many notes as the tune.
-    train = datasets.loadStandard("JSB Chorales", shared("polyphonic")).train
+    train = datasets.load_standard("JSB Chorales", shared("polyphonic")).train
     found = datasets.transpose(train, range(-5, 7))
     assert len(found) == 12 * len(train)
     counts = [tune.sum() for tune in train] * 12
@@ -392,7 +392,7 @@ def test_midi_rolls_silent_tunes_and_lists_will_do(folder):
 
 def test_marks_of_silence_come_after():
     # As the docstring says: the other way round, the marks would become notes.
-    (found,) = markSilence(datasets.transpose([tune_of([[40], []])], 5))
+    (found,) = mark_silence(datasets.transpose([tune_of([[40], []])], 5))
     assert pitches(found) == [[45], [0]]
 
 

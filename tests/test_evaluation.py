@@ -38,12 +38,12 @@ def test_it_is_what_a_loop_finds(network, skip_first):
         assert found.accuracy == hit / (hit + added + missed)
         assert found.steps == steps == sum(map(len, tunes)) - len(tunes) * skip_first
         of_tunes = rows[:, 0] / rows[:, 4]
-        np.testing.assert_allclose(found.nllOfTunes, of_tunes, rtol=1e-12)
+        np.testing.assert_allclose(found.nll_of_tunes, of_tunes, rtol=1e-12)
         of_tunes = rows[:, 1] / rows[:, 1:4].sum(axis=1)
-        np.testing.assert_array_equal(found.accuracyOfTunes, of_tunes)
-        np.testing.assert_array_equal(found.stepsOfTunes, rows[:, 4])
+        np.testing.assert_array_equal(found.accuracy_of_tunes, of_tunes)
+        np.testing.assert_array_equal(found.steps_of_tunes, rows[:, 4])
     assert (type(found.nll), type(found.accuracy)) == (float, float)
-    assert abs(found.nll - found.nllOfTunes.mean()) > 1e-5  # so pooling is seen
+    assert abs(found.nll - found.nll_of_tunes.mean()) > 1e-5  # so pooling is seen
 
 
 def test_neither_order_nor_size_nor_type_matters(network):
@@ -56,8 +56,8 @@ def test_neither_order_nor_size_nor_type_matters(network):
         found = model.evaluate(tunes, sizeOfBatch=size)
         assert found.nll == pytest.approx(usual.nll, abs=1e-6)
         assert found.accuracy == usual.accuracy
-        np.testing.assert_allclose(found.nllOfTunes, usual.nllOfTunes[order], 1e-6)
-        np.testing.assert_array_equal(found.stepsOfTunes, usual.stepsOfTunes[order])
+        np.testing.assert_allclose(found.nll_of_tunes, usual.nll_of_tunes[order], 1e-6)
+        np.testing.assert_array_equal(found.steps_of_tunes, usual.steps_of_tunes[order])
     assert "5 tunes, 143 steps: nll " in repr(found)
 
 
@@ -89,9 +89,9 @@ def test_silence_foreseen_has_no_accuracy_and_no_cost(network):
         {name: np.zeros_like(a) for name, a in first.items()} | {"by": np.full(N, -1e3)}
     )
     found = model.evaluate([np.zeros((5, N)), np.ones((2, N))], sizeOfBatch=4)
-    assert math.isnan(found.accuracyOfTunes[0])
-    assert found.accuracyOfTunes[1] == found.accuracy == 0
-    assert found.nllOfTunes.tolist() == [0, 1e3 * N]
+    assert math.isnan(found.accuracy_of_tunes[0])
+    assert found.accuracy_of_tunes[1] == found.accuracy == 0
+    assert found.nll_of_tunes.tolist() == [0, 1e3 * N]
     assert found.nll == pytest.approx(1e3 * N / 5)
 
 
@@ -105,7 +105,7 @@ def test_independent_notes_score_what_is_published(shared):
     model = RNN4Music(3, 2, 1, 88, seed=1)
     weights = {name: np.zeros_like(a) for name, a in model.parameters().items()}
     for name, published in REAL.items():
-        data = datasets.loadStandard(name, path)
+        data = datasets.load_standard(name, path)
         train = np.concatenate(data.train)
         p = (train.sum(axis=0) + 1) / (len(train) + 2)  # no note is impossible
         model.setParameters(weights | {"by": np.log(p / (1 - p))})

@@ -15,7 +15,7 @@ if not hasattr(os, "fork"):
 SETTING = """
 import json, os, signal, sys, warnings
 import numpy as np
-from lstmmusic import RNN4Music, musicStatistics
+from lstmmusic import RNN4Music, music_statistics
 from midi.utils import midiread, midiwrite
 # Python and JAX warn of a fork beside threads.
 warnings.filterwarnings("ignore", "os.fork|.*multi-threaded")
@@ -46,7 +46,7 @@ def new():
 plain = {
     "files": save_and_load,
     "midi": write_and_read,
-    "statistics": lambda: musicStatistics(tunes[0], tunes),
+    "statistics": lambda: music_statistics(tunes[0], tunes),
 }
 
 def child(calls):
@@ -141,7 +141,9 @@ def test_numba_works_after_a_fork(in_child):
 
 def test_multiprocessing_by_fork_raises_the_error_in_the_parent(in_new_process):
     pytest.importorskip("jax", reason="JAX is not installed")
-    printed = in_new_process(SETTING.replace("MODE", "'JAX'") + """
+    printed = in_new_process(
+        SETTING.replace("MODE", "'JAX'")
+        + """
 from multiprocessing import get_context
 def music(seed):
     return len(model.genMusic(tunes[0], 2, seed=seed)[0])
@@ -151,5 +153,6 @@ with get_context("fork").Pool(1) as pool:
         pool.map(music, [1])
     except RuntimeError as error:
         print(error)
-""")
+"""
+    )
     assert printed == REFUSED.format("genMusic").removeprefix("RuntimeError: ")

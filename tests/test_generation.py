@@ -285,7 +285,7 @@ def tune_of(*notes, steps=100):
         (tune_of((1, 0, 20), steps=20), None),
         (
             tune_of((0, 3, 100)),
-            "holds note 0 (a rest, if markSilence has marked rests)",
+            "holds note 0 (a rest, if mark_silence has marked rests)",
         ),
     ],
 )
@@ -315,7 +315,7 @@ def test_silence_warns_at_the_line_of_the_caller(network):
     assert (warning.filename, warning.lineno) == (__file__, line)
     message = str(warning.message)
     assert "(temperature is 1.5, genProbThreshold 0.1)" in message
-    for remedy in ("lower genProbThreshold", "higher temp", "training", "markSilence"):
+    for remedy in ("lower genProbThreshold", "higher temp", "training", "mark_silence"):
         assert remedy in message
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from lstmmusic import listen, listening, saveWav
+from lstmmusic import listen, listening, save_wav
 from midi import midiread, midiwrite
 
 pytest.importorskip("pretty_midi")
@@ -20,9 +20,9 @@ R = (21, 109)
 
 
 def sound(roll, r=R, dt=0.5):
-    """Return the samples that `saveWav` writes, as whole numbers."""
+    """Return the samples that `save_wav` writes, as whole numbers."""
     file = io.BytesIO()
-    saveWav(file, roll, r, dt)
+    save_wav(file, roll, r, dt)
     file.seek(0)
     rate, samples = wavfile.read(file)
     assert rate == 44100
@@ -149,7 +149,7 @@ def test_a_notebook_gets_the_same_sound(tmp_path):
     roll = notes(60, 64)
     audio = listen(roll, R, 0.25)
     assert isinstance(audio, ipython.display.Audio)
-    saveWav(tmp_path / "tune.wav", roll, R, 0.25)
+    save_wav(tmp_path / "tune.wav", roll, R, 0.25)
     html = audio._repr_html_()
     (data,) = re.findall(r'src="data:audio/wav;base64,(.*?)"', html)
     assert base64.b64decode(data) == (tmp_path / "tune.wav").read_bytes()
@@ -167,10 +167,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, function):
     with monkeypatch.context() as patched:
         patched.setattr(os, function, full)
         with pytest.raises(OSError, match="No space left"):
-            saveWav(path, notes(60))
+            save_wav(path, notes(60))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
-    saveWav(path, notes(60))
+    save_wav(path, notes(60))
     assert path.read_bytes().startswith(b"RIFF")
 
 
@@ -191,7 +191,7 @@ def test_what_is_not_allowed_is_named_and_writes_nothing(
     with pytest.raises(ValueError, match=message):
         listen(roll, r, dt)
     with pytest.raises(ValueError, match=message):
-        saveWav(tmp_path / "tune.wav", roll, r, dt)
+        save_wav(tmp_path / "tune.wav", roll, r, dt)
     assert not list(tmp_path.iterdir())
 
 
@@ -223,5 +223,5 @@ def test_a_path_of_no_file_is_refused_before_the_sound_is_made(
     (tmp_path / "run").mkdir()
     monkeypatch.setattr(listening, "_samples", None)  # a call would fail
     with pytest.raises(ValueError, match=r"filename is .*; allowed: a file's path"):
-        saveWav(path, notes(60))
+        save_wav(path, notes(60))
     assert [file.name for file in tmp_path.iterdir()] == ["run"]

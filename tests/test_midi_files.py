@@ -14,7 +14,7 @@ from test_midi_read import ONE_NOTE, read, smf
 
 from lstmmusic import datasets
 from lstmmusic.data import roll_files
-from midi import MidiError, PackedRoll, midiread, midiwrite, readFolder
+from midi import MidiError, PackedRoll, midiread, midiwrite, read_folder
 from midi.files import checked_path, shown
 
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
@@ -71,7 +71,7 @@ def test_a_folder_skips_what_is_no_regular_file_and_names_it(odd_files):
     midiwrite(folder / "e.mid", ROLL, (60, 64))
     (folder / "f.mid").mkdir()
     with pytest.warns(UserWarning, match="4 of 5 files skipped"):
-        tunes = readFolder(folder, (60, 64))
+        tunes = read_folder(folder, (60, 64))
     assert [tune.name for tune in tunes] == [str(folder / "e.mid")]
     for (path, reason), (odd, kind) in zip(
         tunes.skipped, odd_files.items(), strict=True
@@ -118,7 +118,7 @@ def test_no_standard_data_set_is_read_from_a_pipe_or_device(tmp_path, suffix):
     for name, kind in (("a", "a pipe"), ("b", "a character device")):
         path = tmp_path / f"{name}{suffix}"
         with pytest.raises(ValueError, match=f"{path}: {kind}; allowed: a regular"):
-            datasets.loadStandard("Nottingham", path)
+            datasets.load_standard("Nottingham", path)
 
 
 NO_PATHS = ["", b"", None, 3, True, 1.5, ["a.mid"], "a\0.mid"]
@@ -129,9 +129,9 @@ NO_PATHS = ["", b"", None, 3, True, 1.5, ["a.mid"], "a\0.mid"]
     ("function", "name"),
     [
         (midiread, "filename"),
-        (readFolder, "path"),
-        (datasets.loadFolder, "path"),
-        (lambda path: datasets.loadStandard("Nottingham", path), "path"),
+        (read_folder, "path"),
+        (datasets.load_folder, "path"),
+        (lambda path: datasets.load_standard("Nottingham", path), "path"),
         (lambda path: midiwrite(path, np.ones((1, 88))), "filename"),
     ],
 )
@@ -229,10 +229,10 @@ def test_a_folder_of_such_names_is_read_and_warned_of(tmp_path, n_jobs):
     (folder / f"x{LATIN_1}").symlink_to("nowhere")
     with joblib.parallel_config(backend="threading"):
         with pytest.raises(MidiError, match="none can be read") as caught:
-            readFolder(folder, n_jobs=n_jobs)
+            read_folder(folder, n_jobs=n_jobs)
         midiwrite(folder / f"z{LATIN_1}", ROLL, (60, 64))
         with pytest.warns(UserWarning, match="2 of 3 files") as warned:
-            tunes = readFolder(folder, n_jobs=n_jobs)
+            tunes = read_folder(folder, n_jobs=n_jobs)
     for text in (str(caught.value), str(warned[0].message)):
         assert "caf\ufffd.mid: cut off" in printable(text)
         assert "xcaf\ufffd.mid: No such file" in text
@@ -246,7 +246,7 @@ def test_a_data_set_s_file_of_such_a_name_is_refused_in_print(tmp_path):
     path = tmp_path / os.fsdecode(b"\xe9.json")
     path.write_bytes(b"{")
     with pytest.raises(ValueError, match="Expecting property") as caught:
-        datasets.loadStandard("Nottingham", path)
+        datasets.load_standard("Nottingham", path)
     printable(str(caught.value))
 
 
@@ -260,8 +260,11 @@ def test_shown_names_are_whole_but_for_what_no_stream_takes():
 
 FLAGS = [
     *((midiread, flag) for flag in ("drums", "pedal")),
-    *((readFolder, flag) for flag in ("drums", "pedal", "progress", "packed")),
-    *((datasets.loadFolder, flag) for flag in ("drums", "pedal", "progress", "packed")),
+    *((read_folder, flag) for flag in ("drums", "pedal", "progress", "packed")),
+    *(
+        (datasets.load_folder, flag)
+        for flag in ("drums", "pedal", "progress", "packed")
+    ),
 ]
 
 
@@ -279,5 +282,5 @@ def test_numpy_s_truth_values_will_do(tmp_path):
     with pytest.raises(MidiError, match="no notes"):
         read(drum, drums=np.False_)
     midiwrite(tmp_path / "a.mid", ROLL, (60, 64))
-    (tune,) = readFolder(tmp_path, packed=np.True_, progress=np.False_)
+    (tune,) = read_folder(tmp_path, packed=np.True_, progress=np.False_)
     assert isinstance(tune, PackedRoll)

@@ -1,4 +1,4 @@
-"""readFolder: which files, in which order, and what of those that cannot be read."""
+"""read_folder: which files, in which order, and what of those that cannot be read."""
 
 import io
 import sys
@@ -13,7 +13,7 @@ from midi import (
     folders,
     midiread,
     midiwrite,
-    readFolder,
+    read_folder,
 )
 
 
@@ -35,7 +35,7 @@ ORDER = ["a.MIDI", "b.mid", "sub/a.mid", "sub/deep/c.Mid"]
 
 def test_every_midi_file_is_read_in_sorted_order(folder, capsys):
     # Fails if the letter case, the depth or the order of the folder matters.
-    tunes = readFolder(folder, (60, 64), 0.3)
+    tunes = read_folder(folder, (60, 64), 0.3)
     assert isinstance(tunes, list)
     assert [tune.name for tune in tunes] == [str(folder / name) for name in ORDER]
     assert [tune.notes["pitch"][0] for tune in tunes] == [61, 60, 63, 62]
@@ -51,7 +51,7 @@ def test_unreadable_files_are_skipped_and_named_once_at_the_end(folder):
     (folder / "sub" / "cut.mid").write_bytes((folder / "b.mid").read_bytes()[:-3])
     (folder / "dangling.mid").symlink_to(folder / "nowhere")
     with pytest.warns(UserWarning, match=r"3 of 7 files skipped") as caught:
-        tunes = readFolder(str(folder), (60, 64), 0.3, progress=False)
+        tunes = read_folder(str(folder), (60, 64), 0.3, progress=False)
     assert len(caught) == 1
     assert len(tunes) == 4
     bad = ["aa.mid", "dangling.mid", "sub/cut.mid"]
@@ -87,7 +87,7 @@ def test_of_a_thousand_files_all_the_good_ones_are_read_and_the_others_named(tmp
             bad[str(path)] = [*ways][number // 10 % 5]
             path.write_bytes(ways[bad[str(path)]])
     with pytest.warns(UserWarning, match="100 of 1000 files skipped") as caught:
-        tunes = readFolder(tmp_path, (60, 64), 0.3)
+        tunes = read_folder(tmp_path, (60, 64), 0.3)
     assert len(tunes) == 900
     assert all(np.array_equal(tune.piano_roll, np.eye(4)) for tune in tunes)
     assert not {tune.name for tune in tunes} & {*bad}
@@ -99,28 +99,28 @@ def test_of_a_thousand_files_all_the_good_ones_are_read_and_the_others_named(tmp
 
 def test_a_terminal_sees_a_progress_bar_unless_silenced(folder, monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    readFolder(folder, (60, 64), 0.3)
+    read_folder(folder, (60, 64), 0.3)
     assert "4/4" in capsys.readouterr().err
-    readFolder(folder, (60, 64), 0.3, progress=False)
+    read_folder(folder, (60, 64), 0.3, progress=False)
     assert capsys.readouterr().err == ""
 
 
 def test_folders_without_a_readable_file_are_errors(tmp_path):
     with pytest.raises(MidiError, match="there are none"):
-        readFolder(tmp_path)
+        read_folder(tmp_path)
     (tmp_path / "a.mid").write_bytes(b"")
     with pytest.raises(MidiError, match=r"none can be read:\n.*a\.mid.*empty"):
-        readFolder(tmp_path)
+        read_folder(tmp_path)
     with pytest.raises(FileNotFoundError):
-        readFolder(tmp_path / "missing")
+        read_folder(tmp_path / "missing")
     with pytest.raises(NotADirectoryError):
-        readFolder(tmp_path / "a.mid")
+        read_folder(tmp_path / "a.mid")
 
 
 @pytest.mark.parametrize("arguments", [{"r": (109, 21)}, {"dt": 0}])
 def test_bad_arguments_are_refused_and_not_taken_for_bad_files(folder, arguments):
     with pytest.raises(ValueError, match=f"{next(iter(arguments))} is") as caught:
-        readFolder(folder, **arguments)
+        read_folder(folder, **arguments)
     assert not isinstance(caught.value, MidiError)
 
 
@@ -131,9 +131,9 @@ def test_drums_and_pedal_reach_every_file(tmp_path):
     )
     header = bytes.fromhex("4d546864 00000006 0000 0001 01e0 4d54726b 0000001c")
     (tmp_path / "a.mid").write_bytes(header + track)
-    plain = readFolder(tmp_path)[0].notes
+    plain = read_folder(tmp_path)[0].notes
     assert plain.tolist() == [(60, 0.1, 0.2)]
-    both = readFolder(tmp_path, drums=True, pedal=True)[0].notes
+    both = read_folder(tmp_path, drums=True, pedal=True)[0].notes
     assert both.tolist() == [(36, 0.0, 0.2), (60, 0.1, 0.3)]
 
 
@@ -149,7 +149,7 @@ def broken(folder):
 
 def read_and_warned(folder, **options):
     with pytest.warns(UserWarning, match="11 of 35 files skipped") as caught:
-        found = readFolder(folder, (60, 64), 0.3, **options)
+        found = read_folder(folder, (60, 64), 0.3, **options)
     assert len(caught) == 1
     assert caught[0].filename == __file__
     return found, str(caught[0].message)
@@ -220,16 +220,16 @@ def test_files_go_out_in_batches(folder):
 @pytest.mark.parametrize("n_jobs", [0, 1.5, True, "2"])
 def test_n_jobs_that_is_no_number_of_jobs_is_refused(folder, n_jobs):
     with pytest.raises(ValueError, match=f"n_jobs is {n_jobs!r}; allowed: None, or a"):
-        readFolder(folder, (60, 64), n_jobs=n_jobs)
+        read_folder(folder, (60, 64), n_jobs=n_jobs)
 
 
 def test_without_joblib_only_n_jobs_is_refused_and_says_how_to_get_it(
     folder, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "joblib", None)
-    assert len(readFolder(folder, (60, 64), 0.3, packed=True)) == 4
+    assert len(read_folder(folder, (60, 64), 0.3, packed=True)) == 4
     with pytest.raises(ValueError, match=r"n_jobs is 2, .*'lstmmusic\[folders\]'"):
-        readFolder(folder, (60, 64), 0.3, n_jobs=2)
+        read_folder(folder, (60, 64), 0.3, n_jobs=2)
 
 
 def test_midi_is_imported_without_joblib(in_new_process):

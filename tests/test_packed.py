@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import B, N, T
 
-from lstmmusic import datasets, markSilence, musicStatistics
+from lstmmusic import datasets, mark_silence, music_statistics
 from lstmmusic.data.batches import check_dataset
 from lstmmusic.training.state import described
 from midi import PackedRoll, midiread, midiwrite
@@ -65,7 +65,7 @@ def test_it_says_what_the_file_said(tmp_path):
     assert packed.nbytes == 15
     with pytest.raises(ValueError, match="read-only"):
         packed.piano_roll[0, 0] = 1
-    other = packed.withRoll(1 - read.piano_roll)
+    other = packed.with_roll(1 - read.piano_roll)
     np.testing.assert_array_equal(other.piano_roll, 1 - read.piano_roll)
     assert (other.r, other.dt, other.filename) == (packed.r, packed.dt, path)
     again = PackedRoll.of(packed)
@@ -86,7 +86,7 @@ def test_copies_and_pickles_are_the_same_and_small():
 def test_a_thousand_tunes_take_few_bytes_objects_included(shared):
     # Nottingham's own tunes, each its own object with its own name.  Fails if anything
     # but the compressed bits and their object stays: the array is 20 kB, bits are 2.5.
-    tunes = datasets.loadStandard("Nottingham", shared("polyphonic")).train
+    tunes = datasets.load_standard("Nottingham", shared("polyphonic")).train
     tunes = [tune for tune in tunes if 150 < len(tune) < 300][:300]
     tracemalloc.start()
     try:
@@ -207,7 +207,7 @@ def test_keys_marks_and_statistics_are_the_same_and_stay_packed():
     tunes = rolls(20, 31, width=17)
     tunes[1][4:7] = 0
     for change in (
-        markSilence,
+        mark_silence,
         lambda dataset: datasets.transpose(dataset, [0, 3, -20]),
     ):
         usual, found = change(tunes), change(packed(tunes))
@@ -216,9 +216,9 @@ def test_keys_marks_and_statistics_are_the_same_and_stay_packed():
             assert isinstance(other, PackedRoll)
             np.testing.assert_array_equal(other.piano_roll, one, strict=True)
     r = (40, 57)
-    usual = musicStatistics(tunes[0], tunes, r)
-    found = musicStatistics(PackedRoll.of(tunes[0]), packed(tunes), r)
-    np.testing.assert_equal(found.distanceParts, usual.distanceParts)
+    usual = music_statistics(tunes[0], tunes, r)
+    found = music_statistics(PackedRoll.of(tunes[0]), packed(tunes), r)
+    np.testing.assert_equal(found.distance_parts, usual.distance_parts)
     np.testing.assert_equal(found.dataset._asdict(), usual.dataset._asdict())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from lstmmusic import musicStatistics, plots
+from lstmmusic import music_statistics, plots
 from lstmmusic.statistics import SHARES
 from midi import midiread, midiwrite
 
@@ -38,7 +38,7 @@ def test_import_leaves_matplotlib_alone():
 
 def test_roll_has_seconds_note_names_and_no_empty_rows(roll):
     """Fails if the picture is upside down, shifted by a step, or not cropped."""
-    ax = plots.plotRoll(roll, R, DT, start=4)
+    ax = plots.plot_roll(roll, R, DT, start=4)
     (image,) = ax.images
     assert np.array_equal(image.get_array(), roll.T)
     assert image.origin == "lower"
@@ -55,32 +55,32 @@ def test_roll_has_seconds_note_names_and_no_empty_rows(roll):
 
 def test_crop_stays_within_the_range(roll):
     roll[0, 0] = roll[0, -1] = 1
-    assert plots.plotRoll(roll, R, DT).get_ylim() == (39.5, 70.5)
+    assert plots.plot_roll(roll, R, DT).get_ylim() == (39.5, 70.5)
 
 
 def test_silent_roll_shows_the_whole_range(roll):
-    assert plots.plotRoll(0 * roll, R, DT).get_ylim() == (39.5, 70.5)
+    assert plots.plot_roll(0 * roll, R, DT).get_ylim() == (39.5, 70.5)
 
 
 @pytest.mark.parametrize(("low", "high"), [(60, 61), (61, 62), (0, 128), (21, 109)])
 def test_every_range_has_names_that_do_not_crowd(low, high):
-    ax = plots.plotRoll(np.ones((3, high - low)), (low, high), DT)
+    ax = plots.plot_roll(np.ones((3, high - low)), (low, high), DT)
     assert 1 <= len(ax.get_yticks()) <= 16
 
 
 def test_probabilities_have_their_colours_and_a_bar(roll):
-    ax = plots.plotProbabilities(roll / 3, R, DT)
+    ax = plots.plot_probabilities(roll / 3, R, DT)
     (image,) = ax.images
     assert image.get_cmap().name == "magma_r"
     assert image.get_clim() == (0, 1)
     assert ax.figure.axes[1].get_xlabel() == "probability"
-    original = plots.plotProbabilities(roll / 3, R, DT, cmap="gist_stern_r")
+    original = plots.plot_probabilities(roll / 3, R, DT, cmap="gist_stern_r")
     assert original.images[0].get_cmap().name == "gist_stern_r"
 
 
 def test_probabilities_get_darker_from_0_to_1(roll):
     """Fails for a colour map whose order cannot be read, as gist_stern_r's cannot."""
-    cmap = plots.plotProbabilities(roll, R, DT).images[0].get_cmap()
+    cmap = plots.plot_probabilities(roll, R, DT).images[0].get_cmap()
     luma = cmap(np.linspace(0, 1, 50))[:, :3] @ (0.299, 0.587, 0.114)
     assert (np.diff(luma) < 0).all()
     assert luma[0] > 0.9
@@ -89,10 +89,10 @@ def test_probabilities_get_darker_from_0_to_1(roll):
 
 def test_probabilities_lie_under_the_tune(roll):
     """Fails if the same second, or pitch, is at another place of the two pictures."""
-    pitches = plots.soundingPitches([roll, np.roll(roll, 5, axis=1)], R)
+    pitches = plots.sounding_pitches([roll, np.roll(roll, 5, axis=1)], R)
     assert pitches == (46, 67)
-    above, below = plots.plotTune(roll, roll, R, DT, primer=5, pitches=pitches)
-    ax = plots.plotProbabilities(roll / 3, R, DT, start=5, pitches=pitches)
+    above, below = plots.plot_tune(roll, roll, R, DT, primer=5, pitches=pitches)
+    ax = plots.plot_probabilities(roll / 3, R, DT, start=5, pitches=pitches)
     ax.set_xlim(below.get_xlim())
     for axes in (above, below, ax):
         axes.figure.draw_without_rendering()
@@ -104,14 +104,14 @@ def test_probabilities_lie_under_the_tune(roll):
 
 def test_a_row_of_no_probabilities_does_not_widen_the_picture(roll):
     # What genMusic returns beside the first row of a primer that is kept.
-    wanted = plots.plotRoll(roll, R, DT).get_ylim()
+    wanted = plots.plot_roll(roll, R, DT).get_ylim()
     roll = np.concatenate([np.full_like(roll[:1], np.nan, dtype=float), roll])
-    assert plots.plotProbabilities(roll, R, DT).get_ylim() == wanted != (39.5, 70.5)
+    assert plots.plot_probabilities(roll, R, DT).get_ylim() == wanted != (39.5, 70.5)
 
 
 def test_tune_shows_the_primer_before_what_was_generated(roll):
     generated = np.roll(roll, 1, axis=1)
-    above, below = plots.plotTune(roll, generated, R, DT, primer=5)
+    above, below = plots.plot_tune(roll, generated, R, DT, primer=5)
     assert np.array_equal(above.images[0].get_array(), roll.T)
     expected = np.concatenate([roll[:5], generated]).T
     assert np.array_equal(below.images[0].get_array(), expected)
@@ -125,7 +125,7 @@ def test_tune_shows_the_primer_before_what_was_generated(roll):
 def test_cost_shows_each_update_and_the_running_median():
     """Fails if costs are not per step, or if the median sits beside its window."""
     cost = np.arange(40, 0, -1.0)
-    ax = plots.plotCost(cost, steps=2, window=5)
+    ax = plots.plot_cost(cost, steps=2, window=5)
     each, median = ax.lines
     assert np.array_equal(each.get_xdata(), np.arange(1, 41))
     assert np.array_equal(each.get_ydata(), cost / 2)
@@ -137,7 +137,7 @@ def test_cost_shows_each_update_and_the_running_median():
 @pytest.mark.parametrize("unit", ["nats per step", "halved squares per step"])
 def test_cost_has_its_unit(unit):
     """Fails if nats are drawn on the scale of another cost."""
-    ax = plots.plotCost([4.0, 3.0], unit=unit, validation=[(1, 2.0)])
+    ax = plots.plot_cost([4.0, 3.0], unit=unit, validation=[(1, 2.0)])
     assert ax.get_ylabel() == f"cost, {unit}"
     assert np.array_equal(ax.lines[0].get_ydata(), [4, 3])
     assert len(ax.figure.axes) == (1 if unit == "nats per step" else 2)
@@ -146,18 +146,18 @@ def test_cost_has_its_unit(unit):
 def test_costs_that_are_not_known_are_left_out(tmp_path):
     """Fails on a warning, or if what is known is not drawn in its place."""
     cost = np.r_[[np.nan] * 30, np.arange(40, 0, -1.0)]
-    ax = plots.plotCost(cost, unit="nats per step", window=5)
+    ax = plots.plot_cost(cost, unit="nats per step", window=5)
     each, median = ax.lines
     assert np.array_equal(each.get_ydata(), cost, equal_nan=True)
     assert np.array_equal(median.get_ydata()[30:], cost[32:-2])
     assert np.isnan(median.get_ydata()[:30]).all()
     ax.figure.savefig(tmp_path / "cost.png")
-    plots.plotCost([np.nan] * 40).figure.savefig(tmp_path / "cost.png")
+    plots.plot_cost([np.nan] * 40).figure.savefig(tmp_path / "cost.png")
 
 
 def test_short_history():
     """Fails if the one cost, of which no line can be drawn, is not to be seen."""
-    ax = plots.plotCost([3.0])
+    ax = plots.plot_cost([3.0])
     assert len(ax.lines) == 1
     assert ax.lines[0].get_marker() == "o"
     assert ax.get_ylabel() == "cost"
@@ -172,7 +172,7 @@ def legend(ax):
 def test_validation_per_step_is_on_the_same_scale():
     """Fails if update 0, before training, is cut off, or if steps divide it, too."""
     validation = [(0, 9.0), (20, 4.0), (50, 3.5)]
-    ax = plots.plotCost(np.arange(80, 40, -1.0), steps=8, validation=validation)
+    ax = plots.plot_cost(np.arange(80, 40, -1.0), steps=8, validation=validation)
     assert len(ax.figure.axes) == 1
     line = ax.lines[-1]
     assert np.array_equal(line.get_xydata(), validation)
@@ -181,7 +181,7 @@ def test_validation_per_step_is_on_the_same_scale():
 
 
 def test_validation_has_its_own_scale_beside_another_cost():
-    ax = plots.plotCost([80.0, 70.0, 60.0], validation=[(1, 9.0), (3, 4.0)])
+    ax = plots.plot_cost([80.0, 70.0, 60.0], validation=[(1, 9.0), (3, 4.0)])
     left, right = ax.figure.axes
     assert left is ax
     assert left.get_ylabel() == "cost"
@@ -192,18 +192,18 @@ def test_validation_has_its_own_scale_beside_another_cost():
 
 @pytest.mark.parametrize("validation", [None, [], np.empty((0, 2))])
 def test_no_validation_is_no_line(validation):
-    assert legend(plots.plotCost([2.0, 1.0], validation=validation)) == ["each update"]
+    assert legend(plots.plot_cost([2.0, 1.0], validation=validation)) == ["each update"]
 
 
 def test_validation_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"allowed are pairs \(update, nats per step"):
-        plots.plotCost([2.0, 1.0], validation=[3.0, 2.0])
+        plots.plot_cost([2.0, 1.0], validation=[3.0, 2.0])
 
 
 def test_statistics_are_bars_under_pitch_class_names(roll):
     """Fails if a bar stands above another pitch class, or seconds are steps."""
     roll[5:9, 0] = 1  # pitch 40, E
-    (bars,) = (ax := plots.plotStatistics(roll, R, DT)).containers
+    (bars,) = (ax := plots.plot_statistics(roll, R, DT)).containers
     assert [tick.get_text() for tick in ax.get_xticklabels()] == plots.NAMES
     heights = np.array([2, 1, 1, 1, 5, 1, 1, 1, 1, 1, 1, 1]) / 17
     np.testing.assert_allclose([bar.get_height() for bar in bars], heights)
@@ -215,8 +215,8 @@ def test_statistics_are_bars_under_pitch_class_names(roll):
 
 
 def test_statistics_of_several_stand_side_by_side(roll):
-    compared = musicStatistics(roll, [roll, 0 * roll], R)
-    ax = plots.plotStatistics({"first": 0 * roll, "second": compared}, R, DT)
+    compared = music_statistics(roll, [roll, 0 * roll], R)
+    ax = plots.plot_statistics({"first": 0 * roll, "second": compared}, R, DT)
     names = [label.split(":")[0] for label in legend(ax)]
     assert names == ["first", "second", "data set"]
     assert legend(ax)[0] == "first: 0.0 notes per step, 100% silent, 0 pitches"
@@ -232,9 +232,9 @@ def test_statistics_of_several_stand_side_by_side(roll):
 
 
 def test_the_data_set_has_the_name_that_it_is_given(roll):
-    compared = musicStatistics(roll, [roll, 0 * roll], R)
+    compared = music_statistics(roll, [roll, 0 * roll], R)
     tunes = {"data set": compared, "other": compared}
-    ax = plots.plotStatistics(tunes, R, DT, dataset="training data")
+    ax = plots.plot_statistics(tunes, R, DT, dataset="training data")
     names = [label.split(":")[0] for label in legend(ax)]
     assert names == ["data set", "other", "training data"]
     below = ax.figure.axes[1]
@@ -248,11 +248,11 @@ def test_shares_are_bars_under_their_names(roll, tmp_path):
     chord = np.zeros_like(roll)
     chord[:8:2, [3, 4, 16, 20]] = 1  # four notes, two of them a semitone apart
     chord[1, 30] = 1
-    compared = musicStatistics(chord, [chord, roll], R)
-    ax = plots.plotShares({"a": compared, "b": chord}, R)
+    compared = music_statistics(chord, [chord, roll], R)
+    ax = plots.plot_shares({"a": compared, "b": chord}, R)
     names = list(SHARES)
     for bars, of in zip(
-        ax.containers, (compared, musicStatistics(chord, r=R), compared.dataset),
+        ax.containers, (compared, music_statistics(chord, r=R), compared.dataset),
         strict=True,
     ):  # fmt: skip
         expected = [np.nan_to_num(getattr(of, name)) for name in names]
@@ -276,7 +276,7 @@ def test_percent_are_not_rounded_on_the_axis(roll):
     for top in (1, 2, 3, 5, 7, 11):
         tune = np.zeros((41, R[1] - R[0]))
         tune[np.arange(41), np.arange(41) % (top + 3)] = 1
-        ax = plots.plotStatistics(tune, R, DT)
+        ax = plots.plot_statistics(tune, R, DT)
         for place, label in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True):
             said = float(label.get_text().rstrip("%")) / 100
             assert said == pytest.approx(place)
@@ -293,8 +293,8 @@ def test_percent_are_not_rounded_on_the_axis(roll):
 )
 def test_any_name_can_be_drawn(roll, tmp_path, name, drawn):
     """Fails if a file's name ends the drawing, or is not in the legend."""
-    compared = musicStatistics(roll, [roll], R)
-    ax = plots.plotStatistics({name: compared}, R, DT, dataset=name)
+    compared = music_statistics(roll, [roll], R)
+    ax = plots.plot_statistics({name: compared}, R, DT, dataset=name)
     ax.figure.savefig(tmp_path / "picture.png")
     assert [label.split(": ")[0] for label in legend(ax)] == [drawn, drawn]
     assert legend(ax.figure.axes[1]) == [drawn, drawn]
@@ -302,29 +302,29 @@ def test_any_name_can_be_drawn(roll, tmp_path, name, drawn):
 
 def test_statistics_of_nothing_are_refused():
     with pytest.raises(ValueError, match="at least 1 tune"):
-        plots.plotStatistics({})
+        plots.plot_statistics({})
     with pytest.raises(ValueError, match="at least 1 tune"):
-        plots.plotShares({})
+        plots.plot_shares({})
 
 
 def test_what_midiread_returns_will_do(roll):
     file = io.BytesIO()
     midiwrite(file, roll, R, DT)
     file.seek(0)
-    (image,) = plots.plotRoll(midiread(file, R, DT), R, DT).images
+    (image,) = plots.plot_roll(midiread(file, R, DT), R, DT).images
     assert np.array_equal(image.get_array(), roll.T)
 
 
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda roll, ax: plots.plotRoll(roll, R, DT, ax),
-        lambda roll, ax: plots.plotProbabilities(roll, R, DT, ax),
-        lambda roll, ax: plots.plotCost([3.0, 2.0], ax),
-        lambda roll, ax: plots.plotCost([3.0, 2.0], ax, validation=[(1, 2.0)]),
-        lambda roll, ax: plots.plotStatistics(roll, R, DT, ax),
-        lambda roll, ax: plots.plotShares(roll, R, ax),
-        lambda roll, ax: plots.plotTune(roll, roll, R, DT, [ax, ax])[0],
+        lambda roll, ax: plots.plot_roll(roll, R, DT, ax),
+        lambda roll, ax: plots.plot_probabilities(roll, R, DT, ax),
+        lambda roll, ax: plots.plot_cost([3.0, 2.0], ax),
+        lambda roll, ax: plots.plot_cost([3.0, 2.0], ax, validation=[(1, 2.0)]),
+        lambda roll, ax: plots.plot_statistics(roll, R, DT, ax),
+        lambda roll, ax: plots.plot_shares(roll, R, ax),
+        lambda roll, ax: plots.plot_tune(roll, roll, R, DT, [ax, ax])[0],
     ],
 )
 def test_draws_into_the_axes_given_and_leaves_matplotlibs_state(roll, draw, tmp_path):
@@ -341,28 +341,28 @@ def test_draws_into_the_axes_given_and_leaves_matplotlibs_state(roll, draw, tmp_
 @pytest.mark.parametrize("shape", [(0, 31), (5, 30), (5,)])
 def test_wrong_shape_is_named(shape):
     with pytest.raises(ValueError, match=r"allowed for r = \(40, 71\) are \(steps, 31"):
-        plots.plotRoll(np.zeros(shape), R, DT)
+        plots.plot_roll(np.zeros(shape), R, DT)
 
 
 def test_empty_history_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
-        plots.plotCost([])
+        plots.plot_cost([])
 
 
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda roll: plots.plotRoll(roll, 5), "r is 5; allowed are two pitches"),
-        (lambda roll: plots.plotRoll(roll, R, 0), "dt is 0; allowed .* above 0"),
-        (lambda roll: plots.plotRoll(roll, R, "x"), "dt is 'x'; allowed"),
-        (lambda roll: plots.plotRoll("C4", R), "the roll is not an array of numbers"),
-        (lambda roll: plots.plotTune(roll, roll, R, -1), "dt is -1; allowed"),
-        (lambda roll: plots.plotTune(roll, roll, R, primer=-1), "primer is -1; .* 13"),
-        (lambda roll: plots.plotTune(roll, roll, R, primer=14), "primer is 14; .* 13"),
-        (lambda roll: plots.plotStatistics(roll, R, 0), "dt is 0; allowed"),
-        (lambda roll: plots.plotCost("low"), "history is not an array of numbers"),
-        (lambda roll: plots.plotCost([1.0], steps=0), "steps is 0; allowed .* from 1"),
-        (lambda roll: plots.plotCost([1.0], window=0), "window is 0; .* from 1"),
+        (lambda roll: plots.plot_roll(roll, 5), "r is 5; allowed are two pitches"),
+        (lambda roll: plots.plot_roll(roll, R, 0), "dt is 0; allowed .* above 0"),
+        (lambda roll: plots.plot_roll(roll, R, "x"), "dt is 'x'; allowed"),
+        (lambda roll: plots.plot_roll("C4", R), "the roll is not an array of numbers"),
+        (lambda roll: plots.plot_tune(roll, roll, R, -1), "dt is -1; allowed"),
+        (lambda roll: plots.plot_tune(roll, roll, R, primer=-1), "primer is -1; .* 13"),
+        (lambda roll: plots.plot_tune(roll, roll, R, primer=14), "primer is 14; .* 13"),
+        (lambda roll: plots.plot_statistics(roll, R, 0), "dt is 0; allowed"),
+        (lambda roll: plots.plot_cost("low"), "history is not an array of numbers"),
+        (lambda roll: plots.plot_cost([1.0], steps=0), "steps is 0; allowed .* from 1"),
+        (lambda roll: plots.plot_cost([1.0], window=0), "window is 0; .* from 1"),
     ],
 )
 def test_what_is_not_allowed_is_named(roll, draw, message):
@@ -374,4 +374,4 @@ def test_what_is_not_allowed_is_named(roll, draw, message):
 @pytest.mark.parametrize("pitches", [5, "ab", (60,), (62, 50), (50.5, 60), (0, 200)])
 def test_pitches_that_cannot_be_shown_are_refused(pitches):
     with pytest.raises(ValueError, match=r"pitches is .*; allowed"):
-        plots.plotRoll(np.ones((3, 88)), pitches=pitches)
+        plots.plot_roll(np.ones((3, 88)), pitches=pitches)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import N
 
-from lstmmusic import ParameterFileError, RNN4Music, datasets, markSilence
+from lstmmusic import ParameterFileError, RNN4Music, datasets, mark_silence
 from lstmmusic.training import provenance
 from midi import PackedRoll
 
@@ -74,7 +74,7 @@ def test_tunes_of_an_earlier_training_are_joined(network, tmp_path):
 
 
 def test_sources_are_recorded_in_place_of_what_was_made_of_them(network):
-    made = markSilence(TUNES)
+    made = mark_silence(TUNES)
     assert any(not np.array_equal(a, b) for a, b in zip(made, TUNES, strict=True))
     model = train(network(), made, sources=TUNES)
     assert all(model.wasTrainedOn(tune) for tune in TUNES)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from midi.utils import midiread, midiwrite, readFolder
+from midi.utils import midiread, midiwrite, read_folder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,7 +45,7 @@ def test_ten_lines_from_midi_to_music(folder, monkeypatch):
 
 def test_training_in_earnest(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    names = {"tunes": readFolder("tunes", r=(21, 109), dt=0.3)}
+    names = {"tunes": read_folder("tunes", r=(21, 109), dt=0.3)}
     exec(PYTHON[1], names)
     model = names["model"]
     assert len(names["train"]) == 21

@@ -28,7 +28,7 @@ def data(monkeypatch):
             roll[steps, 40 + voice + (steps + n) % 12] = 1
         rolls.append(roll)
     found = datasets.Splits(rolls[:8], rolls[8:10], rolls[10:])
-    monkeypatch.setattr(datasets, "loadStandard", lambda name, path: found)
+    monkeypatch.setattr(datasets, "load_standard", lambda name, path: found)
     return found
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from lstmmusic import musicStatistics
+from lstmmusic import music_statistics
 from lstmmusic.statistics import (
     SHARES,
     held_notes,
     jensen_shannon,
     longest_held,
-    noteName,
+    note_name,
 )
 from midi import midiread, midiwrite
-from midi.utils import readFolder
+from midi.utils import read_folder
 
 R = (38, 57)
 
@@ -76,28 +76,30 @@ def check_numbers(statistics, rolls):
     classes, pitches, at_once, _ = count_by_loop(rolls)
     steps, cells = sum(map(len, rolls)), sum(pitches.values())
     assert statistics.steps == steps
-    assert statistics.notesPerStep == pytest.approx(cells / steps)
-    assert statistics.silentShare == pytest.approx(at_once.get(0, 0) / steps)
-    assert statistics.distinctNotes == len(pitches)
+    assert statistics.notes_per_step == pytest.approx(cells / steps)
+    assert statistics.silent_share == pytest.approx(at_once.get(0, 0) / steps)
+    assert statistics.distinct_notes == len(pitches)
     expected = [classes.get(n, 0) / cells for n in range(12)]
-    np.testing.assert_allclose(statistics.pitchClasses, expected)
+    np.testing.assert_allclose(statistics.pitch_classes, expected)
     notes = [note for roll in rolls for note in notes_by_loop(roll)]
     held = max(steps for _, _, steps in notes)
     lowest = min(column for column, _, steps in notes if steps == held)
-    assert statistics.longestHeld == held
-    assert statistics.longestHeldPitch == R[0] + lowest
+    assert statistics.longest_held == held
+    assert statistics.longest_held_pitch == R[0] + lowest
 
 
 def test_numbers_are_those_of_plain_loops(roll):
     """Fails for a pitch class counted from column 0, or a note cut at the last step."""
-    statistics = musicStatistics(roll, r=R)
+    statistics = music_statistics(roll, r=R)
     check_numbers(statistics, [roll])
-    assert statistics.distance is statistics.distanceParts is statistics.dataset is None
+    assert (
+        statistics.distance is statistics.distance_parts is statistics.dataset is None
+    )
 
 
 def test_data_set_is_pooled(roll, dataset):
     """Fails if tunes count alike whatever their length, or notes join across tunes."""
-    check_numbers(musicStatistics(roll, dataset, R).dataset, dataset)
+    check_numbers(music_statistics(roll, dataset, R).dataset, dataset)
 
 
 def shares_by_loop(roll, other_tunes):
@@ -119,14 +121,14 @@ def shares_by_loop(roll, other_tunes):
     ]
     lengths = [steps for _, _, steps in notes_by_loop(roll)]
     return {
-        "semitoneShare": [1 in found for found in apart],
-        "seventhNinthShare": [bool(found & {11, 13}) for found in apart],
-        "fourNotesShare": [len(chord) == 4 for chord in chords],
-        "knownChordShare": [chord in known for chord in chords if chord]
+        "semitone_share": [1 in found for found in apart],
+        "seventh_ninth_share": [bool(found & {11, 13}) for found in apart],
+        "four_notes_share": [len(chord) == 4 for chord in chords],
+        "known_chord_share": [chord in known for chord in chords if chord]
         * (other_tunes is not None),
-        "smallMoveShare": [move <= 2 for move in moves],
-        "leapShare": [move > 7 for move in moves],
-        "oneStepShare": [length == 1 for length in lengths],
+        "small_move_share": [move <= 2 for move in moves],
+        "leap_share": [move > 7 for move in moves],
+        "one_step_share": [length == 1 for length in lengths],
     }
 
 
@@ -146,7 +148,7 @@ def test_shares_are_those_of_plain_loops(roll):
     tune, tunes = make_chords(4, 61), [make_chords(n, 50 + n) for n in (1, 2, 3)]
     tunes.append(np.zeros((6, R[1] - R[0])))
     for one, others in ((roll, None), (tune, None), (tune, tunes)):
-        found = musicStatistics(one, others, R)
+        found = music_statistics(one, others, R)
         for name, truths in shares_by_loop(one, others).items():
             expected = np.mean(truths) if truths else np.nan
             assert getattr(found, name) == pytest.approx(expected, nan_ok=True), name
@@ -160,7 +162,7 @@ def test_data_sets_shares_are_the_means_of_its_tunes():
     """
     tunes = [make_chords(n, 30 * n) for n in (2, 3, 4)]
     tunes.append(np.zeros((6, R[1] - R[0])))
-    found = musicStatistics(tunes[0], tunes, R).dataset
+    found = music_statistics(tunes[0], tunes, R).dataset
     each = [
         shares_by_loop(tune, tunes[:n] + tunes[n + 1 :]) for n, tune in enumerate(tunes)
     ]
@@ -176,18 +178,18 @@ def test_leap_and_small_move_by_hand():
     for step, top in enumerate((0, 2, 2, None, 9, 17, 9)):
         if top is not None:
             roll[step, top] = 1
-    found = musicStatistics(roll, r=R)
-    assert found.smallMoveShare == pytest.approx(1 / 3)
-    assert found.leapShare == pytest.approx(2 / 3)
-    assert found.oneStepShare == pytest.approx(4 / 5)
-    assert math.isnan(found.knownChordShare)
+    found = music_statistics(roll, r=R)
+    assert found.small_move_share == pytest.approx(1 / 3)
+    assert found.leap_share == pytest.approx(2 / 3)
+    assert found.one_step_share == pytest.approx(4 / 5)
+    assert math.isnan(found.known_chord_share)
 
 
 def test_a_range_of_one_note_has_shares():
-    found = musicStatistics(np.ones((3, 1)), [np.ones((2, 1))], (60, 61))
-    assert found.semitoneShare == found.seventhNinthShare == 0
-    assert found.knownChordShare == 1
-    assert math.isnan(found.smallMoveShare)
+    found = music_statistics(np.ones((3, 1)), [np.ones((2, 1))], (60, 61))
+    assert found.semitone_share == found.seventh_ninth_share == 0
+    assert found.known_chord_share == 1
+    assert math.isnan(found.small_move_share)
 
 
 @pytest.mark.slow
@@ -196,45 +198,45 @@ def test_shares_of_bachs_chorales(monkeypatch):
     pytest.importorskip("music21", reason="the chorales come from music21's corpus")
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
     folder = importlib.import_module("chorales").chorales_folder()
-    tunes = readFolder(folder, (21, 109), 0.3)
-    found = musicStatistics(tunes[0], tunes).dataset
+    tunes = read_folder(folder, (21, 109), 0.3)
+    found = music_statistics(tunes[0], tunes).dataset
     shares = {name: 100 * getattr(found, name) for name in SHARES}
     assert shares == {
-        "semitoneShare": pytest.approx(1.6, abs=0.05),
-        "seventhNinthShare": pytest.approx(4.0, abs=0.05),
-        "fourNotesShare": pytest.approx(92, abs=0.5),
-        "knownChordShare": pytest.approx(88, abs=0.5),
-        "smallMoveShare": pytest.approx(81.5, abs=0.05),
-        "leapShare": pytest.approx(0.6, abs=0.05),
-        "oneStepShare": pytest.approx(36, abs=0.5),
+        "semitone_share": pytest.approx(1.6, abs=0.05),
+        "seventh_ninth_share": pytest.approx(4.0, abs=0.05),
+        "four_notes_share": pytest.approx(92, abs=0.5),
+        "known_chord_share": pytest.approx(88, abs=0.5),
+        "small_move_share": pytest.approx(81.5, abs=0.05),
+        "leap_share": pytest.approx(0.6, abs=0.05),
+        "one_step_share": pytest.approx(36, abs=0.5),
     }
 
 
 def test_distance_is_the_mean_of_three_divergences(roll, dataset):
     """SciPy's jensenshannon is the square root; fails for another base, or a sum."""
-    statistics = musicStatistics(roll, iter(dataset), R)
+    statistics = music_statistics(roll, iter(dataset), R)
     mine, theirs = count_by_loop([roll]), count_by_loop(dataset)
     for name, p, q in (
-        ("pitchClasses", mine[0], theirs[0]),
-        ("notesAtOnce", mine[2], theirs[2]),
-        ("noteLengths", mine[3], theirs[3]),
+        ("pitch_classes", mine[0], theirs[0]),
+        ("notes_at_once", mine[2], theirs[2]),
+        ("note_lengths", mine[3], theirs[3]),
     ):
         keys = sorted(p.keys() | q.keys())
         p, q = ([counts.get(key, 0) for key in keys] for counts in (p, q))
         expected = jensenshannon(p, q) ** 2
-        assert statistics.distanceParts[name] == pytest.approx(expected), name
+        assert statistics.distance_parts[name] == pytest.approx(expected), name
         assert expected > 0.001
     assert statistics.distance == pytest.approx(
-        sum(statistics.distanceParts.values()) / 3
+        sum(statistics.distance_parts.values()) / 3
     )
 
 
 def test_distance_to_itself_is_0_and_to_what_shares_nothing_ln_2(roll):
-    assert musicStatistics(roll, [roll, roll], R).distance == 0
+    assert music_statistics(roll, [roll, roll], R).distance == 0
     one, other = np.zeros((2, 4, R[1] - R[0]))
     one[:, 0] = 1  # one note, held
     other[::2, 1:4] = 1  # three at once, of one step each, or none
-    distance = musicStatistics(one, [other], R).distance
+    distance = music_statistics(one, [other], R).distance
     assert distance == pytest.approx(math.log(2))
 
 
@@ -246,15 +248,15 @@ def test_divergence_by_hand():
 
 
 def test_silence_has_numbers_too(roll):
-    statistics = musicStatistics(0 * roll, [roll], R)
-    assert statistics.notesPerStep == statistics.longestHeld == 0
-    assert statistics.distinctNotes == 0
-    assert statistics.silentShare == 1
-    assert not statistics.pitchClasses.any()
-    assert statistics.longestHeldPitch is None
-    parts = statistics.distanceParts
-    assert parts["pitchClasses"] == parts["noteLengths"] == pytest.approx(math.log(2))
-    assert musicStatistics(0 * roll, [0 * roll], R).distance == 0
+    statistics = music_statistics(0 * roll, [roll], R)
+    assert statistics.notes_per_step == statistics.longest_held == 0
+    assert statistics.distinct_notes == 0
+    assert statistics.silent_share == 1
+    assert not statistics.pitch_classes.any()
+    assert statistics.longest_held_pitch is None
+    parts = statistics.distance_parts
+    assert parts["pitch_classes"] == parts["note_lengths"] == pytest.approx(math.log(2))
+    assert music_statistics(0 * roll, [0 * roll], R).distance == 0
     assert "0 pitches\n" in str(statistics)
 
 
@@ -272,7 +274,7 @@ def test_notes_are_those_that_midiwrite_writes(roll):
     np.testing.assert_allclose(here, there)
     # What midiread returns is taken; silence at the end is not in a MIDI file.
     end = len(written.piano_roll)
-    assert str(musicStatistics(written, r=R)) == str(musicStatistics(roll[:end], r=R))
+    assert str(music_statistics(written, r=R)) == str(music_statistics(roll[:end], r=R))
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.float32])
@@ -289,8 +291,8 @@ def test_of_equals_the_data_sets_longest_note_is_the_lowest():
     high, low = np.zeros((2, 6, R[1] - R[0]))
     high[:3, 9] = low[:3, 4] = 1
     for dataset in ([high, low], [low, high], [0 * low, high, low]):
-        pooled = musicStatistics(high, dataset, R).dataset
-        assert (pooled.longestHeld, pooled.longestHeldPitch) == (3, R[0] + 4)
+        pooled = music_statistics(high, dataset, R).dataset
+        assert (pooled.longest_held, pooled.longest_held_pitch) == (3, R[0] + 4)
 
 
 def test_reads_well():
@@ -298,7 +300,7 @@ def test_reads_well():
     roll = np.zeros((8, 88))
     roll[:4, 39] = 1  # C4
     roll[:2, 42] = roll[3:5, 42] = 1  # D♯4
-    statistics = musicStatistics(roll, [roll[:4], roll[4:]])
+    statistics = music_statistics(roll, [roll[:4], roll[4:]])
     assert str(statistics) == (
         "<MusicStatistics of 8 steps: 1.00 notes per step, 37.5% of the steps silent\n"
         "  2 pitches, C4 held longest: 4 steps\n"
@@ -310,13 +312,14 @@ def test_reads_well():
         "  moves of the top line of at most 2 semitones: 0.0% (data set: 0.0%)\n"
         "  moves of the top line of over 7 semitones: 0.0% (data set: 0.0%)\n"
         "  notes of one step: 0.0% (data set: 66.7%)\n"
-        "  distance 0.075: pitchClasses 0.000, notesAtOnce 0.000, noteLengths 0.225\n"
+        "  distance 0.075: pitch classes 0.000, notes at once 0.000, "
+        "note lengths 0.225\n"
         "  from a data set of 1.00 notes per step, 37.5% of the steps silent>"
     )
 
 
 def test_note_names():
-    assert [noteName(p) for p in (21, 60, 61, 69, 108)] == [
+    assert [note_name(p) for p in (21, 60, 61, 69, 108)] == [
         "A0", "C4", "C♯4", "A4", "C8",
     ]  # fmt: skip
 
@@ -335,7 +338,7 @@ def test_note_names():
 )
 def test_what_is_not_allowed_is_named(value, r, message):
     with pytest.raises(ValueError, match=message):
-        musicStatistics(value, r=r)
+        music_statistics(value, r=r)
 
 
 @pytest.mark.parametrize(
@@ -349,4 +352,4 @@ def test_what_is_not_allowed_is_named(value, r, message):
 )
 def test_what_is_no_data_set_is_named(roll, dataset, message):
     with pytest.raises(ValueError, match=message):
-        musicStatistics(roll, dataset, R)
+        music_statistics(roll, dataset, R)

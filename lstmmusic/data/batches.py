@@ -60,7 +60,7 @@ def _checked_tune(name, tune, io_length, dtype):
 
 def is_packed(tune):
     """Whether a tune is packed: what `midi.PackedRoll` has, and no array has."""
-    return hasattr(tune, "withRoll")
+    return hasattr(tune, "with_roll")
 
 
 def unpacked(tune, most=None):
@@ -182,7 +182,7 @@ def piece(array, start, length, axis=0):
     return np.pad(there, missing)
 
 
-def markSilence(dataset):
+def mark_silence(dataset):
     """Return copies in which every silent row sounds the lowest note.
 
     So does the original's main() before training: no row is then without a note, and
@@ -190,7 +190,7 @@ def markSilence(dataset):
 
     Parameters
     ----------
-    dataset : sequence of ndarray (steps, N), or of what `midi.readFolder` reads
+    dataset : sequence of ndarray (steps, N), or of what `midi.read_folder` reads
 
     Returns
     -------
@@ -205,14 +205,14 @@ def markSilence(dataset):
                 f"tune {n} has shape {tune.shape}; allowed are (steps, notes)"
             )
         tune[~tune.any(axis=1), 0] = 1
-        marked.append(given.withRoll(tune) if is_packed(given) else tune)
+        marked.append(given.with_roll(tune) if is_packed(given) else tune)
     return marked
 
 
-def unmarkSilence(tune):
+def unmark_silence(tune):
     """Return a copy of a tune (steps, N) with rows of only the lowest note silent.
 
-    Undoes `markSilence` in generated tunes (and silences a real lowest note played
+    Undoes `mark_silence` in generated tunes (and silences a real lowest note played
     alone, which the marked tunes cannot tell from a rest).
     """
     tune = np.array(getattr(tune, "piano_roll", tune))

@@ -1,5 +1,4 @@
-"""Prime, then sample and feed back: the symbolic loop behind `genMusic`.
-"""
+"""Prime, then sample and feed back: the symbolic loop behind `genMusic`."""
 
 import numpy as np
 import pytensor.tensor as pt

@@ -53,14 +53,14 @@ def weights_of(model):
     return {name: values[name].copy() for name in names}
 
 
-def read_for(model, fileName):
+def read_for(model, filename):
     """Read a `Saved` of the model's sizes; ValueError if it has others."""
-    saved = parameter_file.read(fileName)
+    saved = parameter_file.read(filename)
     ours = (*model.h_lengths, model.io_length)
     theirs = (*saved.h_lengths, saved.io_length)
     if ours != theirs:
         raise ValueError(
-            f"{fileName} holds a network of sizes {theirs}, this one has {ours} "
+            f"{filename} holds a network of sizes {theirs}, this one has {ours} "
             "(h1_length, h2_length, h3_length, io_length); RNN4Music.fromFile "
             "makes one of the file's own sizes"
         )

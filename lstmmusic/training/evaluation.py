@@ -23,20 +23,20 @@ class Evaluation(NamedTuple):
         no note sounds and none is predicted.
     steps : int
         How many were predicted.
-    nllOfTunes, accuracyOfTunes, stepsOfTunes : ndarray
+    nll_of_tunes, accuracy_of_tunes, steps_of_tunes : ndarray
         The same of each tune.
     """
 
     nll: float
     accuracy: float
     steps: int
-    nllOfTunes: np.ndarray
-    accuracyOfTunes: np.ndarray
-    stepsOfTunes: np.ndarray
+    nll_of_tunes: np.ndarray
+    accuracy_of_tunes: np.ndarray
+    steps_of_tunes: np.ndarray
 
     def __repr__(self):
         return (
-            f"<Evaluation of {counted(len(self.stepsOfTunes), 'tune')}, "
+            f"<Evaluation of {counted(len(self.steps_of_tunes), 'tune')}, "
             f"{counted(self.steps, 'step')}: "
             f"nll {self.nll:.4f} nats per step, accuracy {self.accuracy:.4f}>"
         )

@@ -65,9 +65,9 @@ class Saved(NamedTuple):
     trainings: list  # of dict, a record of each
 
 
-def with_suffix(fileName):
+def with_suffix(filename):
     """Append .npz when missing, as numpy.savez does."""
-    path = checks.path("fileName", fileName)
+    path = checks.path("fileName", filename)
     return Path(path if path.endswith(".npz") else path + ".npz")
 
 
@@ -96,10 +96,10 @@ def momentum_name(name):
     return f"D{name.replace('_', '')}m"
 
 
-def write(fileName, saved):
+def write(filename, saved):
     """Write a `Saved`; a failed or killed write leaves the old file whole.
 
-    Returns the path written, ``fileName`` with .npz appended when missing.
+    Returns the path written, ``filename`` with .npz appended when missing.
     """
     provenance.check_trainings(saved.trainings)
     arrays = {
@@ -121,7 +121,7 @@ def write(fileName, saved):
         "rngState": json.dumps(saved.rng_state),
         "formatVersion": FORMAT_VERSION,
     }
-    path = checks.target("fileName", fileName, ".npz")
+    path = checks.target("fileName", filename, ".npz")
     return atomic.write(path, lambda file: np.savez(file, **arrays))
 
 
@@ -144,7 +144,7 @@ def _progress_to_write(progress):
     }
 
 
-def read(fileName):
+def read(filename):
     """Read a `Saved`, from a file of ours or of the original program.
 
     The original's RMSprop state is not a running mean of squares (D4), its training
@@ -158,9 +158,9 @@ def read(fileName):
         If what is there is no regular file, or no .npz, is cut off, lacks an array, or
         holds one of the wrong shape, of objects, or with values that are not finite.
     """
-    path = with_suffix(fileName)
-    if not path.is_file() and os.path.isfile(fileName):
-        path = Path(os.fsdecode(fileName))
+    path = with_suffix(filename)
+    if not path.is_file() and os.path.isfile(filename):
+        path = Path(os.fsdecode(filename))
     if path.exists() and not path.is_file():
         raise ParameterFileError(f"{path} is no regular file")
     with File(str(path)) as file:
