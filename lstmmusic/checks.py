@@ -11,7 +11,7 @@ import numpy as np
 LONGEST = 2**16  # cells in a layer, or notes
 
 
-def whole(name, value, low=1, high=None):
+def check_int(name, value, low=1, high=None):
     """Return an int from ``low`` to ``high``; a ValueError names what was given."""
     if (
         isinstance(value, bool | np.bool_)
@@ -24,7 +24,7 @@ def whole(name, value, low=1, high=None):
     return int(value)
 
 
-def real(name, value, low=0.0, high=math.inf, low_allowed=False):
+def check_float(name, value, low=0.0, high=math.inf, low_allowed=False):
     """Return a finite float in (low, high], or [low, high] with ``low_allowed``."""
     wanted = f"{'from' if low_allowed else 'above'} {low:g}"
     if high < math.inf:
@@ -234,8 +234,8 @@ def pitch_range(r):
         low, high = r
     except (TypeError, ValueError):
         raise ValueError(f"r is {r!r}; allowed are two pitches, (low, high)") from None
-    low = whole("the first of r", low, low=0, high=127)
-    return low, whole("the second of r", high, low=low + 1, high=128)
+    low = check_int("the first of r", low, low=0, high=127)
+    return low, check_int("the second of r", high, low=low + 1, high=128)
 
 
 def sounding(name, value, r):

@@ -215,7 +215,7 @@ def transpose(dataset, semitones):
     tunes = [_checked_tune(n, tune) for n, tune in enumerate(dataset)]
     shifts = [semitones] if np.ndim(semitones) == 0 else list(semitones)
     shifts = [
-        checks.whole("semitones", shift, low=-FARTHEST, high=FARTHEST)
+        checks.check_int("semitones", shift, low=-FARTHEST, high=FARTHEST)
         for shift in shifts
     ]
     return [_shifted(tune, shift) for shift in shifts for tune in tunes]

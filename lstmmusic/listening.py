@@ -74,7 +74,7 @@ def save_wav(filename, roll, r=(21, 109), dt=0.2):
 
 def _samples(roll, r, dt):
     """Return the sound as int16 samples, T * dt seconds, as loud as PEAK at most."""
-    r, dt = checks.pitch_range(r), checks.real("dt", dt)
+    r, dt = checks.pitch_range(r), checks.check_float("dt", dt)
     sounds = checks.sounding("roll", roll, r)
     length_s = len(sounds) * dt
     if length_s > LONGEST_S:

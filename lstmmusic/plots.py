@@ -56,9 +56,9 @@ def plot_roll(
     ValueError
         If the roll's shape does not fit r, it has no steps, or dt is not above 0.
     """
-    roll, dt = _checked(roll, r), checks.real("dt", dt)
+    roll, dt = _checked(roll, r), checks.check_float("dt", dt)
     ax = _axes((9, 3.2)) if ax is None else ax
-    checks.whole("start", start, low=0)
+    checks.check_int("start", start, low=0)
     low, high = sounding_pitches([roll], r) if pitches is None else _ordered(pitches)
     ends = (start * dt, (start + len(roll)) * dt)
     ax.imshow(
@@ -117,8 +117,8 @@ def plot_tune(
         They share both scales.
     """
     original, generated = _checked(original, r), _checked(generated, r)
-    primer = checks.whole("primer", primer, low=0, high=len(original))
-    dt = checks.real("dt", dt)
+    primer = checks.check_int("primer", primer, low=0, high=len(original))
+    dt = checks.check_float("dt", dt)
     generated = np.concatenate([original[:primer], generated])
     pitches = sounding_pitches([original, generated], r) if pitches is None else pitches
     if ax is None:
@@ -158,7 +158,7 @@ def plot_statistics(statistics, r=(21, 109), dt=0.2, ax=None, *, dataset="data s
     matplotlib.axes.Axes
         Of the pitch classes.
     """
-    dt = checks.real("dt", dt)
+    dt = checks.check_float("dt", dt)
     drawn = _named(statistics, r, dataset)
     below = None
     if ax is None:
@@ -230,9 +230,9 @@ def plot_cost(history, ax=None, *, steps=None, unit=None, window=25, validation=
     -------
     matplotlib.axes.Axes
     """
-    checks.whole("window", window)
+    checks.check_int("window", window)
     if steps is not None:
-        checks.whole("steps", steps)
+        checks.check_int("steps", steps)
     cost = checks.array("history", history, float) / (steps or 1)
     if cost.ndim != 1 or len(cost) == 0:
         raise ValueError(f"history has shape {cost.shape}; allowed is at least 1 cost")
@@ -364,8 +364,8 @@ def _ordered(pitches):
         raise ValueError(
             f"pitches is {pitches!r:.60}; allowed are two pitches, (low, high)"
         ) from None
-    low = checks.whole("the first of pitches", low, low=0, high=127)
-    return low, checks.whole("the second of pitches", high, low=low, high=127)
+    low = checks.check_int("the first of pitches", low, low=0, high=127)
+    return low, checks.check_int("the second of pitches", high, low=low, high=127)
 
 
 def _name_notes(ax, low, high):

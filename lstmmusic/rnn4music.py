@@ -112,19 +112,19 @@ class RNN4Music:
     Y. Gal, Z. Ghahramani 2016, arXiv:1512.05287 (fixed masks).
     """
 
-    R1 = checks.Checked(checks.real)
-    R2 = checks.Checked(checks.real)
-    R3 = checks.Checked(checks.real)
-    Rout = checks.Checked(checks.real)
-    epsilon = checks.Checked(checks.real)
-    gradClip = checks.Checked(checks.real)
-    gradNorm = checks.Checked(partial(checks.optional, checks.real))
-    dropout = checks.Checked(checks.real, **parameter_file.LIMITS["dropout"])
+    R1 = checks.Checked(checks.check_float)
+    R2 = checks.Checked(checks.check_float)
+    R3 = checks.Checked(checks.check_float)
+    Rout = checks.Checked(checks.check_float)
+    epsilon = checks.Checked(checks.check_float)
+    gradClip = checks.Checked(checks.check_float)
+    gradNorm = checks.Checked(partial(checks.optional, checks.check_float))
+    dropout = checks.Checked(checks.check_float, **parameter_file.LIMITS["dropout"])
     fixedMasks = checks.Checked(checks.truth)
-    genProbThreshold = checks.Checked(checks.real, high=1.0, low_allowed=True)
+    genProbThreshold = checks.Checked(checks.check_float, high=1.0, low_allowed=True)
 
-    sigRand = checks.Checked(checks.real, **parameter_file.LIMITS["sigRand"])
-    muRand = checks.Checked(checks.real, **parameter_file.LIMITS["muRand"])
+    sigRand = checks.Checked(checks.check_float, **parameter_file.LIMITS["sigRand"])
+    muRand = checks.Checked(checks.check_float, **parameter_file.LIMITS["muRand"])
     h1_length, h2_length, h3_length = checks.Fixed(), checks.Fixed(), checks.Fixed()
     io_length, cost, originalForward = checks.Fixed(), checks.Fixed(), checks.Fixed()
     mode, dtype, optimizer = checks.Fixed(), checks.Fixed(), checks.Fixed()
@@ -164,10 +164,10 @@ class RNN4Music:
         tf32=False,
     ):
         most = checks.LONGEST
-        self.h1_length = checks.whole("h1_length", h1_length, high=most)
-        self.h2_length = checks.whole("h2_length", h2_length, high=most)
-        self.h3_length = checks.whole("h3_length", h3_length, high=most)
-        self.io_length = checks.whole("io_length", io_length, high=most)
+        self.h1_length = checks.check_int("h1_length", h1_length, high=most)
+        self.h2_length = checks.check_int("h2_length", h2_length, high=most)
+        self.h3_length = checks.check_int("h3_length", h3_length, high=most)
+        self.io_length = checks.check_int("io_length", io_length, high=most)
         self.R1, self.R2, self.R3, self.Rout = R1, R2, R3, Rout
         self.epsilon, self.gradClip, self.gradNorm = epsilon, gradClip, gradNorm
         self.dropout, self.fixedMasks = dropout, fixedMasks
@@ -180,7 +180,7 @@ class RNN4Music:
         self.device = choose_device(self.mode, device)
         self.tf32 = checks.truth("tf32", tf32)
         backend = Backend(self.mode, self.device, self.tf32)
-        checks.optional(checks.whole, "seed", seed, low=0)
+        checks.optional(checks.check_int, "seed", seed, low=0)
         self.rng = np.random.default_rng(seed)
         self.dtype = np.dtype(pytensor.config.floatX)
         self.instantaneousCost, self.stepsOfCost, self.validationCost = [], [], []
@@ -438,7 +438,7 @@ class RNN4Music:
     def setNewRates(self, R1, R2, R3, Rout):
         """Set the training rates of the three layers and the output."""
         rates = zip(("R1", "R2", "R3", "Rout"), (R1, R2, R3, Rout), strict=True)
-        for name, value in [(name, checks.real(name, R)) for name, R in rates]:
+        for name, value in [(name, checks.check_float(name, R)) for name, R in rates]:
             setattr(self, name, value)
 
     def resetStates(self):
@@ -472,7 +472,7 @@ class RNN4Music:
         """
         forks.refuse("evaluate", self.mode)
         skip = checks.truth("skipFirst", skipFirst)
-        size = checks.whole("sizeOfBatch", sizeOfBatch)
+        size = checks.check_int("sizeOfBatch", sizeOfBatch)
         tunes = self._tunes_of(dataset, "the dataset", least=1 + skip)
         memory.check_evaluation(self, tunes, size)
         with memory.explained("sizeOfBatch"):
@@ -535,7 +535,7 @@ class RNN4Music:
         memory.check_gradients(self, x)
         cost, packed = self._functions.gradients(mean_over_tunes(x, k))
         packed = iter(packed)
-        gradients = network.each(lambda _: next(packed), self._store.weights)
+        gradients = network.tree_map(lambda _: next(packed), self._store.weights)
         return cost, parameters.unpack(gradients)
 
     def parameters(self):
@@ -621,14 +621,14 @@ class RNN4Music:
             at its end, or holds one for more than 32 steps; it says what to turn.
         """
         forks.refuse("genMusic", self.mode)
-        noOfSamps = checks.whole("noOfSamps", noOfSamps)
-        temperature = checks.real("temperature", temperature, low_allowed=True)
-        maxNotes = checks.optional(checks.whole, "maxNotes", maxNotes)
+        noOfSamps = checks.check_int("noOfSamps", noOfSamps)
+        temperature = checks.check_float("temperature", temperature, low_allowed=True)
+        maxNotes = checks.optional(checks.check_int, "maxNotes", maxNotes)
         if maxNotes is not None and maxNotes >= self.io_length:
             maxNotes = None
         keep = checks.truth("keepPrimer", keepPrimer)
         primer, many = self._primer(startVectors, noOfTunes)
-        checks.optional(checks.whole, "seed", seed, low=0)
+        checks.optional(checks.check_int, "seed", seed, low=0)
         form = noOfTunes > 1, maxNotes is not None, keep
         memory.check_generation(self._functions, primer, noOfSamps, *form)
         rng = self.rng if seed is None else np.random.default_rng(seed)
@@ -646,7 +646,7 @@ class RNN4Music:
 
     def _primer(self, given, n_tunes):
         """Return primers (steps, tunes, io_length), and whether there are many."""
-        n_tunes = checks.whole("noOfTunes", n_tunes)
+        n_tunes = checks.check_int("noOfTunes", n_tunes)
         primer = getattr(given, "piano_roll", given)
         if isinstance(primer, list | tuple):
             primer = [getattr(roll, "piano_roll", roll) for roll in primer]

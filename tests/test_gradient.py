@@ -10,7 +10,7 @@ from pytensor.compile.mode import Mode
 
 from lstmmusic.data.batches import Minibatch
 from lstmmusic.engine import gradient
-from lstmmusic.model.network import each
+from lstmmusic.model.network import tree_map
 from lstmmusic.model.parameters import unpack, weight_shapes
 
 NAMES = list(weight_shapes(H, N))
@@ -26,7 +26,7 @@ def cost_and_gradients(model, minibatch, masks=()):
     sums = zip(*model._functions.gradient.sums(minibatch, masks), strict=True)
     cost, *packed = (sum(map(np.asarray, parts)) for parts in sums)
     packed = iter(packed)
-    network = each(lambda _: next(packed), model._store.weights)
+    network = tree_map(lambda _: next(packed), model._store.weights)
     return float(cost), unpack(network)
 
 

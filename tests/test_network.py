@@ -136,13 +136,13 @@ def passes(request):
         )
 
     def run(rolls, dY):
-        from lstmmusic.model.network import each
+        from lstmmusic.model.network import tree_map
         from lstmmusic.model.parameters import unpack
 
         with pytensor.config.change_flags(**flags):
             Y, *packed = function(rolls, dY)
         packed = iter(packed)
-        return Y, unpack(each(lambda _: next(packed), weights))
+        return Y, unpack(tree_map(lambda _: next(packed), weights))
 
     return run, values, request.param
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import H, N
 
 from lstmmusic.data import batches
-from lstmmusic.model.network import each
+from lstmmusic.model.network import tree_map
 from lstmmusic.model.parameters import unpack
 from lstmmusic.training.checkpoint import weights_of
 
@@ -85,7 +85,7 @@ def test_a_padded_minibatch_is_its_tunes_taken_alone(adam, monkeypatch, average)
         minibatch = batches.whole_tunes(tunes, 2, average, np.float64)
         cost, packed = adam._functions.gradients(minibatch)
         packed = iter(packed)
-        found = unpack(each(lambda _, p=packed: next(p), adam._store.weights))
+        found = unpack(tree_map(lambda _, p=packed: next(p), adam._store.weights))
         alone = [adam.gradients([t[:-1]], [t[1:]]) for t in tunes]
         parts = len(tunes) if average == "tune" else sum(lengths) - len(tunes)
         assert cost == pytest.approx(sum(cost for cost, _ in alone) / parts, rel=1e-12)

@@ -69,7 +69,7 @@ class Compiler:
         with precision(self.backend, self.dtype):
             return on_device(self.backend, arrays)
 
-    def nothing_later(self, B):
+    def zero_carry(self, B):
         """Return what reaches the last step of B tunes: zeros (B, 4H), then (B, H)."""
         widths = [*(4 * H for H in self.H), *self.H]
         return [np.zeros((B, width), self.dtype) for width in widths]

@@ -16,7 +16,7 @@ from lstmmusic.engine.backend import in_threads, threads
 from lstmmusic.engine.compiler import Compiler
 from lstmmusic.engine.gradient import Gradient, like_sums
 from lstmmusic.engine.kernels.lowering import MOST_CELLS
-from lstmmusic.model.network import each, forward_pass, total, values
+from lstmmusic.model.network import forward_pass, leaves, total, tree_map
 from lstmmusic.model.ops import PLAIN
 from lstmmusic.model.optimizers import Settings, new_values, only_if_sound
 from lstmmusic.model.outputs import cross_entropy
@@ -188,8 +188,8 @@ class Functions:
     def _build_update(self, parts, limited):
         sums = [like_sums(self.store.weights) for _ in range(parts)]
         cost = sum(cost for cost, _ in sums)
-        gradients = each(lambda *g: sum(g), *(gradients for _, gradients in sums))
-        inputs = [v for cost, g in sums for v in (cost, *values(g))]
+        gradients = tree_map(lambda *g: sum(g), *(gradients for _, gradients in sums))
+        inputs = [v for cost, g in sums for v in (cost, *leaves(g))]
         return self._updating(inputs, cost, gradients, limited)
 
     def _build_whole_update(self, T, B, mask_steps, limited):
@@ -201,7 +201,7 @@ class Functions:
             self.store.weights, gradients, self.store.moments, given, limited
         )
         before = pt.scalar("before")  # the cost of the update before
-        weights = values(self.store.weights)
+        weights = leaves(self.store.weights)
         updates, new_cost = only_if_sound(updates, weights, cost, before)
         return [before, *given, *inputs], new_cost, updates
 

@@ -2,8 +2,8 @@
 
 A block is a fixed number of steps of a thread's tunes.  The forward pass goes through
 the blocks from the first, the backward pass from the last, and what a block hands on
-(`State`, `Later`) is exact: blocks change no number beyond rounding.  They bound the
-memory that is touched at once, and give tunes of all lengths one compilation.
+(`State`, `BackwardCarry`) is exact: blocks change no number beyond rounding.  They
+bound the memory that is touched at once, and give tunes of all lengths one compilation.
 """
 
 import math
@@ -16,16 +16,16 @@ from lstmmusic.data.batches import piece
 from lstmmusic.engine.backend import in_threads, threads
 from lstmmusic.engine.kernels.lowering import MOST_CELLS
 from lstmmusic.model.network import (
-    Later,
+    BackwardCarry,
+    Residuals,
     State,
-    Trace,
     backward_pass,
     dropped,
-    each,
     forward_pass,
+    leaves,
     output,
     total,
-    values,
+    tree_map,
 )
 from lstmmusic.model.outputs import COSTS
 
@@ -88,7 +88,7 @@ class Gradient:
     @cached_property
     def _nothing(self):
         store = self.compiler.store
-        shapes = [(), *(weight.type.shape for weight in values(store.weights))]
+        shapes = [(), *(weight.type.shape for weight in leaves(store.weights))]
         return self.compiler.given(np.zeros(shape, store.dtype) for shape in shapes)
 
     def plan(self, B):
@@ -116,7 +116,7 @@ class Gradient:
             trace, after = after[:9], after[9:]
             held.append((x, k, share, *masks, *state, *trace))
             state = after
-        later, sums = self.compiler.nothing_later(B), self._nothing
+        later, sums = self.compiler.zero_carry(B), self._nothing
         while held:
             found = backward(*held.pop(), *later, *sums)
             later, sums = found[:6], found[6:]
@@ -142,7 +142,7 @@ class Gradient:
 
     def _build_whole(self, T, B, mask_steps):
         inputs, cost, gradients = self.whole(T, B, mask_steps)
-        return inputs, [cost, *values(gradients)], None
+        return inputs, [cost, *leaves(gradients)], None
 
     def _inputs(self, T, B, mask_steps, *names):
         rolls = self.compiler.rolls(T, B, *names)
@@ -163,8 +163,8 @@ class Gradient:
         (x, k), masks, state = self._inputs(T, B, mask_steps, "x", "k")
         share = pt.tensor("share", shape=(T, B))
         layers = self.compiler.each_layer
-        trace = Trace(layers(T, B), layers(T, B), layers(T, B, times=4))
-        later = Later(layers(B, times=4), layers(B))
+        trace = Residuals(layers(T, B), layers(T, B), layers(T, B, times=4))
+        later = BackwardCarry(layers(B, times=4), layers(B))
         network = self.compiler.store.weights
         cost_so_far, so_far = like_sums(network)
 
@@ -175,17 +175,17 @@ class Gradient:
             self.original_forward, masks, later, self.compiler.products,
         )  # fmt: skip
         cost = cost_so_far + total(share * total(cost, axis=2))
-        gradients = each(pt.add, so_far, gradients)
+        gradients = tree_map(pt.add, so_far, gradients)
         inputs = [x, k, share, *(masks or ())]
         for tuples in (state, trace, later):
             inputs += [variable for of_layers in tuples for variable in of_layers]
         return (
-            [*inputs, cost_so_far, *values(so_far)],
-            [*before.da, *before.dc, cost, *values(gradients)],
+            [*inputs, cost_so_far, *leaves(so_far)],
+            [*before.da, *before.dc, cost, *leaves(gradients)],
             None,
         )
 
 
 def like_sums(network):
     """Return a symbolic cost and a symbolic Network like the given one."""
-    return pt.scalar("cost"), each(lambda weight: weight.type(), network)
+    return pt.scalar("cost"), tree_map(lambda weight: weight.type(), network)

@@ -5,7 +5,7 @@ import pytensor
 
 from lstmmusic import checks
 from lstmmusic.model import parameters
-from lstmmusic.model.network import Network, State, each
+from lstmmusic.model.network import Network, State, tree_map
 from lstmmusic.model.optimizers import Moments
 
 OPTIMIZERS = ("RMSprop", "Adam")
@@ -38,7 +38,7 @@ class Store:
         self.dtype = dtype
         self.variables = []
         weights = parameters.pack(values)
-        self.weights = each(self._shared, weights)
+        self.weights = tree_map(self._shared, weights)
         adam = optimizer == "Adam"
         self.moments = Moments(
             means=self._zeros(),
@@ -58,13 +58,13 @@ class Store:
         return variable
 
     def _zeros(self):
-        return each(lambda w: self._shared(np.zeros(w.type.shape)), self.weights)
+        return tree_map(lambda w: self._shared(np.zeros(w.type.shape)), self.weights)
 
     def get(self):
         """Return {original name: array} of the weights and the state."""
         state = State(*(map(_value, s) for s in self.state))
         return {
-            **parameters.unpack(each(_value, self.weights)),
+            **parameters.unpack(tree_map(_value, self.weights)),
             **parameters.unpack_state(state),
         }
 
@@ -75,8 +75,8 @@ class Store:
         """
         means, momenta, updates = self.moments
         return Moments(
-            parameters.unpack(each(_value, means)),
-            None if momenta is None else parameters.unpack(each(_value, momenta)),
+            parameters.unpack(tree_map(_value, means)),
+            None if momenta is None else parameters.unpack(tree_map(_value, momenta)),
             None if updates is None else int(_value(updates)),
         )
 
@@ -122,7 +122,7 @@ class Store:
                 ours.set_value(self._array(theirs or 0))
 
     def _assign(self, network, values):
-        each(lambda w, value: w.set_value(self._array(value)), network, values)
+        tree_map(lambda w, value: w.set_value(self._array(value)), network, values)
 
 
 def _value(shared):

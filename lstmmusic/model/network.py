@@ -36,12 +36,12 @@ def fields(network):
     yield 3, "b_y", network.b_y
 
 
-def values(network):
+def leaves(network):
     """Return the weights as a list, in the order of `fields`."""
     return [weight for _, _, weight in fields(network)]
 
 
-def each(function, *networks):
+def tree_map(function, *networks):
     """Apply a function to every weight, in the order of `fields`; return a Network."""
     layers = []
     for of_layer in zip(*(network.layers for network in networks), strict=True):
@@ -64,14 +64,14 @@ class State(NamedTuple):
     c: tuple
 
 
-class Later(NamedTuple):
+class BackwardCarry(NamedTuple):
     """What reaches a step of each layer from the step after it, backwards in time."""
 
     da: tuple  # (B, 4 H_n)
     dc: tuple  # (B, H_n)
 
 
-class Trace(NamedTuple):
+class Residuals(NamedTuple):
     """What the backward pass needs of the forward pass, one entry for each layer."""
 
     h: tuple  # (T, B, H_n)
@@ -152,9 +152,9 @@ def forward_pass(x, state, network, original_forward=False, masks=None, products
     -------
     Y : (T, B, N)
         The output before σ.
-    trace : Trace
+    trace : Residuals
     """
-    network = each(pt.as_tensor, network)
+    network = tree_map(pt.as_tensor, network)
     h, c, gates, h_up = [], [], [], None
     for n, layer in enumerate(network.layers):
         d3 = original_forward and n == 0
@@ -178,7 +178,7 @@ def forward_pass(x, state, network, original_forward=False, masks=None, products
         gates.append(gates_n[-1])  # the array as the last step left it: all gates
         h_up = h_n if masks is None else h_n * masks[n]
     Y = output(dropped(h, masks), network)
-    return Y, Trace(tuple(h), tuple(c), tuple(gates))
+    return Y, Residuals(tuple(h), tuple(c), tuple(gates))
 
 
 def forward_at(t, a_in, h_prev, c_prev, W_h, w_c, **form):
@@ -215,16 +215,16 @@ def backward_pass(
     -------
     gradients : Network
         ∂cost/∂weight in place of each weight.
-    later : Later
+    later : BackwardCarry
         What reaches step −1 from step 0.
 
     The errors da stand in the order of the steps, beside what each was given (D1).
     """
     T = x.shape[0]
-    network = each(pt.as_tensor, network)
+    network = tree_map(pt.as_tensor, network)
     h_up = dropped(trace.h, masks)
     if later is None:
-        later = nothing_later(state)
+        later = zero_carry(state)
     layers, da_first, dc_first = [], [], []
     da_above = None
     for n, layer in reversed(list(enumerate(network.layers))):
@@ -248,7 +248,7 @@ def backward_pass(
         )
         da = da[-1]
         h_below = h_up[n - 1] if n else None
-        h_prev = before(trace.h[n], state.h[n])
+        h_prev = shift_right(trace.h[n], state.h[n])
         seen = pre_activation_g(x, h_below, h_prev, layer) if d3 else trace.c[n]
         multiplied = x, h_below, h_prev, c_from_start[:-1], seen
         layers.append(layer_gradient(*multiplied, da, products.outer))
@@ -260,13 +260,15 @@ def backward_pass(
         W_y=tuple(contraction(h_n, dY) for h_n in h_up),
         b_y=total(dY, axis=(0, 1)),
     )
-    return gradients, Later(tuple(reversed(da_first)), tuple(reversed(dc_first)))
+    return gradients, BackwardCarry(
+        tuple(reversed(da_first)), tuple(reversed(dc_first))
+    )
 
 
-def nothing_later(state):
-    """Return the `Later` of tunes that end: zeros."""
+def zero_carry(state):
+    """Return the `BackwardCarry` of tunes that end: zeros."""
     dc = tuple(map(pt.zeros_like, state.c))
-    return Later(tuple(pt.tile(zeros, (1, 4)) for zeros in dc), dc)
+    return BackwardCarry(tuple(pt.tile(zeros, (1, 4)) for zeros in dc), dc)
 
 
 def backward_at(t, da, da_next, dc_next, dh, gates, c, W_h_T, w_c, **form):
@@ -305,7 +307,7 @@ def pre_activation_g(x, h_below, h_prev, layer):
     return split(a)[2]
 
 
-def before(values, first):
+def shift_right(values, first):
     """Give each step the value one step before; ``first`` (B, H) is step −1's."""
     return pt.concatenate([first[None], values[:-1]])
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytensor.tensor as pt
 
-from lstmmusic.model.network import Network, each, fields, total, values
+from lstmmusic.model.network import Network, fields, leaves, total, tree_map
 
 DECAY = 0.9  # of RMSprop's means, and of Adam's momenta
 DECAY_ADAM = 0.999  # of Adam's means
@@ -60,9 +60,9 @@ def new_values(network, gradients, moments, settings, limited):
     J. Ba 2015, arXiv:1412.6980 (Adam).
     """
     if limited:
-        norm = pt.sqrt(sum(total(g**2) for g in values(gradients)))
+        norm = pt.sqrt(sum(total(g**2) for g in leaves(gradients)))
         scale = pt.minimum(1, settings.gradNorm / norm)
-        gradients = each(lambda g: g * scale, gradients)
+        gradients = tree_map(lambda g: g * scale, gradients)
     updates = {}
     adam = moments.momenta is not None
     momenta = moments.momenta if adam else moments.means  # the latter not looked at
@@ -71,9 +71,9 @@ def new_values(network, gradients, moments, settings, limited):
         updates[moments.updates] = t
     for (place, name, W), g, v, m in zip(
         fields(network),
-        values(gradients),
-        values(moments.means),
-        values(momenta),
+        leaves(gradients),
+        leaves(moments.means),
+        leaves(momenta),
         strict=True,
     ):
         g = pt.clip(g, -settings.gradClip, settings.gradClip)

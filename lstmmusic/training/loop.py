@@ -39,8 +39,8 @@ def make_saving(checkpoint, every, minutes, ranks):
     """Check arguments of `RNN4Music.train`; return a `Saving`."""
     if checkpoint is None and every is not None:
         raise ValueError(f"checkpointEvery is {every!r}, but there is no checkpoint")
-    checks.optional(checks.whole, "checkpointEvery", every)
-    checks.real("checkpointMinutes", minutes, low_allowed=True)
+    checks.optional(checks.check_int, "checkpointEvery", every)
+    checks.check_float("checkpointMinutes", minutes, low_allowed=True)
     path = None
     if checkpoint is not None and ranks.first:
         path = parameter_file.check_checkpoint(checkpoint)

@@ -179,7 +179,7 @@ def _read(arrays):
     ours = "formatVersion" in arrays or "Rout" in arrays  # neither in the original's
     if ours:
         version = arrays.numbers("formatVersion").item()
-        if checks.whole("formatVersion", version) > FORMAT_VERSION:
+        if checks.check_int("formatVersion", version) > FORMAT_VERSION:
             raise ParameterFileError(
                 f"formatVersion is {version}; this version of lstmmusic reads up to "
                 f"{FORMAT_VERSION}"
@@ -229,7 +229,7 @@ def _settings(arrays, version):
     if version:
         names = LIMITS.keys() - (SINCE_2 if version < 2 else set())
     settings = {
-        name: checks.real(name, arrays.numbers(name).item(), **LIMITS[name])
+        name: checks.check_float(name, arrays.numbers(name).item(), **LIMITS[name])
         for name in names
     }
     settings["originalForward"] = True
@@ -243,7 +243,7 @@ def _settings(arrays, version):
         settings["fixedMasks"] = arrays.truth("fixedMasks")
         limit = arrays.numbers("gradNorm", finite=False).item()
         settings["gradNorm"] = (
-            None if limit == math.inf else checks.real("gradNorm", limit)
+            None if limit == math.inf else checks.check_float("gradNorm", limit)
         )
     return settings
 
@@ -257,7 +257,7 @@ def _moments(arrays, shapes, adam):
         return Moments(means)
     momenta = {n: arrays.numbers(momentum_name(n), s) for n, s in shapes.items()}
     updates = arrays.numbers("optimizerUpdates").item()
-    return Moments(means, momenta, checks.whole("optimizerUpdates", updates, low=0))
+    return Moments(means, momenta, checks.check_int("optimizerUpdates", updates, low=0))
 
 
 def _progress(arrays, shapes):

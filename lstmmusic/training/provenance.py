@@ -122,6 +122,6 @@ def check_trainings(trainings):
     for record in trainings:
         if not isinstance(record, dict) or not {"command", "updates"} <= record.keys():
             raise ValueError(f"trainings holds {record!r:.60}; it must hold records")
-        checks.whole("updates", record["updates"], low=0)
+        checks.check_int("updates", record["updates"], low=0)
         check_command(record["command"])
     return trainings

@@ -85,10 +85,10 @@ class Arrays:
 
     def rows(self, name):
         shape, _ = self.header(name)
-        return checks.whole(f"the number of rows of {name}", (*shape, 0)[0])
+        return checks.check_int(f"the number of rows of {name}", (*shape, 0)[0])
 
     def length(self, name):
-        return checks.whole(name, self.numbers(name).item(), high=checks.LONGEST)
+        return checks.check_int(name, self.numbers(name).item(), high=checks.LONGEST)
 
     def mean_of_squares(self, name, shape):
         array = self.numbers(name, shape)

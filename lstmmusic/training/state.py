@@ -47,14 +47,14 @@ def make_plan(
     if patience is not None and not validation:
         raise ValueError(f"patience is {patience!r}, but there is no validation")
     plan = Plan(
-        noOfEpochPerMB=checks.whole("noOfEpochPerMB", epochs_per_minibatch),
-        noOfEpoch=checks.whole("noOfEpoch", epochs),
-        sizeOfMiniBatch=checks.whole("sizeOfMiniBatch", size),
-        lengthOfMB=checks.optional(checks.whole, "lengthOfMB", length, low=2),
-        lam=checks.real("lam", lam, low_allowed=True),
+        noOfEpochPerMB=checks.check_int("noOfEpochPerMB", epochs_per_minibatch),
+        noOfEpoch=checks.check_int("noOfEpoch", epochs),
+        sizeOfMiniBatch=checks.check_int("sizeOfMiniBatch", size),
+        lengthOfMB=checks.optional(checks.check_int, "lengthOfMB", length, low=2),
+        lam=checks.check_float("lam", lam, low_allowed=True),
         average=checks.one_of("average", average, ("tune", "step")),
         rateDecay=checks.optional(checks.one_of, "rateDecay", decay, ("cosine",)),
-        patience=checks.optional(checks.whole, "patience", patience),
+        patience=checks.optional(checks.check_int, "patience", patience),
         dataset=described(tunes, dtype),
         validation=described(validation, dtype),
     )
@@ -90,10 +90,10 @@ class Progress:
         """
         if not isinstance(self.plan, dict):
             raise ValueError(f"plan is {self.plan!r:.60}")
-        last = checks.whole("noOfEpoch", self.plan.get("noOfEpoch"))
-        checks.whole("epoch", self.epoch, low=0, high=last)
-        checks.whole("update", self.update, low=0, high=MOST_UPDATES)
-        checks.whole("sinceBest", self.sinceBest, low=0, high=self.epoch)
+        last = checks.check_int("noOfEpoch", self.plan.get("noOfEpoch"))
+        checks.check_int("epoch", self.epoch, low=0, high=last)
+        checks.check_int("update", self.update, low=0, high=MOST_UPDATES)
+        checks.check_int("sinceBest", self.sinceBest, low=0, high=self.epoch)
         checks.truth("stopped", self.stopped)
         if not isinstance(self.bestNll, float) or not self.bestNll > -math.inf:
             raise ValueError(f"bestNll is {self.bestNll!r}")
