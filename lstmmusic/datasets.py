@@ -3,6 +3,7 @@
 A tune is a piano-roll (steps, notes), a dataset a list of tunes.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -94,7 +95,7 @@ def load_standard(name, path, *, check_counts=True):
     checks.truth("check_counts", check_counts)
     path = Path(checks.path("path", path))
     file = _published_file(name, path) if path.is_dir() else path
-    splits = Splits(**roll_files.read(file))
+    splits = _read(file)
     if check_counts:
         _check_counts(name, splits, file)
     return splits
@@ -111,6 +112,26 @@ def _published_file(name, folder):
         f"{folder}: no file of {name} in this folder; it would be called {name!r}, "
         f"with one of the suffixes {', '.join(roll_files.SUFFIXES)}"
     )
+
+
+def _read(path):
+    """Read one published file; every error names the file."""
+    from midi.files import open_regular, shown  # not paid by `import lstmmusic`
+
+    name, suffix = shown(path), path.suffix
+    if suffix.lower() not in roll_files.SUFFIXES:
+        raise ValueError(
+            f"{name} has the suffix {suffix!r}; "
+            f"allowed are {', '.join(roll_files.SUFFIXES)}"
+        )
+    with open_regular(path, "a regular file", ValueError) as file:
+        if os.fstat(file.fileno()).st_size > roll_files.MAX_FILE_BYTES:
+            raise ValueError(f"{name} is over {roll_files.MAX_FILE_BYTES} bytes long")
+        data = file.read()
+    try:
+        return Splits(**roll_files.read(data, suffix.lower()))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _check_counts(name, splits, file):

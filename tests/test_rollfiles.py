@@ -13,6 +13,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from lstmmusic import datasets
 from lstmmusic.data import roll_files
 
 # All splits and tunes differ; rests, tuples, the lowest note and the highest.
@@ -23,8 +24,14 @@ NOTES = {
 }
 
 
+def read(path):
+    """Read a file as a user does, as {split: rolls}; any numbers of tunes will do."""
+    splits = datasets.load_standard("Nottingham", path, check_counts=False)
+    return splits._asdict()
+
+
 def rolls_of(notes):
-    """The slow way: cell by cell."""
+    """Return {split: rolls} of lists of notes, made cell by cell."""
     rolls = {}
     for split, tunes in notes.items():
         rolls[split] = [np.zeros((len(tune), 88), np.uint8) for tune in tunes]
@@ -69,7 +76,7 @@ def refused(written):
         tracemalloc.start()
         try:
             with pytest.raises(ValueError, match=message) as caught:
-                roll_files.read(path)
+                read(path)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -88,9 +95,9 @@ def changed(split, value):
 
 
 def test_json(written):
-    assert_equal(roll_files.read(written("a.json", json.dumps(NOTES).encode())))
+    assert_equal(read(written("a.json", json.dumps(NOTES).encode())))
     extra = {"source": "elsewhere"} | NOTES
-    assert_equal(roll_files.read(str(written("b.JSON", json.dumps(extra).encode()))))
+    assert_equal(read(str(written("b.JSON", json.dumps(extra).encode()))))
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -105,7 +112,7 @@ def test_pickles_of_python_3(written, protocol, pickler):
         pickler(file, protocol).dump(data)
         path = written("a.pickle", file.getvalue())
         assert roll_files.unpickle(path.read_bytes()) == data
-        assert_equal(roll_files.read(path), rolls_of(notes))
+        assert_equal(read(path), rolls_of(notes))
 
 
 def test_pickles_of_python_2(written):
@@ -125,12 +132,12 @@ def test_pickles_of_python_2(written):
         assert (
             pickle.loads(data, encoding="latin-1") == wanted
         )  # they are what they say
-        assert_equal(roll_files.read(written("a.pkl", data)), rolls_of(wanted))
+        assert_equal(read(written("a.pkl", data)), rolls_of(wanted))
 
 
 def test_pickles_with_bytes_as_keys(written):
     data = pickle.dumps({key.encode(): value for key, value in NOTES.items()}, 4)
-    assert_equal(roll_files.read(written("a.pickle", data)))
+    assert_equal(read(written("a.pickle", data)))
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -144,7 +151,7 @@ def test_mat(written, dtype, compressed):
         cell[0] = [roll.astype(dtype) for roll in rolls]
     file = io.BytesIO()
     scipy_io.savemat(file, variables, do_compression=compressed)
-    assert_equal(roll_files.read(written("a.mat", file.getvalue())))
+    assert_equal(read(written("a.mat", file.getvalue())))
 
 
 # What is refused in notes
@@ -348,7 +355,7 @@ def test_the_builder_of_these_tests_is_understood_by_scipy(written, compressed):
     data = mat(cell("train", roll((3, 88)), roll()), *REST, compressed=compressed)
     found = scipy_io.loadmat(io.BytesIO(data))["traindata"]
     assert [tune.shape for tune in found[0]] == [(3, 88), (2, 88)]
-    found = roll_files.read(written("a.mat", data))["train"]
+    found = read(written("a.mat", data))["train"]
     assert [tune.shape for tune in found] == [(3, 88), (2, 88)]
 
 
@@ -429,16 +436,16 @@ def test_damage_is_found_or_harmless(written, form):
         "json": json.dumps(small).encode(),
         "pickle": pickle.dumps(small, 2),
     }[form]
-    roll_files.read(written(name, data))
+    read(written(name, data))
     for end in range(0, len(data) - 1, 3):
         with pytest.raises(ValueError, match=r"a\."):
-            roll_files.read(written(name, data[:end]))
+            read(written(name, data[:end]))
     rng = np.random.default_rng(1)
     for place in rng.integers(len(data), size=300):
         damaged = bytearray(data)
         damaged[place] = rng.integers(256)
         try:
-            splits = roll_files.read(written(name, damaged))
+            splits = read(written(name, damaged))
         except ValueError:
             continue
         for tune in (tune for tunes in splits.values() for tune in tunes):
@@ -451,10 +458,10 @@ def test_damage_is_found_or_harmless(written, form):
 
 def test_size_and_suffix(refused, written, monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError):
-        roll_files.read(tmp_path / "missing.json")
+        read(tmp_path / "missing.json")
     with pytest.raises(ValueError, match=r"suffix '\.zip'; allowed are \.mat, \.json"):
-        roll_files.read(written("a.zip", b""))
+        read(written("a.zip", b""))
     data = json.dumps(NOTES).encode()
     monkeypatch.setattr(roll_files, "MAX_FILE_BYTES", len(data))
-    assert_equal(roll_files.read(written("a.json", data)))
+    assert_equal(read(written("a.json", data)))
     refused("a.json", data + b" ", "over .* bytes long")

@@ -1,19 +1,20 @@
-"""The forms in which the standard data sets are published, to piano-rolls.
+"""Read the published forms of the standard data sets: bytes to piano-rolls.
 
-Such files pass from hand to hand, so nothing in them is trusted: memory and depth are
-bounded, and a pickle makes nothing but lists, tuples, ints, dicts and strings.  That is
-why two readers stand here that others have written before, both without such bounds:
-200 kB of nested cells end the process in `scipy.io.loadmat`; and a `pickle.Unpickler`
-that refuses every class still hashes what a dict has for a key, at any depth (the
-same), and makes room for as many memos as ten bytes ask for (8 GB).
+Such files pass from hand to hand, so nothing in them is trusted.  Memory and depth are
+bounded, and a pickle makes nothing but lists, tuples, ints, dicts and strings.
+
+Two readers stand here because the common ones have no such bounds.  In
+`scipy.io.loadmat` 200 kB of nested cells end the process.  A `pickle.Unpickler` that
+refuses every class still hashes the keys of a dict, at any depth (which ends the
+process, too), and allocates as many memos as ten bytes ask for (8 GB).
 """
 
 import json
-import os
 import struct
 import zlib
+from collections.abc import Iterator
 from itertools import chain, islice
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,60 +24,54 @@ LOWEST = 21  # the MIDI note of column 0
 MAX_FILE_BYTES = 2**25
 MAX_ROLL_BYTES = 2**26  # of all rolls, a byte for each cell; MuseData has 35 million
 
+Rolls = dict[str, list[np.ndarray]]
 
-def read(path):
-    """Read a file as {split: list of uint8 rolls (steps, 88)}.
+
+def read(data: bytes, suffix: str) -> Rolls:
+    """Read a file's bytes as {split: list of uint8 rolls (steps, 88)}.
+
+    Parameters
+    ----------
+    data : bytes
+    suffix : str
+        One of SUFFIXES, which says the form.
 
     Raises
     ------
-    FileNotFoundError, IsADirectoryError
     ValueError
-        If the file's suffix is none of SUFFIXES; if it is no regular file, damaged or
-        too large; if it holds anything but rolls of zeros and ones, or notes from 21 to
-        108.  The message names the file, and the tune.
+        If the data are damaged or too large, or hold anything but rolls of zeros and
+        ones, or notes from 21 to 108.  The message names the tune.
     """
-    from midi.files import open_regular, shown  # not paid by `import lstmmusic`
-
-    path = Path(path)
-    name = shown(path)
-    reader = SUFFIXES.get(path.suffix.lower())
-    if reader is None:
-        raise ValueError(
-            f"{name} has the suffix {path.suffix!r}; allowed are {', '.join(SUFFIXES)}"
-        )
-    with open_regular(path, "a regular file", ValueError) as file:
-        if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-            raise ValueError(f"{name} is over {MAX_FILE_BYTES} bytes long")
-        data = file.read()
     try:
-        return reader(data)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        return SUFFIXES[suffix](data)
+    except ValueError:
+        raise
     except Exception as error:  # each form has its own
-        raise ValueError(f"{name} is damaged: {error!r}") from error
+        raise ValueError(f"it is damaged: {error!r}") from error
 
 
 # Lists of notes
 
 
-def read_json(data):
+def read_json(data: bytes) -> Rolls:
     return rolls_from_notes(json.loads(data))
 
 
-def read_pickle(data):
+def read_pickle(data: bytes) -> Rolls:
     return rolls_from_notes(unpickle(data))
 
 
-def rolls_from_notes(splits):
+def rolls_from_notes(splits: Any) -> Rolls:
     """Turn {split: tunes}, lists of steps that are lists of MIDI notes, into rolls."""
     if not isinstance(splits, dict):
         raise ValueError(f"it holds {_shown(splits)}; it must hold a dict")
-    steps, rolls = 0, {}
+    steps = 0
+    rolls: Rolls = {}
     for split in SPLITS:
         rolls[split] = []
         for n, tune in enumerate(_list(f"the split {split!r}", splits.get(split))):
             name = f"tune {n} of {split!r}"
-            steps += len(_list(name, tune))  # may be one list, a million times
+            steps += len(_list(name, tune))  # a million tunes may be one list
             if steps * NOTES > MAX_ROLL_BYTES:
                 raise ValueError(f"it has over {MAX_ROLL_BYTES // NOTES} steps")
             rolls[split].append(_roll_from_notes(name, tune))
@@ -109,7 +104,7 @@ def _list(name, value, least=1):
 
 
 def _shown(value):
-    """Say what a value is, but do not walk through it: it may never end."""
+    """Describe a value without walking through it: a list may contain itself."""
     if isinstance(value, list | tuple | dict):
         return f"a {type(value).__name__} of length {len(value)}"
     return f"{value!r:.40}"
@@ -119,29 +114,31 @@ PICKLED_VALUES = frozenset(
     "INT BININT BININT1 BININT2 LONG LONG1 STRING BINSTRING SHORT_BINSTRING "
     "SHORT_BINBYTES UNICODE BINUNICODE SHORT_BINUNICODE".split()
 )
-PICKLED_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-PICKLED_EMPTY = {"EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_DICT": dict}
+# How many items an instruction takes from the stack; those of MARKED take all items
+# from the last mark on.
+TAKES = {"EMPTY_LIST": 0, "EMPTY_TUPLE": 0, "EMPTY_DICT": 0, "APPEND": 1, "SETITEM": 2}
+TAKES |= {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+MARKED = frozenset("LIST TUPLE DICT APPENDS SETITEMS".split())
 
 
-def unpickle(data):
-    """Return what a pickle of lists, tuples, ints, dicts and strings holds.
+def unpickle(data: bytes) -> Any:
+    """Return the lists, tuples, ints, dicts and strings that a pickle holds.
 
-    The pickle may be of any protocol, and Python 2's.  What would make anything else is
-    refused by its name in `pickletools`.
+    The pickle may be of any protocol, and Python 2's.  An instruction that makes
+    anything else is refused under its name in `pickletools`.
     """
-    from pickletools import genops  # takes the bytes apart, and carries nothing out
+    from pickletools import genops  # lists the instructions, and executes none
 
-    stack, marks, memo = [], [], {}
-
-    def take_from(start):
-        items = stack[start:]
-        del stack[start:]
-        return items
-
+    stack: list[Any] = []
+    marks: list[int] = []
+    memo: dict[int, Any] = {}
     for opcode, argument, _ in genops(data):
-        match opcode.name:
-            case name if name in PICKLED_VALUES:
-                stack.append(argument)
+        name, items = opcode.name, []
+        if name in TAKES or name in MARKED:
+            start = marks.pop() if name in MARKED else len(stack) - TAKES[name]
+            items = stack[start:]
+            del stack[start:]
+        match name:
             case "MARK":
                 marks.append(len(stack))
             case "PUT" | "BINPUT" | "LONG_BINPUT":
@@ -150,25 +147,21 @@ def unpickle(data):
                 memo[len(memo)] = stack[-1]
             case "GET" | "BINGET" | "LONG_BINGET":
                 stack.append(memo[argument])
-            case "TUPLE":
-                stack.append(tuple(take_from(marks.pop())))
-            case name if name in PICKLED_TUPLES:
-                stack.append(tuple(take_from(-PICKLED_TUPLES[name])))
-            case "LIST":
-                stack.append(take_from(marks.pop()))
-            case name if name in PICKLED_EMPTY:
-                stack.append(PICKLED_EMPTY[name]())
-            case "APPEND" | "APPENDS" as name:
-                items = take_from(-1 if name == "APPEND" else marks.pop())
+            case "TUPLE" | "TUPLE1" | "TUPLE2" | "TUPLE3" | "EMPTY_TUPLE":
+                stack.append(tuple(items))
+            case "LIST" | "EMPTY_LIST":
+                stack.append(items)
+            case "DICT" | "EMPTY_DICT":
+                stack.append(_set_items({}, items))
+            case "APPEND" | "APPENDS":
                 _must_be(list, stack[-1]).extend(items)
-            case "SETITEM" | "SETITEMS" | "DICT" as name:
-                items = take_from(-2 if name == "SETITEM" else marks.pop())
-                if name == "DICT":
-                    stack.append({})
+            case "SETITEM" | "SETITEMS":
                 _set_items(_must_be(dict, stack[-1]), items)
             case "PROTO" | "FRAME" | "STOP":
                 pass
-            case name:
+            case _ if name in PICKLED_VALUES:
+                stack.append(argument)
+            case _:
                 raise ValueError(
                     f"it is a pickle with {name}; "
                     "allowed are lists, tuples, ints, dicts and strings"
@@ -180,6 +173,7 @@ def _set_items(made, items):
     for key, value in zip(items[::2], items[1::2], strict=True):
         key = key.decode("latin-1") if isinstance(key, bytes) else key
         made[_must_be(str, key)] = value
+    return made
 
 
 def _must_be(kind, value):
@@ -190,8 +184,9 @@ def _must_be(kind, value):
     return value
 
 
-# MATLAB's level 5: an element is type, size, content; an array's content is elements:
-# flags, shape, name, and the values, or an array for each cell
+# MATLAB's level 5.  An element is its type, its size and its content.  An array's
+# content is elements again: flags, shape, name, and the values or an array for each
+# cell.
 
 MATRIX, COMPRESSED = 14, 15
 CELL = 1  # a class of array, in the flags' first byte
@@ -201,11 +196,11 @@ DTYPES = dict(
 )
 
 
-def read_mat(data):
+def read_mat(data: bytes) -> Rolls:
     """Read the variables traindata, validdata and testdata, cells of rolls."""
     if data[124:128] != b"\x00\x01IM":
         raise ValueError("it is no little-endian .mat file of MATLAB's versions 5 to 7")
-    rolls, left = {}, MAX_ROLL_BYTES
+    left, variables = MAX_ROLL_BYTES, {}
     for kind, content in _elements(memoryview(data)[128:]):
         if kind == COMPRESSED:
             stream = zlib.decompressobj()
@@ -215,12 +210,12 @@ def read_mat(data):
                 raise ValueError(f"it is cut off, or over {MAX_ROLL_BYTES} bytes")
             ((_, content),) = _elements(content)
         _, _, (_, name) = islice(_elements(content), 3)
-        rolls[bytes(name).decode("latin-1")] = content
-    return {split: _rolls_from_cell(f"{split}data", rolls) for split in SPLITS}
+        variables[bytes(name).decode("latin-1")] = content
+    return {split: _rolls_from_cell(f"{split}data", variables) for split in SPLITS}
 
 
-def _elements(data):
-    """Yield (type, content) of the elements that ``data`` is made of."""
+def _elements(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield (type, content) of each element in ``data``."""
     start = 0
     while start < len(data):
         kind, size = struct.unpack_from("<II", data, start)
