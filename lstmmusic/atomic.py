@@ -11,7 +11,7 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # Windows, where nobody can remove a file that is open
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 def write(filename, content):

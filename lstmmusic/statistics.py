@@ -274,8 +274,8 @@ def _count(sounds):
         "leap_share": _mean(moves > 7),
         "one_step_share": _mean(end - first == 1),
     }
-    chords = np.packbits(sounds[notes > 0], axis=1)
-    chords = np.unique(chords.view(f"S{chords.shape[1]}"), return_counts=True)
+    packed = np.packbits(sounds[notes > 0], axis=1)
+    chords = np.unique(packed.view(f"S{packed.shape[1]}"), return_counts=True)
     return counts, shares, chords
 
 

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lstmmusic import music_statistics, plots
-from lstmmusic.statistics import SHARES
+from lstmmusic.statistics import NAMES, SHARES
 from midi import midiread, midiwrite
 
 R, DT = (40, 71), 0.25
@@ -204,7 +204,7 @@ def test_statistics_are_bars_under_pitch_class_names(roll):
     """Fails if a bar stands above another pitch class, or seconds are steps."""
     roll[5:9, 0] = 1  # pitch 40, E
     (bars,) = (ax := plots.plot_statistics(roll, R, DT)).containers
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == plots.NAMES
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == NAMES
     heights = np.array([2, 1, 1, 1, 5, 1, 1, 1, 1, 1, 1, 1]) / 17
     np.testing.assert_allclose([bar.get_height() for bar in bars], heights)
     middles = [bar.get_x() + bar.get_width() / 2 for bar in bars]

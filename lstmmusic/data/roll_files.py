@@ -131,7 +131,7 @@ def unpickle(data: bytes) -> Any:
 
     stack: list[Any] = []
     marks: list[int] = []
-    memo: dict[int, Any] = {}
+    memo: dict[Any, Any] = {}
     for opcode, argument, _ in genops(data):
         name, items = opcode.name, []
         if name in TAKES or name in MARKED:
@@ -248,10 +248,10 @@ def _rolls_from_cell(name, variables):
 
 
 def _roll_from_array(name, content):
-    (_, flags), (_, shape), _, (kind, values) = islice(_elements(content), 4)
+    (_, flags), (_, sizes), _, (kind, values) = islice(_elements(content), 4)
     if flags[0] not in NUMBERS or kind not in DTYPES:
         raise ValueError(f"{name} does not hold numbers")
-    shape = tuple(np.frombuffer(shape, "<i4")[:3].tolist())
+    shape = tuple(np.frombuffer(sizes, "<i4")[:3].tolist())
     if len(shape) != 2 or shape[0] < 1 or shape[1] != NOTES:
         raise ValueError(f"{name} has shape {shape}; allowed are (steps, {NOTES})")
     roll = np.frombuffer(values, DTYPES[kind]).reshape(shape, order="F")
