@@ -1,4 +1,4 @@
-"""A file that is there whole or not at all, whatever happens while it is written."""
+"""Write files atomically: the old file or the whole new one, whatever happens."""
 
 import contextlib
 import errno
@@ -6,7 +6,9 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 try:
     import fcntl
@@ -14,30 +16,38 @@ except ImportError:  # Windows, where nobody can remove a file that is open
     fcntl = None  # type: ignore[assignment]
 
 
-def write(filename, content):
-    """Have ``content(file)`` write a binary file, and put it at ``filename``.
+def write(
+    filename: str | os.PathLike[str], content: Callable[[BinaryIO], object]
+) -> Path:
+    """Write a binary file by ``content(file)``, then put it at ``filename``.
 
-    A failed or killed write leaves the old file.  What killed ones have left beside it
-    is removed; not so what a living process, or thread, is writing: of several, the
-    last to end counts.
+    A failed or killed write leaves the old file.  Partial files of killed writes are
+    removed, but not those that a living process or thread is writing: of several
+    writers, the last to end counts.
 
     Parameters
     ----------
     filename : path
         A link is followed.
     content : callable
+        Takes an open binary file.
 
     Returns
     -------
     Path
-        Where the file is.
+        Where the file is, links resolved.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; it names ``filename``, links resolved.
     """
     path = Path(os.path.realpath(filename))
-    _remove_what_was_left(path)
+    _remove_abandoned(path)
     try:
         _write_and_rename(path, content)
     except OSError as error:
-        # The caller's name for it, not that of the part; a full disk names none.
+        # Name the file, not the part; a full disk's error names none.
         number, reason = error.errno or errno.EIO, error.strerror or str(error)
         raise OSError(number, reason, str(path)) from error
     return path
@@ -52,7 +62,7 @@ def _write_and_rename(path, content):
             os.fsync(file.fileno())
             if fcntl is None:
                 file.close()
-            os.replace(file.name, path)  # still locked: nobody takes it for left behind
+            os.replace(file.name, path)  # still locked, so no other save removes it
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(file.name)
@@ -60,16 +70,16 @@ def _write_and_rename(path, content):
 
 
 def _create_locked(path):
-    """Create a file beside `path`, locked: a lock goes when its process does."""
+    """Create a locked file beside `path`; its lock ends with this process."""
     while True:
         part = f".{_stem(path)}.{secrets.token_hex(8)}.part"
         file = open(path.with_name(part), "xb")
         try:
             _lock(file)
-        except BlockingIOError:  # by another save, which saw it before it was locked
+        except BlockingIOError:  # another save locked it first, to remove it
             file.close()
             continue
-        except OSError:  # a file system without locks: there, what was left stays
+        except OSError:  # without locks on this file system, abandoned parts stay
             return file
         if os.path.exists(file.name):
             return file
@@ -77,12 +87,13 @@ def _create_locked(path):
 
 
 def _stem(path):
-    """Return what the names of a file's parts contain: they must not be too long."""
+    """Return the stem of a part's name, short enough for any file system."""
     name = os.fsencode(path.name)
     return path.name if len(name) < 200 else hashlib.sha256(name).hexdigest()
 
 
-def _remove_what_was_left(path):
+def _remove_abandoned(path):
+    """Remove the parts of a file that no process has locked."""
     part = re.compile(rf"\.{re.escape(_stem(path))}\.[0-9a-f]{{16}}\.part")
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
         for entry in entries:
@@ -93,6 +104,6 @@ def _remove_what_was_left(path):
 
 
 def _lock(file):
-    """Lock an open file, or raise an OSError: a BlockingIOError if another has."""
+    """Lock an open file; raise BlockingIOError if it is locked, or another OSError."""
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Refuse what cannot work, before any work is done, and say what would."""
+"""Check arguments; each error says what the value is and what is allowed."""
 
 import math
 import numbers
@@ -25,7 +25,7 @@ RollLike = npt.ArrayLike | HasRoll
 
 
 def check_int(name, value, low=1, high=None):
-    """Return an int from ``low`` to ``high``; a ValueError names what was given."""
+    """Return an int from ``low`` to ``high``, or raise ValueError."""
     if (
         isinstance(value, bool | np.bool_)
         or not isinstance(value, numbers.Integral)
@@ -64,14 +64,14 @@ def optional(check, name, value, *args, **limits):
 
 
 def truth(name, value):
-    """Return a bool; nothing else is taken for one."""
+    """Return a bool, or raise ValueError: 0 and 1 are none."""
     if not isinstance(value, bool | np.bool_):
         raise ValueError(f"{name} is {value!r}; allowed are True and False")
     return bool(value)
 
 
 def one_of(name, value, allowed):
-    """Return ``value`` if it is among the strings ``allowed``."""
+    """Return ``value`` if it is one of the strings ``allowed``."""
     if not isinstance(value, str) or value not in allowed:
         names = ", ".join(map(repr, allowed))
         raise ValueError(f"{name} is {value!r}; allowed are {names}")
@@ -79,7 +79,7 @@ def one_of(name, value, allowed):
 
 
 def path(name, value):
-    """Return a path as a string; raise ValueError for '' and what is no path."""
+    """Return a path as a string, or raise ValueError, as for '' and ints."""
     try:
         text = os.fsdecode(value)
     except TypeError:
@@ -90,16 +90,15 @@ def path(name, value):
 
 
 def target(name, value, suffix):
-    """Return the path, with ``suffix``, of a file that is to be written.
+    """Return the path, with ``suffix``, of a file to write.
 
-    Where the path without the suffix is a folder, the file is written beside it, with
-    a warning.
+    If the path without the suffix is a folder, warn that the file is beside it.
 
     Raises
     ------
     ValueError
-        If the value names a folder (``run/``, ``.``, ``..``), or if what stands there,
-        with the suffix or without it, is neither a regular file nor such a folder.
+        If the value names a folder (``run/``, ``.``, ``..``), or if the path, with the
+        suffix or without it, leads to anything but a regular file or such a folder.
     """
     text = path(name, value)
     written = text if text.endswith(suffix) else text + suffix
@@ -120,7 +119,7 @@ def target(name, value, suffix):
 
 
 def rng_state(name, state):
-    """Return the state of a NumPy bit generator, if that is what it is."""
+    """Return ``state`` if a NumPy bit generator takes it, or raise ValueError."""
     try:
         np.random.default_rng().bit_generator.state = state
     except Exception as error:
@@ -134,7 +133,7 @@ def counted(number, noun, plural=None):
 
 
 def warn_caller(message):
-    """Warn, and point at the line outside this library that called it."""
+    """Warn at the line outside this library that called it."""
     caller, level = sys._getframe(1), 2
     while caller.f_back and caller.f_globals.get("__name__", "").startswith(
         "lstmmusic."
@@ -144,7 +143,7 @@ def warn_caller(message):
 
 
 class Checked:
-    """An attribute whose every new value goes through ``check(name, value, …)``."""
+    """Pass each new value of an attribute through ``check(name, value, …)``."""
 
     def __init__(self, check, **limits):
         self.check, self.limits = check, limits
@@ -160,7 +159,7 @@ class Checked:
 
 
 class Fixed:
-    """An attribute that is set once, by the constructor."""
+    """Refuse to set an attribute that the constructor has set."""
 
     def __set_name__(self, owner, name):
         self.name = name
@@ -187,12 +186,12 @@ def stay_above_zero(numbers, dtype):
 
 
 def array(name, value, dtype):
-    """Return a new array in C order; a ValueError names what is not made of numbers."""
+    """Return a new array in C order, or raise ValueError if it holds no numbers."""
     try:
         found = np.asarray(value)
         if found.dtype.kind not in "biuf":
             raise TypeError
-        with np.errstate(over="ignore"):  # whoever needs finite values looks for them
+        with np.errstate(over="ignore"):  # callers check for finite values
             return np.array(found, dtype=dtype, order="C")
     except (TypeError, ValueError):
         raise ValueError(f"{name} is not an array of numbers: {value!r:.60}") from None
@@ -201,7 +200,7 @@ def array(name, value, dtype):
 def roll(name, value, width, dtype):
     """Return a piano-roll as an array (steps, width) of finite values in [0, 1].
 
-    What `midi.midiread` returns will do, too: its roll is taken.
+    ``value`` is array_like, or has a ``piano_roll``, as `midi.midiread` returns.
     """
     found = array(name, getattr(value, "piano_roll", value), dtype)
     roll_shape(name, found.shape, width)
@@ -209,7 +208,7 @@ def roll(name, value, width, dtype):
 
 
 def roll_shape(name, shape, width):
-    """Raise ValueError if that is no piano-roll's shape (steps, width)."""
+    """Raise ValueError unless ``shape`` is (steps, width) with at least 1 step."""
     if len(shape) != 2 or shape[1] != width or shape[0] == 0:
         raise ValueError(
             f"{name} has shape {shape}; "
@@ -219,7 +218,7 @@ def roll_shape(name, shape, width):
 
 def minibatch(name, value, width, dtype):
     """Check rolls (tunes, steps, width) and return them as (steps, tunes, width)."""
-    if isinstance(value, list | tuple):  # of arrays, or of what `midiread` returns
+    if isinstance(value, list | tuple):  # of arrays, or of MidiRoll
         value = [getattr(roll, "piano_roll", roll) for roll in value]
     found = array(name, value, dtype)
     if found.ndim != 3 or 0 in found.shape or found.shape[2] != width:
@@ -252,7 +251,7 @@ def pitch_range(r):
 
 
 def sounding(name, value, r):
-    """Return a piano-roll of zeros and ones as truth values, (steps, r[1] − r[0])."""
+    """Return a piano-roll of zeros and ones as booleans (steps, r[1] − r[0])."""
     found = roll(name, value, r[1] - r[0], np.float32)
     odd = found[(found != 0) & (found != 1)]
     if odd.size:

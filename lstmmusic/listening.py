@@ -1,31 +1,38 @@
-"""A tune to hear: a player in a notebook, or a WAV file.
+"""Listen to a tune: a player in a notebook, or a WAV file.
 
-pretty_midi makes the sound; it and IPython are imported at the first call, and come
-with the extra ``listen``.  No fluidsynth is needed, no sound font, no MIDI file.
+pretty_midi synthesizes the sound.  It and IPython are imported at the first call, and
+come with the extra ``listen``.  No fluidsynth, sound font or MIDI file is needed.
 """
+
+from __future__ import annotations
 
 import io
 import wave
 from importlib import import_module
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from lstmmusic import checks
+from lstmmusic.checks import PathLike, RollLike
 from lstmmusic.statistics import held_notes
 
+if TYPE_CHECKING:
+    from IPython.display import Audio
+
 RATE = 44_100  # samples per second
-PEAK = 0.9  # of what 16 bits hold
+PEAK = 0.9  # of the largest 16-bit sample
 LONGEST_S = 15 * 60  # takes 1 GB and 10 s to make
 
 
-def listen(roll, r=(21, 109), dt=0.2):
-    """Return a player for a notebook's output, with the tune in it.
+def listen(roll: RollLike, r: tuple[int, int] = (21, 109), dt: float = 0.2) -> Audio:
+    """Return a player of the tune, for a notebook's output.
 
     Parameters
     ----------
     roll : array_like of shape (T, r[1] − r[0])
-        Zeros and ones; or what `midi.midiread` returns.  A note of consecutive steps is
-        one note, held.
+        Zeros and ones; or what `midi.midiread` returns.  A column that sounds in
+        consecutive steps is one held note.
     r : (int, int)
         Column n is pitch r[0] + n.
     dt : float
@@ -42,18 +49,31 @@ def listen(roll, r=(21, 109), dt=0.2):
         If an argument is not allowed, or the tune lasts over 15 minutes.
     ImportError
         If IPython or pretty_midi is missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmmusic import listen
+    >>> player = listen(np.eye(8, 88, k=39), dt=0.25)  # doctest: +SKIP
+    >>> len(player.data) // 1000  # kB, for 2 s  # doctest: +SKIP
+    176
     """
     data = _wav(_samples(roll, r, dt))
     return _required("IPython.display", "ipython").Audio(data=data)
 
 
-def save_wav(filename, roll, r=(21, 109), dt=0.2):
+def save_wav(
+    filename: PathLike | BinaryIO,
+    roll: RollLike,
+    r: tuple[int, int] = (21, 109),
+    dt: float = 0.2,
+) -> None:
     """Write a tune as a WAV file: 16 bits, mono, 44100 samples per second.
 
     Parameters
     ----------
     filename : path or writable binary file object
-        At a path, the file is there whole or not at all.
+        A path gets the whole file, or on failure keeps the old one.
     roll, r, dt
         As for `listen`.
 
@@ -63,12 +83,20 @@ def save_wav(filename, roll, r=(21, 109), dt=0.2):
         If an argument is not allowed, or the tune lasts over 15 minutes.
     ImportError
         If pretty_midi is missing.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmmusic import save_wav
+    >>> save_wav("scale.wav", np.eye(8, 88, k=39), dt=0.25)  # doctest: +SKIP
     """
-    # The one thing that this room takes from that of the files: how bytes get there.
+    # midi already writes bytes to a path, a file object or a pipe.
     from midi.files import checked_target, write_bytes
 
     if not hasattr(filename, "write"):
-        checked_target(filename)  # before the sound, which takes seconds
+        checked_target(filename)  # before the synthesis, which takes seconds
     write_bytes(filename, _wav(_samples(roll, r, dt)))
 
 
@@ -89,17 +117,17 @@ def _samples(roll, r, dt):
         for first, end, n in np.transpose(held_notes(sounds)).tolist()
     ]
     sound = np.zeros(round(length_s * RATE))
-    made = piano.synthesize(fs=RATE, wave=_tone)[: len(sound)]
-    sound[: len(made)] = made
-    # By the loudest sample, so that no chord is cut off, however many notes it has.
+    heard = piano.synthesize(fs=RATE, wave=_tone)[: len(sound)]
+    sound[: len(heard)] = heard
+    # Scaled by the loudest sample, so that no chord clips, however many notes it has.
     sound *= PEAK * 32767 / max(np.abs(sound).max(initial=0), 1e-9)
     return np.rint(sound).astype("<i2")
 
 
 def _tone(phase):
-    """Return Σ 2^(1−k) sin(k phase), k = 1, 2, …: each partial half the one before.
+    """Return Σ 2^(1−k) sin(k phase), k = 1, 2, …: each partial is half as loud.
 
-    A sine alone is hardly heard where it is low, and is dull where it is not.
+    A sine alone is nearly inaudible at low pitches, and dull at high ones.
     """
     return np.sin(phase) / (1.25 - np.cos(phase))
 
@@ -116,7 +144,7 @@ def _wav(samples):
 
 
 def _required(module, package):
-    """Import what the extra ``listen`` brings, or say how to get it."""
+    """Import a module of the extra ``listen``; the error says how to install it."""
     try:
         return import_module(module)
     except ImportError as error:

@@ -1,39 +1,43 @@
 """Warn of a generated tune that falls silent, or holds a note without end."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 from lstmmusic.statistics import longest_held
 
 LONG = 32  # steps of silence, or of one note, beyond which a tune is stuck
-SHORT = 8  # steps of a tune with no note at all that may be a rest in music
+SHORT = 8  # steps of a tune without notes that may be a rest in music
 
 
-def warn_if_stuck(tunes, temperature, threshold):
-    """Warn, on behalf of `genMusic`'s caller, of silence and of notes that never end.
+def warn_if_stuck(
+    tunes: Sequence[np.ndarray], temperature: float, threshold: float
+) -> None:
+    """Warn `genMusic`'s caller of silence and of notes that never end.
 
-    ``tunes`` (B, T, N); once for all of them, and the message is about the first.
+    One warning serves all tunes, each (T, N); its message describes the first that is
+    stuck.
     """
     stuck = {n: found for n, tune in enumerate(tunes) if (found := what_is_stuck(tune))}
     if not stuck:
         return
-    n, (what, remedy) = next(iter(stuck.items()))
+    n, (fault, remedy) = next(iter(stuck.items()))
     which = "the tune"
     if len(tunes) > 1:
         which = f"{len(stuck)} of {len(tunes)} tunes got stuck: tune {n}"
     warnings.warn(
-        f"{which} {what}. {remedy} may help (temperature is {temperature:g}, "
+        f"{which} {fault}. {remedy} may help (temperature is {temperature:g}, "
         f"genProbThreshold {threshold:g}).",
         stacklevel=3,
     )
 
 
-def what_is_stuck(tune):
-    """Say in words what is wrong with a tune (T, N), and what helps; None if nothing.
+def what_is_stuck(tune: np.ndarray) -> tuple[str, str] | None:
+    """Return what is wrong with a tune (T, N) and what helps, or None if nothing is.
 
-    Silence to the end, of over 32 steps, or of over 8 that are all of it; a note held
-    for over 32.
+    Wrong are over 32 steps of silence at the end, over 8 that are the whole tune, and a
+    note held for over 32.
     """
     sounding = np.flatnonzero(tune.any(axis=1))
     silent = len(tune) - 1 - sounding.max(initial=-1)
@@ -54,14 +58,14 @@ def what_is_stuck(tune):
     return None
 
 
-def is_held(tune, steps):
-    """Return whether a note of a tune (T, N) sounds for so many steps on end.
+def is_held(tune: np.ndarray, steps: int) -> bool:
+    """Return whether a note of a tune (T, N) sounds for that many steps on end.
 
-    `longest_held`, which looks at every note, takes ten times as long.
+    A tenth of the time of `longest_held`, which looks at every note.
     """
     held, so_far = tune > 0, 1  # from each step on, for so_far steps
     while so_far < steps:
         more = min(so_far, steps - so_far)
         held = held[:-more] & held[more:]
         so_far += more
-    return held.any()
+    return bool(held.any())

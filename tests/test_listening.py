@@ -1,6 +1,7 @@
 """lstmmusic.listening: the WAV file read by SciPy, its pitch by FFT."""
 
 import base64
+import doctest
 import errno
 import io
 import os
@@ -153,6 +154,16 @@ def test_a_notebook_gets_the_same_sound(tmp_path):
     html = audio._repr_html_()
     (data,) = re.findall(r'src="data:audio/wav;base64,(.*?)"', html)
     assert base64.b64decode(data) == (tmp_path / "tune.wav").read_bytes()
+
+
+@pytest.mark.parametrize("function", [listen, save_wav])
+def test_the_examples_give_what_they_show(tmp_path, monkeypatch, function):
+    # The doctests skip what needs pretty_midi, which may be missing.
+    pytest.importorskip("IPython")
+    monkeypatch.chdir(tmp_path)
+    text = function.__doc__.replace("# doctest: +SKIP", "")
+    test = doctest.DocTestParser().get_doctest(text, {}, function.__name__, None, 0)
+    assert doctest.DocTestRunner().run(test) == (0, len(test.examples))
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
