@@ -1,12 +1,12 @@
-"""Mutated files: each gives a result or a ValueError, within bounds.
+"""Read mutated files: each must give a result or a ValueError, within bounds.
 
     python tests/fuzz.py midi 100000 --seed 0
     python tests/fuzz.py npz 10000
     python tests/fuzz.py midi --case 4711      (once more, with its traceback)
 
-A case is known by its kind, seed and number.  Thousands are read in one child process,
-so that a crash is caught too; the child's memory has a ceiling, and an audit hook sees
-to it that nothing is opened, unpickled or evaluated.
+A case is known by its kind, seed and number.  A subprocess reads thousands of cases, so
+that a crash is caught, too.  Its memory has a ceiling, and an audit hook notes whatever
+is opened, unpickled or evaluated.
 """
 
 import argparse
@@ -37,12 +37,12 @@ FORBIDDEN = (
 
 
 class Figures(NamedTuple):
-    """What came of many cases.
+    """Hold the outcome of many cases.
 
     errors : Counter of the types of the errors
     slowest : (seconds of processor time, number of the case)
     peak_mb : float, the largest resident set of a child
-    failures : list of (number of the case, what was wrong)
+    failures : list of (number of the case, its fault)
     """
 
     cases: int
@@ -59,7 +59,7 @@ class Figures(NamedTuple):
             f"slowest {self.slowest[0]:.3f} s (case {self.slowest[1]}), "
             f"peak {self.peak_mb:.0f} MB, {len(self.failures)} failures",
         ]
-        return "\n".join(lines + [f"  case {n}: {what}" for n, what in self.failures])
+        return "\n".join(lines + [f"  case {n}: {fault}" for n, fault in self.failures])
 
 
 def run(kind, cases, seed=0, first=0):
@@ -68,7 +68,7 @@ def run(kind, cases, seed=0, first=0):
     while done < end:
         last = min(end, done + CASES_PER_CHILD)
         part, died_at, why = child(kind, last - done, seed, done)
-        if why:  # read those before it again, for their figures
+        if why:  # read the cases before it again, for their figures
             failures.append((died_at, why))
             part, last = child(kind, died_at - done, seed, done)[0], died_at + 1
         parts += [part] if part else []
@@ -84,7 +84,7 @@ def run(kind, cases, seed=0, first=0):
 
 
 def child(kind, cases, seed, first):
-    """Read mutants in a new process; return (figures, number of its end, reason)."""
+    """Read mutants in a subprocess; return (figures, case that ended it, reason)."""
     numbers = [str(cases), "--seed", str(seed), "--first", str(first)]
     done = subprocess.run(
         [sys.executable, __file__, kind, *numbers, "--child"],
@@ -100,12 +100,12 @@ def child(kind, cases, seed, first):
 
 
 def in_child(kind, cases, seed, first):
-    """Read mutants in this process; return what Figures are made of."""
+    """Read mutants in this process; return the parts of Figures as a dict."""
     mutants = importlib.import_module(f"fuzz_{kind}")
     seeds, trespasses = mutants.seeds(), []
     warnings.simplefilter("error")
     warnings.simplefilter("ignore", UserWarning)
-    for number in range(-50, 0):  # whatever is imported late is imported now
+    for number in range(-50, 0):  # so that late imports happen now
         one_case(mutants, seeds, kind, seed, number)
     limit_memory()
     sys.addaudithook(lambda event, args: watch(event, args, trespasses))
@@ -119,8 +119,8 @@ def in_child(kind, cases, seed, first):
         results += error is None
         errors[type(error).__name__] += error is not None
         slowest = max(slowest, (seconds, number))
-        what = [*trespasses, *wrong(error, seconds)]
-        failures += [(number, "; ".join(what))] if what else []
+        found = [*trespasses, *faults(error, seconds)]
+        failures += [(number, "; ".join(found))] if found else []
     signal.alarm(0)
     peak_mb = peak_memory()
     if peak_mb > LIMIT_MB:
@@ -137,7 +137,7 @@ def in_child(kind, cases, seed, first):
 def peak_memory():
     """Return this process's peak in MB.
 
-    Not getrusage's, where Linux can tell: that begins with the parent's.
+    Linux says it in /proc; getrusage starts from the parent's peak.
     """
     try:
         status = Path("/proc/self/status").read_text()
@@ -158,8 +158,8 @@ def one_case(mutants, seeds, kind, seed, number):
     return None, time.process_time() - begin
 
 
-def wrong(error, seconds):
-    """What is wrong with an outcome, as a list of texts."""
+def faults(error, seconds):
+    """Return the faults of an outcome, as a list of texts."""
     found = []
     if seconds > LIMIT_S:
         found.append(f"{seconds:.2f} s")
@@ -180,7 +180,7 @@ def limit_memory():
 
 
 def watch(event, args, trespasses):
-    """Note an event of the audit hook that reading a file has no business with."""
+    """Note an event of the audit hook that reading a file must not cause."""
     path = str(args[0]) if args else ""
     code = event == "exec" and args[0].co_filename.startswith("<string")
     module = path.endswith((".py", ".pyc", ".so"))

@@ -1,4 +1,4 @@
-"""Mutants of parameter files, for `fuzz`."""
+"""Make and read mutants of parameter files, for `fuzz`."""
 
 import atexit
 import bz2
@@ -24,7 +24,7 @@ from lstmmusic.training.state import Progress
 
 FILE = Path(tempfile.mkdtemp()) / "fuzzed.npz"
 atexit.register(shutil.rmtree, FILE.parent)
-# The beginnings of what the original's files lack, and of what holds a text.
+# Prefixes of the arrays that the original's files lack, and of those that hold text.
 LACKED = b"Rout eps sig mu gen cost orig rng form htd1 ctd1 opt gradN drop fix prog val"
 LACKED = tuple(LACKED.split())
 WITH_TEXT = (b"rngState", b"progress", b"cost.", b"optimizer.")
@@ -33,8 +33,8 @@ NAMES = (
     rb"../../fuzzed.npy /tmp/fuzzed.npy C:\fuzzed.npy by by.npy/ h3_length.npy".split()
 )
 NAMES += [b"", b"\xff", b"by.npy\0", b"a" * 60_000, "ä.npy".encode()]
-# Headers of .npy files: of huge, negative and odd shapes; of types that need to be
-# unpickled, take much memory or are none; and of what is no dictionary at all.
+# Headers of .npy files: huge, negative and odd shapes; types that need unpickling, take
+# much memory or do not exist; and texts that are no dictionary.
 SHAPES = "() (1,) (0,) (-1,) (True,) (5,4) (2**30,) (1e3,) [4] (134217728,)".split()
 SHAPES += ["(1000000000000,)", "(4294967296,4294967296)", f"({'9' * 5000},)"]
 TYPES = """'<f8' '|O' 'O' [('a','|O')] '|V2147483647' '<U1073741824' '(999,999,999)f8'
@@ -60,7 +60,7 @@ VALUES = [*TEXTS, 0, -1, 1, 1.5, np.nan, np.inf, 1e30, 1e300, 2**16, 2**40, 2**6
 
 
 def seeds():
-    """Lists of Member: of files of ours and of the original's layout, all small."""
+    """Return small files of our layout and of the original's, as lists of Member."""
     found = []
     for dtype, sizes in [("float32", (4, 3, 2, 5)), ("float64", (1, 1, 1, 1))]:
         with pytensor.config.change_flags(floatX=dtype):
@@ -106,7 +106,7 @@ def mutant(rng, seeds):
 
 
 def attempt(data, rng):
-    """Load `data`; an AssertionError if what comes back is no network."""
+    """Load `data`; raise AssertionError if the result is no network."""
     FILE.write_bytes(data)
     model = RNN4Music.fromFile(FILE)
     shapes = weight_shapes(model.h_lengths, model.io_length)
@@ -119,7 +119,7 @@ def attempt(data, rng):
 
 
 def bombs(members, dtype, cells):
-    """Members of a file that is sound, small, and all zeros when unpacked."""
+    """Return the members of a sound small file that unpacks to zeros."""
     h_lengths = (cells,) * 3
     shapes = weight_shapes(h_lengths, cells)
     kept = (str, mean_name, momentum_name, "best_{}".format)
@@ -170,7 +170,7 @@ def _text(rng, members):
         number = rng.choice(texts)
         try:
             text = str(np.load(io.BytesIO(members[number].stored)))
-        except Exception:  # what it holds is no array any more
+        except Exception:  # the member is no longer an array
             return
         places = [match.span() for match in re.finditer(r"[\w.+-]+", text)]
         begin, end = rng.choice(places or [(0, 0)])
@@ -179,7 +179,7 @@ def _text(rng, members):
 
 
 def changed(change):
-    """Turn a change of one member into one of a list with any of its members."""
+    """Turn a change of one member into a change of a random one in a list."""
 
     def of_members(rng, members):
         if members:
@@ -230,7 +230,7 @@ def _cast(rng, m):
         old = np.load(io.BytesIO(m.stored))
         with np.errstate(all="ignore"):
             new = old.astype(rng.choice("f2 f4 f8 f16 i1 i8 u8 ? O U9 c8 >f8".split()))
-    except Exception:  # what it holds is no array any more
+    except Exception:  # the member is no longer an array
         return m
     return member(m.name, array(rng.choice([new, new.T, new[..., None], new.ravel()])))
 

@@ -1,4 +1,4 @@
-"""Saving: the old file or the new one, never neither, whatever kills it."""
+"""Kill and starve saves: each leaves the old file or the whole new one."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from conftest import ROOT
 
 from lstmmusic import atomic
 
-# The beginning of programs that save version after version, each with its number in it.
+# The beginning of programs that save numbered versions of a file.
 SAVER = """
 import errno, os, random, resource, signal, sys, time
 from lstmmusic import RNN4Music
@@ -39,7 +39,7 @@ save(0)
 
 @pytest.fixture
 def saver(tmp_path):
-    """A function that runs SAVER and more in a new process, on one path of its own."""
+    """Return a function that runs SAVER and more code in a new process, on one path."""
     (tmp_path / "saved").mkdir()
     path = str(tmp_path / "saved" / "a.npz")
 
@@ -87,15 +87,15 @@ print(within, last)
     "kills", [20, pytest.param(200, marks=pytest.mark.slow)], ids=str
 )
 def test_a_save_killed_at_any_moment_leaves_the_old_file_or_the_new_one(saver, kills):
-    # Fails if the file is written in place, or if what a killed save left stays.
+    # Fails if the file is written in place, or if a killed save's part stays.
     within, last = saver(KILLS.format(kills=kills)).split()
-    assert int(within) > kills / 10  # so many were killed while they wrote
-    assert float(last) > kills / 10  # and so many had not been
+    assert int(within) > kills / 10  # killed while they wrote
+    assert float(last) > kills / 10  # killed between saves
 
 
-def test_a_save_that_fails_for_want_of_room_leaves_the_old_file(saver):
-    # The limit is put everywhere in the file. Fails if it is written in place, or if
-    # the part that was written stays.
+def test_a_save_beyond_the_size_limit_leaves_the_old_file(saver):
+    # The limit falls everywhere in the file. Fails if the file is written in place,
+    # or if its part stays.
     saver("""
 size = os.path.getsize(path)
 for limit in [0, 1, *range(100, size, size // 20), size - 1]:
@@ -115,11 +115,11 @@ assert version() == 2
 
 
 def test_a_full_disk_leaves_the_old_file(saver, tmp_path):
-    # A disk of 2.5 times the file. Fails if what a killed save left still takes room.
+    # A disk of 2.5 times the file. Fails if a killed save's part still takes room.
     mount = f'mount -t tmpfs -o size=950k none "{tmp_path}/saved" && exec "$@"'
     unshare = ["unshare", "-rm", "sh", "-c", mount, "sh"]
     if not shutil.which("unshare") or subprocess.run([*unshare, "true"]).returncode:
-        pytest.skip("a file system of its own is not allowed here (unshare -rm, mount)")
+        pytest.skip("mounting a file system is not allowed here (unshare -rm, mount)")
     saver(
         """
 size = os.path.getsize(path)
@@ -146,8 +146,8 @@ assert version() == 3
     )
 
 
-def test_two_processes_that_save_at_once_leave_each_other_alone(saver):
-    # Fails if they write the same file, or take each other's for left behind.
+def test_two_processes_can_save_at_once(saver):
+    # Fails if they write the same part, or remove each other's.
     saver("""
 children = []
 for first in (1, 1001):
@@ -173,8 +173,8 @@ def text(content):
     return lambda file: file.write(content)
 
 
-def test_what_a_living_writer_has_begun_is_not_removed(tmp_path):
-    # Fails if whatever has the name of a part is removed.
+def test_the_part_of_a_living_writer_is_not_removed(tmp_path):
+    # Fails if a part is removed by its name alone.
     path = tmp_path / "a"
 
     def slow(file):
@@ -201,8 +201,8 @@ def test_only_parts_of_this_very_file_are_removed(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted(kept)
 
 
-def taken_for_dead(file):
-    """Another save, which comes between a file's creation and its lock."""
+def removed_by_another(file):
+    """Remove a part, as another save does between its creation and its lock."""
     os.unlink(file.name)
 
 
@@ -210,7 +210,7 @@ def locked_by_another(file):
     raise BlockingIOError(errno.EAGAIN, "taken")
 
 
-@pytest.mark.parametrize("other", [taken_for_dead, locked_by_another])
+@pytest.mark.parametrize("other", [removed_by_another, locked_by_another])
 def test_a_part_that_another_save_removes_at_once_is_written_anew(
     tmp_path, monkeypatch, other
 ):
@@ -237,7 +237,7 @@ def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path, length):
     assert os.listdir(tmp_path) == [path.name]
 
 
-def test_without_locks_nothing_is_removed_and_all_else_works(tmp_path, monkeypatch):
+def test_without_locks_files_are_written_and_no_part_is_removed(tmp_path, monkeypatch):
     def none(file):
         raise OSError(errno.ENOTSUP, "not here")
 

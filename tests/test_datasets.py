@@ -1,4 +1,4 @@
-"""Standard data sets, folders of MIDI files, and tunes in other keys."""
+"""Read standard data sets and folders of MIDI files; transpose tunes."""
 
 import json
 import pickle
@@ -14,7 +14,7 @@ SPLITS = ("train", "valid", "test")
 
 
 def pitches(roll):
-    """What sounds in each step, as lists of columns."""
+    """Return the columns that sound in each step, as lists."""
     return [np.flatnonzero(row).tolist() for row in roll]
 
 
@@ -45,12 +45,12 @@ def test_the_published_files_are_read_as_scipy_reads_them(shared, name):
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_independent_notes_score_what_is_published(shared, name):
+def test_independent_notes_score_the_published_figure(shared, name):
     # The figure is that of the data's README.  Fails if the splits, or the notes of
-    # steps, are not what everybody trains and tests with.
+    # steps, are not those that everybody trains and tests with.
     train, _, test = datasets.load_standard(name, shared("polyphonic"))
     train, test = np.concatenate(train), np.concatenate(test)
-    p = (train.sum(axis=0) + 1) / (len(train) + 2)  # no note is impossible
+    p = (train.sum(axis=0) + 1) / (len(train) + 2)  # Laplace: no probability is 0
     nll = -np.where(test == 1, np.log(p), np.log(1 - p)).sum(axis=1).mean()
     assert round(nll, 2) == REAL[name][1]
 
@@ -97,7 +97,7 @@ def test_the_numbers_are_those_of_the_readme():
 def test_other_numbers_of_tunes_or_steps_are_refused(
     tmp_path, monkeypatch, split, change
 ):
-    """Fails if one of the numbers is not compared, or the check cannot be left out."""
+    """Fails if one of the numbers is not compared, or the check cannot be disabled."""
     tunes, steps = [3, 2, 4], [7, 6, 5]
     notes = {
         name: [[[60]]] * (n - 1) + [[[60]] * (T - n + 1)]
@@ -144,7 +144,7 @@ def test_other_numbers_of_tunes_or_steps_are_refused(
     ],
 )
 def test_the_published_names_are_found_in_a_folder(tmp_path, name, file):
-    # Among files that are not it: of other data, other steps, other suffixes.
+    # Beside it are files of other data, other steps, other suffixes.
     for other in ("jsb-chorales-8th.json", "README.md", "My Nottingham.mat"):
         (tmp_path / other).write_bytes(b"damaged")
     for other in datasets.STANDARD:
@@ -167,7 +167,7 @@ def test_one_of_several_files_is_always_the_same(tmp_path):
             datasets.load_standard("Nottingham", tmp_path)
 
 
-def test_arguments_that_are_not_allowed(tmp_path):
+def test_arguments_that_are_not_allowed_are_named(tmp_path):
     with pytest.raises(
         ValueError, match="name is 'jsb'; allowed are 'JSB Chorales', 'Not"
     ):
@@ -181,14 +181,15 @@ def test_arguments_that_are_not_allowed(tmp_path):
 
 
 def test_importing_stays_cheap(in_new_process):
-    # Fails if `import lstmmusic` pays for what only reading a file takes.  PyTensor
+    # Fails if an import loads modules that only reading or drawing needs.  PyTensor
     # 3.0.0 itself imports SciPy.
     code = """
 import sys, pytensor
 paid = {*sys.modules}
-import lstmmusic
+import lstmmusic, lstmmusic.plots
 assert lstmmusic.datasets.load_standard
-print({"midi", "symusic", "scipy", "pickletools"} & {*sys.modules} - paid)
+late = {"midi", "symusic", "scipy", "pickletools", "matplotlib"}
+print(late & {*sys.modules} - paid)
 """
     assert in_new_process(code) == "set()"
 
@@ -298,7 +299,7 @@ def test_a_tune_moves_by_semitones():
     assert pitches(up) == [[43, 47, 50], [], [42]]
     (down,) = datasets.transpose([tune], -39)
     assert pitches(down) == [[1, 5, 8], [], [0]]
-    assert pitches(tune) == [[40, 44, 47], [], [39]]  # which is not changed
+    assert pitches(tune) == [[40, 44, 47], [], [39]]  # unchanged
     (same,) = datasets.transpose([tune], 0)
     np.testing.assert_array_equal(same, tune, strict=True)
     same[:] = 0
@@ -382,7 +383,7 @@ def test_dtypes_stay(dtype):
     np.testing.assert_array_equal(found, tune_of([[6], [8]], 12, dtype), strict=True)
 
 
-def test_midi_rolls_silent_tunes_and_lists_will_do(folder):
+def test_midi_rolls_silent_tunes_and_lists_are_transposed(folder):
     roll = midiread(folder / "valid" / "a.mid", (50, 70), 0.3)
     assert pitches(datasets.transpose([roll], 2)[0]) == [[14]] * 4
     silent = np.zeros((3, 88))
@@ -397,12 +398,12 @@ def test_marks_of_silence_come_after():
 
 
 @pytest.mark.parametrize("semitones", [1.0, "1", None, True, [0, 0.5], 128, [0, -128]])
-def test_semitones_that_are_none(semitones):
+def test_values_that_are_no_semitones_are_refused(semitones):
     with pytest.raises(ValueError, match=r"semitones is .* from -127 to 127"):
         datasets.transpose([tune_of([[40]])], semitones)
 
 
-def test_tunes_that_are_none():
+def test_values_that_are_no_tunes_are_refused():
     with pytest.raises(ValueError, match=r"tune 1 has shape \(2, 11\); .* at least 12"):
         datasets.transpose([np.zeros((2, 12)), np.zeros((2, 11))], 1)
     with pytest.raises(ValueError, match=r"tune 0 has shape \(88,\)"):

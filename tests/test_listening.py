@@ -1,4 +1,4 @@
-"""lstmmusic.listening: the WAV file read by SciPy, its pitch by FFT."""
+"""Read lstmmusic.listening's WAV files by SciPy, and measure pitch by FFT."""
 
 import base64
 import doctest
@@ -105,7 +105,7 @@ def test_a_held_note_is_one_note():
 
 @pytest.mark.parametrize(("steps", "dt"), [(7, 0.3), (3, 1 / 3), (40, 0.0123)])
 def test_lasts_as_long_as_the_roll(steps, dt):
-    """Silence before and after counts, and the steps are where the picture has them."""
+    """Silence before and after counts, and steps begin where the picture has them."""
     roll = np.zeros((steps, 88))
     roll[1, 30] = 1
     samples = sound(roll, dt=dt)
@@ -120,11 +120,11 @@ def test_silence_sounds_as_silence():
     assert not sound(np.zeros((3, 88))).any()
 
 
-def test_steps_too_short_to_sound_are_no_error():
+def test_steps_too_short_to_sound_raise_no_error():
     assert len(sound(np.eye(88), dt=1e-6)) == 4
 
 
-def test_what_midiread_returns_will_do():
+def test_a_midi_roll_sounds_as_its_roll():
     roll = notes(60, 64, steps=6)
     file = io.BytesIO()
     midiwrite(file, roll, R, 0.3)
@@ -133,7 +133,7 @@ def test_what_midiread_returns_will_do():
 
 
 def test_300_steps_take_a_moment():
-    """Four voices that move at every second step; 0.5 s where this was written."""
+    """Four voices move at every second step; 0.5 s on the machine of the author."""
     rng = np.random.default_rng(5)
     roll = np.zeros((300, 88))
     for voice in (20, 32, 40, 50):
@@ -158,7 +158,7 @@ def test_a_notebook_gets_the_same_sound(tmp_path):
 
 @pytest.mark.parametrize("function", [listen, save_wav])
 def test_the_examples_give_what_they_show(tmp_path, monkeypatch, function):
-    # The doctests skip what needs pretty_midi, which may be missing.
+    # The doctests skip them, because pretty_midi may be missing.
     pytest.importorskip("IPython")
     monkeypatch.chdir(tmp_path)
     text = function.__doc__.replace("# doctest: +SKIP", "")
@@ -196,7 +196,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, function):
         (np.ones((10, 88)), R, 1e300, r"lasts 1e\+301 s"),
     ],
 )
-def test_what_is_not_allowed_is_named_and_writes_nothing(
+def test_arguments_that_are_not_allowed_are_named_and_write_nothing(
     tmp_path, roll, r, dt, message
 ):
     with pytest.raises(ValueError, match=message):
@@ -207,7 +207,7 @@ def test_what_is_not_allowed_is_named_and_writes_nothing(
 
 
 @pytest.mark.parametrize("missing", ["pretty_midi", "IPython.display"])
-def test_what_is_missing_is_named(missing, monkeypatch):
+def test_a_missing_package_is_named(missing, monkeypatch):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match="pip install pretty_midi ipython"):
         listen(notes(60))
@@ -227,9 +227,7 @@ print(len(lstmmusic.listen(np.ones((2, 88)), dt=0.5).data))
 
 
 @pytest.mark.parametrize("path", ["", ".", "run/", "run", None, 3])
-def test_a_path_of_no_file_is_refused_before_the_sound_is_made(
-    tmp_path, monkeypatch, path
-):
+def test_a_path_of_no_file_is_refused_before_the_synthesis(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     monkeypatch.setattr(listening, "_samples", None)  # a call would fail

@@ -1,4 +1,4 @@
-"""The paths of parameter files: what is written, where, and what is refused."""
+"""Write parameter files to paths of every kind; refuse those of no file."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ TUNES = [np.zeros((9, N), int), np.ones((12, N), int)]
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder to work in, with a folder `run` and things that are no regular files."""
+    """Yield a working folder that holds folders, pipes, a link and a socket."""
     monkeypatch.chdir(tmp_path)
     os.mkdir("run")
     os.mkdir("folder.npz")
@@ -29,7 +29,7 @@ def place(tmp_path, monkeypatch):
 
 @pytest.fixture(params=["saveParameters", "checkpoint"])
 def write(request, network):
-    """Both ways to write a parameter file, as a function of the path."""
+    """Return a function that writes a parameter file to a path, in both ways."""
     if request.param == "saveParameters":
         return RNN4Music(*SIZES, seed=1).saveParameters
     return lambda path: network().train(
@@ -58,7 +58,7 @@ def write(request, network):
         ("socket", "is 'socket', but 'socket' is no regular file"),
     ],
 )
-def test_what_no_file_can_be_written_to_is_refused(place, write, path, message):
+def test_paths_of_no_regular_file_are_refused(place, write, path, message):
     before = sorted(os.listdir())
     with pytest.raises(ValueError, match=f"(fileName|checkpoint) {message}"):
         write(path)
@@ -67,7 +67,7 @@ def test_what_no_file_can_be_written_to_is_refused(place, write, path, message):
     assert not os.path.lexists("/dev/full.npz")
 
 
-def test_beside_a_folder_of_that_name_is_written_with_a_warning(place, write):
+def test_a_file_beside_a_folder_of_its_name_is_written_with_a_warning(place, write):
     message = r"'run' is a folder; the file beside it is 'run\.npz'"
     with pytest.warns(UserWarning, match=message) as told:
         write("run")
@@ -76,7 +76,7 @@ def test_beside_a_folder_of_that_name_is_written_with_a_warning(place, write):
     assert os.listdir("run") == []
 
 
-def test_a_path_may_be_bytes_and_of_no_encoding(place, write):
+def test_a_path_may_be_bytes_that_are_not_utf_8(place, write):
     write(b"caf\xe9")
     assert os.path.isfile(b"caf\xe9.npz")
     RNN4Music.fromFile(b"caf\xe9")
@@ -84,7 +84,7 @@ def test_a_path_may_be_bytes_and_of_no_encoding(place, write):
 
 @pytest.mark.parametrize("path", ["pipe", "pipe2", "link", "socket", "run", "folder"])
 def test_only_a_regular_file_is_read(place, path):
-    # Fails if a pipe is opened: that waits for ever.
+    # Fails if a pipe is opened, which waits for ever.
     model = RNN4Music(*SIZES, seed=1)
     for load in (RNN4Music.fromFile, model.loadParameters):
         with pytest.raises((ParameterFileError, FileNotFoundError)):
@@ -92,6 +92,6 @@ def test_only_a_regular_file_is_read(place, path):
 
 
 @pytest.mark.parametrize("path", ["", None, 3, "a\0b"])
-def test_what_is_no_path_is_not_read(path):
+def test_values_that_are_no_path_are_not_read(path):
     with pytest.raises(ValueError, match=r"fileName is .*; allowed is the path"):
         RNN4Music.fromFile(path)

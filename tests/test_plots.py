@@ -1,7 +1,6 @@
-"""lstmmusic.plots: what is in the pictures, and what they leave alone."""
+"""Look at the contents of lstmmusic.plots' figures, and at matplotlib's state."""
 
 import io
-import subprocess
 import sys
 
 import matplotlib as mpl
@@ -27,13 +26,6 @@ def roll():
 def pitch_names(ax):
     labels = [tick.get_text() for tick in ax.get_yticklabels()]
     return dict(zip(labels, ax.get_yticks(), strict=True))
-
-
-def test_import_leaves_matplotlib_alone():
-    code = (
-        "import sys, lstmmusic, lstmmusic.plots\nsys.exit('matplotlib' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_roll_has_seconds_note_names_and_no_empty_rows(roll):
@@ -103,13 +95,13 @@ def test_probabilities_lie_under_the_tune(roll):
 
 
 def test_a_row_of_no_probabilities_does_not_widen_the_picture(roll):
-    # What genMusic returns beside the first row of a primer that is kept.
+    # genMusic returns such a row for the first step of a primer that is kept.
     wanted = plots.plot_roll(roll, R, DT).get_ylim()
     roll = np.concatenate([np.full_like(roll[:1], np.nan, dtype=float), roll])
     assert plots.plot_probabilities(roll, R, DT).get_ylim() == wanted != (39.5, 70.5)
 
 
-def test_tune_shows_the_primer_before_what_was_generated(roll):
+def test_tune_shows_the_primer_before_the_generated_steps(roll):
     generated = np.roll(roll, 1, axis=1)
     above, below = plots.plot_tune(roll, generated, R, DT, primer=5)
     assert np.array_equal(above.images[0].get_array(), roll.T)
@@ -143,8 +135,8 @@ def test_cost_has_its_unit(unit):
     assert len(ax.figure.axes) == (1 if unit == "nats per step" else 2)
 
 
-def test_costs_that_are_not_known_are_left_out(tmp_path):
-    """Fails on a warning, or if what is known is not drawn in its place."""
+def test_unknown_costs_are_left_out(tmp_path):
+    """Fails on a warning, or if a known cost is not drawn in its place."""
     cost = np.r_[[np.nan] * 30, np.arange(40, 0, -1.0)]
     ax = plots.plot_cost(cost, unit="nats per step", window=5)
     each, median = ax.lines
@@ -156,7 +148,7 @@ def test_costs_that_are_not_known_are_left_out(tmp_path):
 
 
 def test_short_history():
-    """Fails if the one cost, of which no line can be drawn, is not to be seen."""
+    """Fails if a single cost, which makes no line, is invisible."""
     ax = plots.plot_cost([3.0])
     assert len(ax.lines) == 1
     assert ax.lines[0].get_marker() == "o"
@@ -271,8 +263,8 @@ def test_shares_are_bars_under_their_names(roll, tmp_path):
     ax.figure.savefig(tmp_path / "shares.png")
 
 
-def test_percent_are_not_rounded_on_the_axis(roll):
-    """Fails if a line at 2.5 % is said to be at 2 %."""
+def test_percentages_are_not_rounded_on_the_axis(roll):
+    """Fails if a line at 2.5 % is labelled 2 %."""
     for top in (1, 2, 3, 5, 7, 11):
         tune = np.zeros((41, R[1] - R[0]))
         tune[np.arange(41), np.arange(41) % (top + 3)] = 1
@@ -307,7 +299,7 @@ def test_statistics_of_nothing_are_refused():
         plots.plot_shares({})
 
 
-def test_what_midiread_returns_will_do(roll):
+def test_a_midi_roll_is_drawn_as_its_roll(roll):
     file = io.BytesIO()
     midiwrite(file, roll, R, DT)
     file.seek(0)
@@ -365,8 +357,8 @@ def test_empty_history_is_refused():
         (lambda roll: plots.plot_cost([1.0], window=0), "window is 0; .* from 1"),
     ],
 )
-def test_what_is_not_allowed_is_named(roll, draw, message):
-    """Fails if it is drawn, or if matplotlib's own words are all that is said."""
+def test_arguments_that_are_not_allowed_are_named(roll, draw, message):
+    """Fails if it is drawn, or if the error is matplotlib's."""
     with pytest.raises(ValueError, match=message):
         draw(roll)
 

@@ -1,4 +1,4 @@
-"""The files of the standard data sets: each form, and what must not be let in."""
+"""Read each form of the standard data sets; refuse damaged and hostile files."""
 
 import io
 import json
@@ -25,7 +25,7 @@ NOTES = {
 
 
 def read(path):
-    """Read a file as a user does, as {split: rolls}; any numbers of tunes will do."""
+    """Return {split: rolls} of a file of any numbers of tunes, as a user reads it."""
     splits = datasets.load_standard("Nottingham", path, check_counts=False)
     return splits._asdict()
 
@@ -57,7 +57,7 @@ def assert_equal(found, wanted=ROLLS):
 
 @pytest.fixture
 def written(tmp_path):
-    """A function that writes bytes to a file, and gives its path."""
+    """Return a function that writes bytes to a file and returns its path."""
 
     def write(name, data):
         path = tmp_path / name
@@ -69,7 +69,7 @@ def written(tmp_path):
 
 @pytest.fixture
 def refused(written):
-    """A function that checks that a file is refused, quickly and in little memory."""
+    """Return a function that checks that a file is refused in little memory."""
 
     def check(name, data, message=r"a\.", memory=2**20):
         path = written(name, data)
@@ -129,9 +129,8 @@ def test_pickles_of_python_2(written):
     )
     wanted = {"train": [[(60, 64), ()]], "valid": [[[21]]], "test": [[[21]]]}
     for data in (text, binary):
-        assert (
-            pickle.loads(data, encoding="latin-1") == wanted
-        )  # they are what they say
+        # The pickles are sound.
+        assert pickle.loads(data, encoding="latin-1") == wanted
         assert_equal(read(written("a.pkl", data)), rolls_of(wanted))
 
 
@@ -144,7 +143,7 @@ def test_pickles_with_bytes_as_keys(written):
 @pytest.mark.parametrize("dtype", ["u1", "?", "i1", "i4", "f4", "f8"])
 def test_mat(written, dtype, compressed):
     scipy_io = pytest.importorskip("scipy.io")
-    # Not ours, and no cells; a name of four bytes or fewer is packed in another way.
+    # Variables of others, which are no cells; a name of up to four bytes is packed.
     variables = {"other": np.arange(3.0), "b": np.arange(4)}
     for split, rolls in ROLLS.items():
         variables[f"{split}data"] = cell = np.empty((1, len(rolls)), object)
@@ -154,7 +153,7 @@ def test_mat(written, dtype, compressed):
     assert_equal(read(written("a.mat", file.getvalue())))
 
 
-# What is refused in notes
+# Notes to refuse
 
 
 @pytest.mark.parametrize("form", ["json", "pickle"])
@@ -178,13 +177,13 @@ def test_mat(written, dtype, compressed):
         (changed("test", [[[60] * 89]]), "step 0 of tune 0 of 'test' has 89 notes"),
     ],
 )
-def test_note_lists_that_are_none(refused, form, data, message):
+def test_values_that_are_no_note_lists_are_refused(refused, form, data, message):
     dump = {"json": lambda d: json.dumps(d).encode(), "pickle": pickle.dumps}[form]
     refused(f"a.{form}", dump(data), message)
 
 
 @pytest.mark.parametrize("value", ["60.0", "true", "NaN", "1e999", "null"])
-def test_json_values_that_are_no_notes(refused, value):
+def test_json_values_that_are_no_notes_are_refused(refused, value):
     data = f'{{"train": [[[{value}]]], "valid": [[[60]]], "test": [[[60]]]}}'
     refused("a.json", data.encode(), "tune 0 of 'train' has the note")
 
@@ -193,11 +192,11 @@ def test_json_values_that_are_no_notes(refused, value):
     "data",
     [b"", b"{", b"\xff", b"[" * 100_000, b'{"train": ' * 100_000, b"9" * 10_000, b"\0"],
 )
-def test_json_that_is_none(refused, data):
+def test_bytes_that_are_no_json_are_refused(refused, data):
     refused("a.json", data)
 
 
-# Pickles that must not be let in
+# Pickles to refuse
 
 
 class Runs:
@@ -234,8 +233,8 @@ def reached():
     ],
     ids=lambda thing: type(thing).__name__,
 )
-def test_pickles_of_anything_else(refused, protocol, thing):
-    # Fails if it is made at all, even where nothing would look at it.
+def test_pickles_of_anything_else_are_refused(refused, protocol, thing):
+    # Fails if the object is made at all, even where nothing would read it.
     data = {"other": [thing]} | NOTES
     refused("a.pickle", pickle.dumps(data, protocol), "it is a pickle with [A-Z]")
 
@@ -244,7 +243,7 @@ def test_no_command_is_run(refused, tmp_path):
     path = tmp_path / "touched"
     data = pickle.dumps([Runs(os.system, f"touch {path}")], 2)
     pickle.loads(data)
-    assert path.exists()  # so it is a command that would have been run
+    assert path.exists()  # so the command is one that pickle runs
     path.unlink()
     refused("a.pickle", data, "GLOBAL")
     assert not path.exists()
@@ -267,7 +266,7 @@ def test_no_persistent_object_is_loaded(refused):
         (b"\x80\x02}.", "split 'train' is None"),
         (b"", "exhausted"),
         (b"\x80\x02]", "exhausted"),  # cut off
-        (b".", "damaged"),  # the rest take what is not there
+        (b".", "damaged"),  # the rest take items from an empty stack or memo
         (b"a.", "damaged"),
         (b"(t", "exhausted"),
         (b"t.", "damaged"),
@@ -285,14 +284,14 @@ def test_no_persistent_object_is_loaded(refused):
         (b"\xff.", "unknown"),
     ],
 )
-def test_pickles_that_are_broken(refused, data, message):
+def test_broken_pickles_are_refused(refused, data, message):
     refused("a.pickle", data, message)
 
 
-def test_pickles_that_are_bombs(refused):
+def test_pickle_bombs_are_refused(refused):
     # A memo of that number costs pickle.Unpickler 8 GB.
     refused("a.pickle", b"\x80\x02]r" + struct.pack("<I", 2**29) + b".", "a list")
-    # To hash what is that deep ends the process; so may a walk through it, or a print.
+    # Hashing such depth ends the process; walking through it or printing it may.
     deep = b"\x80\x02})" + b"\x85" * 250_000
     refused("a.pickle", deep + b"K\x01s.", "a tuple of length 1 in place of a str")
     deep = b"\x80\x02" + b"(" * 30_000 + b"l" * 30_000 + b"."
@@ -302,7 +301,7 @@ def test_pickles_that_are_bombs(refused):
     refused("a.pickle", deep, "has the note a tuple of length 1")
 
 
-def test_pickles_that_unfold(refused, monkeypatch):
+def test_pickles_that_unfold_are_refused(refused, monkeypatch):
     # A hundred tunes that are one tune of a hundred steps: a small file, 10^4 steps.
     monkeypatch.setattr(roll_files, "MAX_ROLL_BYTES", 88 * 5000)
     data = pickle.dumps(changed("train", [[[60]] * 100] * 100))
@@ -314,7 +313,7 @@ def test_pickles_that_unfold(refused, monkeypatch):
     refused("a.pickle", pickle.dumps(changed("train", [tune])), "has the note a list")
 
 
-# MAT-files that must not be let in
+# MAT-files to refuse
 
 
 def element(kind, content):
@@ -350,7 +349,7 @@ REST = (cell("valid", roll()), cell("test", roll()))
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_the_builder_of_these_tests_is_understood_by_scipy(written, compressed):
+def test_scipy_reads_the_mats_built_here(written, compressed):
     scipy_io = pytest.importorskip("scipy.io")
     data = mat(cell("train", roll((3, 88)), roll()), *REST, compressed=compressed)
     found = scipy_io.loadmat(io.BytesIO(data))["traindata"]
@@ -388,18 +387,18 @@ def test_the_builder_of_these_tests_is_understood_by_scipy(written, compressed):
     ],
     ids=range(16),
 )
-def test_mats_that_hold_something_else(refused, train, message, compressed):
+def test_mats_of_anything_else_are_refused(refused, train, message, compressed):
     refused("a.mat", mat(train, *REST, compressed=compressed), message)
 
 
 @pytest.mark.parametrize(
     "head", [b"", b"MATLAB", b"MATLAB 7.3".ljust(124) + b"\0\2IM", b"".ljust(128)]
 )
-def test_files_that_are_no_mat(refused, head):
+def test_files_that_are_no_mat_are_refused(refused, head):
     refused("a.mat", head, "no little-endian .mat file")
 
 
-def test_mats_that_are_bombs(refused):
+def test_mat_bombs_are_refused(refused):
     # 200 kB of cells in cells end the process in scipy.io.loadmat; a cell said to have
     # 2^31 of them costs it 16 GB.
     depth = 100_000
@@ -418,7 +417,7 @@ def test_mats_that_are_bombs(refused):
     refused("a.mat", mat(zeros), "over 67108864 bytes", memory=memory)
 
 
-def test_many_variables_together_are_a_bomb_too(refused, monkeypatch):
+def test_many_variables_together_count_as_a_bomb(refused, monkeypatch):
     monkeypatch.setattr(roll_files, "MAX_ROLL_BYTES", 1500)
     train = cell("train", roll((5, 88)))
     assert len(train) < 600

@@ -1,7 +1,8 @@
-"""Who imports whom, within a function too: a reader can rely on what a room needs."""
+"""See that each room imports only the rooms it may, and that no circle arises."""
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,15 @@ ALLOWED = {
 }
 
 
+@cache
+def nodes(file):
+    """Return all nodes of a file's syntax tree, within functions too."""
+    return list(ast.walk(ast.parse(file.read_text("utf-8"))))
+
+
 def imports(file):
     """Yield the modules of this project that a file imports, as dotted names."""
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -67,8 +74,7 @@ def test_no_modules_import_each_other_in_a_circle(package):
         arrows[name] = set()
         for other in imports(file):
             arrows[name] |= {other}
-            tree = ast.parse(file.read_text("utf-8"))
-            for node in ast.walk(tree):
+            for node in nodes(file):
                 if isinstance(node, ast.ImportFrom) and node.module == other:
                     arrows[name] |= {f"{other}.{alias.name}" for alias in node.names}
     arrows = {name: others & arrows.keys() for name, others in arrows.items()}

@@ -1,4 +1,4 @@
-"""lstmmusic.statistics against plain loops, SciPy, and what midiwrite writes."""
+"""Compare lstmmusic.statistics with plain loops, SciPy, and midiwrite's notes."""
 
 import importlib
 import io
@@ -158,7 +158,7 @@ def test_shares_are_those_of_plain_loops(roll):
 def test_data_sets_shares_are_the_means_of_its_tunes():
     """Fails if long tunes count for more, or a chord is known by its own tune.
 
-    The silent tune has no chord, no move and no note: it has no part in these means.
+    The silent tune has no chord, no move and no note, so these means leave it out.
     """
     tunes = [make_chords(n, 30 * n) for n in (2, 3, 4)]
     tunes.append(np.zeros((6, R[1] - R[0])))
@@ -194,7 +194,7 @@ def test_a_range_of_one_note_has_shares():
 
 @pytest.mark.slow
 def test_shares_of_bachs_chorales(monkeypatch):
-    """Fails for another definition of a share: what is known of these 120 tunes."""
+    """Fails if a share of these 120 tunes differs from the figure in the docstring."""
     pytest.importorskip("music21", reason="the chorales come from music21's corpus")
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
     folder = importlib.import_module("chorales").chorales_folder()
@@ -231,7 +231,7 @@ def test_distance_is_the_mean_of_three_divergences(roll, dataset):
     )
 
 
-def test_distance_to_itself_is_0_and_to_what_shares_nothing_ln_2(roll):
+def test_distance_to_itself_is_0_and_with_nothing_in_common_ln_2(roll):
     assert music_statistics(roll, [roll, roll], R).distance == 0
     one, other = np.zeros((2, 4, R[1] - R[0]))
     one[:, 0] = 1  # one note, held
@@ -247,7 +247,7 @@ def test_divergence_by_hand():
     assert found == pytest.approx(expected)
 
 
-def test_silence_has_numbers_too(roll):
+def test_silence_has_finite_numbers(roll):
     statistics = music_statistics(0 * roll, [roll], R)
     assert statistics.notes_per_step == statistics.longest_held == 0
     assert statistics.distinct_notes == 0
@@ -272,13 +272,13 @@ def test_notes_are_those_that_midiwrite_writes(roll):
         (note["onset_s"], note["pitch"], note["offset_s"]) for note in written.notes
     ]
     np.testing.assert_allclose(here, there)
-    # What midiread returns is taken; silence at the end is not in a MIDI file.
+    # A MidiRoll is taken as well; silence at the end is not in a MIDI file.
     end = len(written.piano_roll)
     assert str(music_statistics(written, r=R)) == str(music_statistics(roll[:end], r=R))
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.float32])
-def test_longest_held_is_reusable_by_itself(roll, dtype):
+def test_longest_held_takes_any_dtype(roll, dtype):
     notes = notes_by_loop(roll)
     longest = max(steps for _, _, steps in notes)
     column = min(column for column, _, steps in notes if steps == longest)
@@ -295,7 +295,7 @@ def test_of_equals_the_data_sets_longest_note_is_the_lowest():
         assert (pooled.longest_held, pooled.longest_held_pitch) == (3, R[0] + 4)
 
 
-def test_reads_well():
+def test_printed_statistics_by_hand():
     """By hand: notes of 2, 2, 4 steps, in the data set of 1, 1, 2, 4."""
     roll = np.zeros((8, 88))
     roll[:4, 39] = 1  # C4
@@ -336,7 +336,7 @@ def test_note_names():
         (np.zeros((3, 19)), 19, "r is 19; allowed are two pitches"),
     ],
 )
-def test_what_is_not_allowed_is_named(value, r, message):
+def test_rolls_and_ranges_that_are_not_allowed_are_named(value, r, message):
     with pytest.raises(ValueError, match=message):
         music_statistics(value, r=r)
 
@@ -350,6 +350,6 @@ def test_what_is_not_allowed_is_named(value, r, message):
         ([np.zeros((4, 19)), np.zeros((4, 18))], "tune 1 of the dataset has shape"),
     ],
 )
-def test_what_is_no_data_set_is_named(roll, dataset, message):
+def test_data_sets_that_are_not_allowed_are_named(roll, dataset, message):
     with pytest.raises(ValueError, match=message):
         music_statistics(roll, dataset, R)
