@@ -240,14 +240,17 @@ def unit_values(name, array):
     return array
 
 
-def pitch_range(r):
-    """Return r as ints (low, high) with 0 <= low < high <= 128."""
+def pitch_range(r, name="r", apart=1):
+    """Return two pitches as ints (low, high), at least ``apart`` semitones apart."""
     try:
         low, high = r
     except (TypeError, ValueError):
-        raise ValueError(f"r is {r!r}; allowed are two pitches, (low, high)") from None
-    low = check_int("the first of r", low, low=0, high=127)
-    return low, check_int("the second of r", high, low=low + 1, high=128)
+        raise ValueError(
+            f"{name} is {r!r:.60}; allowed are two pitches, (low, high)"
+        ) from None
+    low = check_int(f"the first of {name}", low, low=0, high=127)
+    limits = {"low": low + apart, "high": 127 + apart}
+    return low, check_int(f"the second of {name}", high, **limits)
 
 
 def sounding(name, value, r):

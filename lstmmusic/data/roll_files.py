@@ -116,8 +116,7 @@ PICKLED_VALUES = frozenset(
 )
 # How many items an instruction takes from the stack; those of MARKED take all items
 # from the last mark on.
-TAKES = {"EMPTY_LIST": 0, "EMPTY_TUPLE": 0, "EMPTY_DICT": 0, "APPEND": 1, "SETITEM": 2}
-TAKES |= {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+TAKES = {"APPEND": 1, "SETITEM": 2, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 MARKED = frozenset("LIST TUPLE DICT APPENDS SETITEMS".split())
 
 
@@ -129,15 +128,12 @@ def unpickle(data: bytes) -> Any:
     """
     from pickletools import genops  # lists the instructions, and executes none
 
-    stack: list[Any] = []
-    marks: list[int] = []
-    memo: dict[Any, Any] = {}
+    stack, marks, memo = list[Any](), list[int](), dict[Any, Any]()
     for opcode, argument, _ in genops(data):
-        name, items = opcode.name, []
-        if name in TAKES or name in MARKED:
-            start = marks.pop() if name in MARKED else len(stack) - TAKES[name]
-            items = stack[start:]
-            del stack[start:]
+        name = opcode.name
+        start = marks.pop() if name in MARKED else len(stack) - TAKES.get(name, 0)
+        items = stack[start:]
+        del stack[start:]
         match name:
             case "MARK":
                 marks.append(len(stack))

@@ -68,7 +68,9 @@ def plot_roll(
     rows, dt = _check_roll(roll, r), checks.check_float("dt", dt)
     ax = new_axes(9, 3.2) if ax is None else ax
     checks.check_int("start", start, low=0)
-    low, high = sounding_pitches([rows], r) if pitches is None else _ordered(pitches)
+    if pitches is None:
+        pitches = sounding_pitches([rows], r)
+    low, high = checks.pitch_range(pitches, "pitches", apart=0)
     ends = (start * dt, (start + len(rows)) * dt)
     ax.imshow(
         rows.T,
@@ -239,18 +241,6 @@ def _check_roll(roll: RollLike, r: tuple[int, int]) -> np.ndarray:
             f"(steps, {r[1] - r[0]}) with at least 1 step"
         )
     return rows
-
-
-def _ordered(pitches):
-    """Return the argument ``pitches`` as the lowest and the highest to show."""
-    try:
-        low, high = pitches
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"pitches is {pitches!r:.60}; allowed are two pitches, (low, high)"
-        ) from None
-    low = checks.check_int("the first of pitches", low, low=0, high=127)
-    return low, checks.check_int("the second of pitches", high, low=low, high=127)
 
 
 def _name_notes(ax, low, high):
