@@ -241,7 +241,7 @@ def unit_values(name, array):
 
 
 def pitch_range(r, name="r", apart=1):
-    """Return two pitches as ints (low, high), at least ``apart`` semitones apart."""
+    """Return two pitches as ints, 0 <= low and low + apart <= high <= 127 + apart."""
     try:
         low, high = r
     except (TypeError, ValueError):

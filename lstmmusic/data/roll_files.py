@@ -54,10 +54,12 @@ def read(data: bytes, suffix: str) -> Rolls:
 
 
 def read_json(data: bytes) -> Rolls:
+    """Read lists of notes from JSON."""
     return rolls_from_notes(json.loads(data))
 
 
 def read_pickle(data: bytes) -> Rolls:
+    """Read lists of notes from a pickle."""
     return rolls_from_notes(unpickle(data))
 
 
@@ -97,6 +99,7 @@ def _roll_from_notes(name, tune):
 
 
 def _list(name, value, least=1):
+    """Return a list or tuple of at least so many items, or raise ValueError."""
     if not isinstance(value, list | tuple) or len(value) < least:
         what = "a list" if least == 0 else "a list that is not empty"
         raise ValueError(f"{name} is {_shown(value)}; it must be {what}")
