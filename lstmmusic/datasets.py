@@ -144,7 +144,7 @@ def load_standard(name: str, path: PathLike, *, check_counts: bool = True) -> Sp
     return splits
 
 
-def _published_file(name, folder):
+def _published_file(name: str, folder: Path) -> Path:
     files = sorted(file for file in folder.iterdir() if file.is_file())
     for suffix in roll_files.SUFFIXES:
         for file in files:
@@ -157,7 +157,7 @@ def _published_file(name, folder):
     )
 
 
-def _read(path):
+def _read(path: Path) -> Splits:
     """Read one published file; every error names the file."""
     from midi.files import open_regular, shown  # not paid by `import lstmmusic`
 
@@ -177,7 +177,7 @@ def _read(path):
         raise ValueError(f"{name}: {error}") from error
 
 
-def _check_counts(name, splits, file):
+def _check_counts(name: str, splits: Splits, file: Path) -> None:
     published = STANDARD[name]
     counts = zip(SPLITS, splits, published.tunes, published.steps, strict=True)
     for split, found, tunes, steps in counts:
@@ -313,7 +313,7 @@ def transpose(
     return [_shift(tune, shift) for shift in shifts for tune in tunes]
 
 
-def _check_tune(n, tune):
+def _check_tune(n: int, tune: Any) -> Any:
     if not is_packed(tune):
         tune = np.asarray(getattr(tune, "piano_roll", tune))
     if len(tune.shape) != 2 or tune.shape[1] < OCTAVE:
@@ -324,12 +324,12 @@ def _check_tune(n, tune):
     return tune
 
 
-def _shift(tune, shift):
+def _shift(tune: Any, shift: int) -> Any:
     if is_packed(tune):
         return tune.with_roll(_shift(tune.piano_roll, shift))
-    sounding = np.flatnonzero(tune.any(axis=0))
+    sounding = np.flatnonzero(tune.any(axis=0)).tolist()
     shifted = np.zeros_like(tune)
-    if not sounding.size:
+    if not sounding:
         return shifted
     N = tune.shape[1]
     shift = _fit_by_octaves(shift, -sounding[0], N - 1 - sounding[-1])
@@ -339,7 +339,7 @@ def _shift(tune, shift):
     return shifted
 
 
-def _fit_by_octaves(shift, low, high):
+def _fit_by_octaves(shift: int, low: int, high: int) -> int:
     """Return ``shift`` plus the fewest octaves that bring it into [low, high], if any.
 
     Without such a number of octaves, return ``shift``.

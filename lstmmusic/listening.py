@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import wave
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -100,7 +101,7 @@ def save_wav(
     write_bytes(filename, _wav(_samples(roll, r, dt)))
 
 
-def _samples(roll, r, dt):
+def _samples(roll: RollLike, r: tuple[int, int], dt: float) -> np.ndarray:
     """Return the sound as int16 samples, T * dt seconds, as loud as PEAK at most."""
     r, dt = checks.pitch_range(r), checks.check_float("dt", dt)
     sounds = checks.sounding("roll", roll, r)
@@ -124,7 +125,7 @@ def _samples(roll, r, dt):
     return np.rint(sound).astype("<i2")
 
 
-def _tone(phase):
+def _tone(phase: np.ndarray) -> np.ndarray:
     """Return Σ 2^(1−k) sin(k phase), k = 1, 2, …: each partial is half as loud.
 
     A sine alone is nearly inaudible at low pitches, and dull at high ones.
@@ -132,7 +133,7 @@ def _tone(phase):
     return np.sin(phase) / (1.25 - np.cos(phase))
 
 
-def _wav(samples):
+def _wav(samples: np.ndarray) -> bytes:
     """Return the bytes of a WAV file of one channel."""
     data = io.BytesIO()
     with wave.open(data, "wb") as file:
@@ -143,7 +144,7 @@ def _wav(samples):
     return data.getvalue()
 
 
-def _required(module, package):
+def _required(module: str, package: str) -> ModuleType:
     """Import a module of the extra ``listen``; the error says how to install it."""
     try:
         return import_module(module)

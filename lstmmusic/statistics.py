@@ -1,7 +1,7 @@
 """Describe a tune in numbers, alone or beside a data set: NumPy only."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -235,7 +235,7 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
     0.2158
     """
 
-    def entropy(shares):
+    def entropy(shares: np.ndarray) -> float:
         return -(shares[shares > 0] * np.log(shares[shares > 0])).sum()
 
     if not (p.any() and q.any()):
@@ -245,7 +245,7 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
     return float(np.clip(divergence, 0, np.log(2)))  # rounding leaves −1e-17
 
 
-def _count(sounds):
+def _count(sounds: np.ndarray) -> tuple[_Counts, dict[str, Any], tuple]:
     """Return the _Counts of a roll of truth values, its shares, and its chords.
 
     The shares lack that of known chords.  The chords are two arrays: each chord once,
@@ -260,7 +260,7 @@ def _count(sounds):
         held=longest_of(first, end, column),
     )
 
-    def apart(semitones):
+    def apart(semitones: int) -> np.ndarray:
         return (sounds[:, semitones:] & sounds[:, :-semitones]).any(axis=1)
 
     top = width - 1 - np.argmax(sounds[:, ::-1], axis=1)
@@ -279,13 +279,13 @@ def _count(sounds):
     return counts, shares, chords
 
 
-def _mean(values):
+def _mean(values: Any) -> float:
     """Return the mean of the values that are not NaN, or NaN if there are none."""
     known = np.asarray(values)[~np.isnan(values)]
     return float(known.mean()) if known.size else np.nan
 
 
-def _count_dataset(dataset, r):
+def _count_dataset(dataset: Iterable[RollLike], r: tuple[int, int]) -> tuple:
     """Return the tunes' _Counts added up, their mean shares, and each of their chords.
 
     A chord counts as known in a tune if another tune has it, too.
@@ -313,29 +313,29 @@ def _count_dataset(dataset, r):
     return _add_up(counts), means, every
 
 
-def _add_up(counts):
+def _add_up(counts: Iterable[_Counts]) -> _Counts:
     pitches, at_once, lengths, held = zip(*counts, strict=True)
     return _Counts(
-        pitches=sum(pitches),
-        at_once=sum(at_once),
-        lengths=sum(_same_size(*lengths)),
+        pitches=np.sum(pitches, axis=0),
+        at_once=np.sum(at_once, axis=0),
+        lengths=np.sum(_same_size(*lengths), axis=0),
         # Of notes held equally long, the one in the lower column.
         held=max(held, key=lambda held: (held[0], -(held[1] or 0))),
     )
 
 
-def _same_size(*histograms):
+def _same_size(*histograms: np.ndarray) -> list[np.ndarray]:
     """Return the histograms with zeros appended to the shorter ones."""
     size = max(map(len, histograms))
     return [np.pad(found, (0, size - len(found))) for found in histograms]
 
 
-def _classes(counts, r):
+def _classes(counts: _Counts, r: tuple[int, int]) -> np.ndarray:
     """Return how often each pitch class sounds, (12,)."""
     return np.bincount(np.arange(*r) % 12, weights=counts.pitches, minlength=12)
 
 
-def _statistics(counts, r, shares):
+def _statistics(counts: _Counts, r: tuple[int, int], shares: dict) -> MusicStatistics:
     longest, column = counts.held
     sounding, steps = counts.pitches.sum(), counts.at_once.sum()
     return MusicStatistics(

@@ -13,8 +13,10 @@ from lstmmusic.plots.figures import new_axes, ticker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 NATS = "nats per step"
+Pairs = Sequence[tuple[int, float]] | np.ndarray  # updates, nats per step
 
 
 def plot_cost(
@@ -24,7 +26,7 @@ def plot_cost(
     steps: int | None = None,
     unit: str | None = None,
     window: int = 25,
-    validation: Sequence[tuple[int, float]] | np.ndarray | None = None,
+    validation: Pairs | None = None,
 ) -> Axes:
     """Draw the cost of each update, its running median, and the validation cost.
 
@@ -85,7 +87,9 @@ def plot_cost(
     return ax
 
 
-def _plot_validation(ax, validation, same_scale):
+def _plot_validation(
+    ax: Axes, validation: Pairs | None, same_scale: bool
+) -> list[Line2D]:
     """Draw (update, nats per step) into ax, or over it, and return the lines."""
     if validation is None or len(validation) == 0:
         return []
@@ -103,7 +107,7 @@ def _plot_validation(ax, validation, same_scale):
     )
 
 
-def _scale_cost(ax, label):
+def _scale_cost(ax: Axes, label: str) -> None:
     ax.set(ylabel=label, yscale="log")
     # Plain numbers: on a scale of less than two decades 10¹ alone says little.
     ax.yaxis.set_major_locator(ticker().LogLocator(subs=(1, 2, 5)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def new_axes(width: float, height: float) -> Axes:
     return new_figure(width, height).add_subplot()
 
 
-def ticker():
+def ticker() -> ModuleType:
     """Return matplotlib's module of tick locators and formatters."""
     from matplotlib import ticker
 

@@ -243,7 +243,7 @@ def _check_roll(roll: RollLike, r: tuple[int, int]) -> np.ndarray:
     return rows
 
 
-def _name_notes(ax, low, high):
+def _name_notes(ax: Axes, low: int, high: int) -> None:
     """Name notes on the y axis, fewer in a wider range, and rule a line at each C."""
     named = next(classes for most, classes in NAMED if high - low <= most)
     ticks = [p for p in range(low, high + 1) if p % 12 in named] or [low, high]

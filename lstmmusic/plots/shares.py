@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sized
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -31,7 +32,7 @@ Describable = MusicStatistics | RollLike
 
 
 def plot_statistics(
-    statistics: Describable | dict[str, Describable],
+    statistics: Describable | Mapping[str, Describable],
     r: tuple[int, int] = (21, 109),
     dt: float = 0.2,
     ax: Axes | None = None,
@@ -96,7 +97,7 @@ def plot_statistics(
 
 
 def plot_shares(
-    statistics: Describable | dict[str, Describable],
+    statistics: Describable | Mapping[str, Describable],
     r: tuple[int, int] = (21, 109),
     ax: Axes | None = None,
     *,
@@ -152,9 +153,13 @@ def shown(text: str) -> str:
     return NOT_SHOWN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def _named(statistics, r, dataset):
+def _named(
+    statistics: Describable | Mapping[str, Describable],
+    r: tuple[int, int],
+    dataset: str,
+) -> list[tuple[str, MusicStatistics]]:
     """Return pairs of a name and MusicStatistics, those of the data set last."""
-    if not isinstance(statistics, dict):
+    if not isinstance(statistics, Mapping):
         statistics = {"tune": statistics}
     if not statistics:
         raise ValueError("statistics is empty; allowed is at least 1 tune")
@@ -168,25 +173,25 @@ def _named(statistics, r, dataset):
     return drawn + compared
 
 
-def _height_of_shares(drawn):
+def _height_of_shares(drawn: Sized) -> float:
     return 0.7 + 0.17 * len(SHARES) * (len(drawn) + 2)  # inches
 
 
-def _rule_behind(ax, axis):
+def _rule_behind(ax: Axes, axis: Literal["x", "y"]) -> None:
     """Draw the grid lines of an axis behind the bars."""
     ax.set_axisbelow(True)
     ax.grid(axis=axis, alpha=0.3)
 
 
-def _name_bars(ax, names, ncols=1):
+def _name_bars(ax: Axes, names: list[str], ncols: int = 1) -> None:
     """Put a legend above; a name is not parsed as mathematics."""
-    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "frameon": False}
+    place: Any = {"loc": "lower left", "bbox_to_anchor": (0, 1), "frameon": False}
     legend = ax.legend(**place, fontsize="small", ncols=ncols)
     for text, name in zip(legend.get_texts(), names, strict=True):
         text.set(text=name, parse_math=False)
 
 
-def _in_words(statistics, dt):
+def _in_words(statistics: MusicStatistics, dt: float) -> str:
     """Return the numbers that a legend has room for, times in seconds."""
     words = [
         f"{statistics.notes_per_step:.1f} notes per step",
