@@ -223,6 +223,11 @@ def test_statistics_of_several_stand_side_by_side(roll):
     assert ax.get_ylim()[0] == 0
 
 
+def test_statistics_of_silence_have_a_scale(roll):
+    """Fails if the axis of bars that are all 0 begins below 0."""
+    assert plots.plot_statistics(0 * roll, R, DT).get_ylim() == (0, 1)
+
+
 def test_the_data_set_has_the_name_that_it_is_given(roll):
     compared = music_statistics(roll, [roll, 0 * roll], R)
     tunes = {"data set": compared, "other": compared}
