@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from midi import events, midiread, midiwrite
-from midi.rolls import first_step_from
+from midi.rolls import seconds_to_steps
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 LONGEST = 2**18  # bytes of a mutant, but for those of many tracks
@@ -104,7 +104,7 @@ def attempt(data, rng):
     assert ((notes["pitch"] >= r[0]) & (notes["pitch"] < r[1])).all()
     # Each note that begins is in some row, or left out for one reason.
     assert min(found.left_out.values()) >= 0
-    first, end = (first_step_from(notes[at], dt) for at in ("onset_s", "offset_s"))
+    first, end = (seconds_to_steps(notes[at], dt) for at in ("onset_s", "offset_s"))
     in_some_row = np.count_nonzero((first < end) & (first < len(roll)))
     begun = events.count_note_ons(found._tracks)
     assert in_some_row + sum(found.left_out.values()) == begun

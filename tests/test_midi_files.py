@@ -15,7 +15,7 @@ from test_midi_read import ONE_NOTE, read, smf
 from lstmmusic import datasets
 from lstmmusic.data import roll_files
 from midi import MidiError, PackedRoll, midiread, midiwrite, read_folder
-from midi.files import checked_path, shown
+from midi.files import check_path, printable
 
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
 ROLL = np.eye(4, dtype=int)
@@ -152,7 +152,7 @@ def test_paths_of_every_form_are_read(tmp_path, form):
     path = form(str(tmp_path / "a.mid"))
     midiwrite(path, ROLL, (60, 64))
     assert midiread(path).name == str(tmp_path / "a.mid")
-    assert checked_path("path", path, "") == str(tmp_path / "a.mid")
+    assert check_path("path", path, "") == str(tmp_path / "a.mid")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_file_object_for_text_is_refused_however_it_is_wrapped(tmp_path):
 # Names
 
 
-def printable(text):
+def assert_printable(text):
     """Return `text` if a UTF-8 stream takes it, replacement characters and all."""
     assert "\ufffd" in text.encode("utf-8").decode("utf-8")
     return text
@@ -209,14 +209,14 @@ def test_a_name_that_is_no_utf_8_can_be_printed_and_stays_a_path(tmp_path, monke
     for tune in (*tunes, PackedRoll.of(tunes[0])):
         assert tune.name == path
         assert os.path.exists(tune.name)
-        assert "\ufffdt\ufffd/caf\ufffd.mid: 4 steps" in printable(repr(tune))
-        assert printable(str(tune)) == repr(tune)
+        assert "\ufffdt\ufffd/caf\ufffd.mid: 4 steps" in assert_printable(repr(tune))
+        assert assert_printable(str(tune)) == repr(tune)
     assert tunes[0]._repr_png_().startswith(b"\x89PNG")
     with open(path, "r+b") as file:
         file.truncate(30)
     with pytest.raises(MidiError) as caught:
         midiread(path)
-    assert printable(str(caught.value)).startswith("\ufffdt\ufffd/caf\ufffd.mid: cut")
+    assert assert_printable(str(caught.value)).startswith("\ufffdt\ufffd/caf\ufffd.mid: cut")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
@@ -234,7 +234,7 @@ def test_a_folder_of_such_names_is_read_and_warned_of(tmp_path, n_jobs):
         with pytest.warns(UserWarning, match="2 of 3 files") as warned:
             tunes = read_folder(folder, n_jobs=n_jobs)
     for text in (str(caught.value), str(warned[0].message)):
-        assert "caf\ufffd.mid: cut off" in printable(text)
+        assert "caf\ufffd.mid: cut off" in assert_printable(text)
         assert "xcaf\ufffd.mid: No such file" in text
     assert [os.path.lexists(path) for path, _ in tunes.skipped] == [True, True]
     assert [reason.partition(" ")[0] for _, reason in tunes.skipped] == ["cut", "No"]
@@ -247,13 +247,13 @@ def test_a_data_set_s_file_of_such_a_name_is_refused_in_print(tmp_path):
     path.write_bytes(b"{")
     with pytest.raises(ValueError, match="Expecting property") as caught:
         datasets.load_standard("Nottingham", path)
-    printable(str(caught.value))
+    assert_printable(str(caught.value))
 
 
 def test_shown_names_are_whole_but_for_what_no_stream_takes():
-    assert shown("曲/a b.mid") == "曲/a b.mid"
-    assert shown("\udce9\ud83d\udfff") == "\ufffd" * 3
-    assert shown(None) == "None"
+    assert printable("曲/a b.mid") == "曲/a b.mid"
+    assert printable("\udce9\ud83d\udfff") == "\ufffd" * 3
+    assert printable(None) == "None"
 
 
 # Truth values

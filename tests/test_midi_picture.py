@@ -7,7 +7,7 @@ import pytest
 from matplotlib import image, rcParams
 
 from midi import midiread, midiwrite
-from midi.rolls import _picture
+from midi.picture import draw_roll
 
 R, DT = (48, 73), 0.25
 
@@ -56,7 +56,7 @@ def test_a_short_note_in_a_long_file_is_seen():
 
 
 def test_axes_are_in_seconds_and_note_names():
-    ax = _picture(read(np.eye(25, dtype=int))).axes[0]
+    ax = draw_roll(read(np.eye(25, dtype=int))).axes[0]
     assert ax.get_xlim() == (0, 25 * DT)
     assert ax.get_xlabel() == "time (s)"
     names = [tick.get_text() for tick in ax.get_yticklabels()]
@@ -67,7 +67,7 @@ def test_axes_are_in_seconds_and_note_names():
 
 
 def test_a_range_without_a_C_has_numbers():
-    ax = _picture(read(np.eye(3, dtype=int), (61, 64))).axes[0]
+    ax = draw_roll(read(np.eye(3, dtype=int), (61, 64))).axes[0]
     assert ax.get_ylabel() == "pitch"
     assert all(tick == round(tick) for tick in ax.get_yticks())
 

@@ -78,7 +78,7 @@ def test_copies_and_pickles_are_the_same_and_small():
     for each in (copy.copy(tunes[1]), *pickle.loads(pickle.dumps(tunes))[1:]):
         np.testing.assert_array_equal(each.piano_roll, tunes[1].piano_roll)
         assert (each.r, each.dt, each.filename) == ((21, 109), 0.2, "a")
-        assert each._frame is tunes[0]._frame  # one for all
+        assert each._layout is tunes[0]._layout  # shared by all
     kept = sum(tune.nbytes for tune in tunes)
     assert len(pickle.dumps(tunes)) < kept + 150
 
