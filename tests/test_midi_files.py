@@ -216,7 +216,9 @@ def test_a_name_that_is_no_utf_8_can_be_printed_and_stays_a_path(tmp_path, monke
         file.truncate(30)
     with pytest.raises(MidiError) as caught:
         midiread(path)
-    assert assert_printable(str(caught.value)).startswith("\ufffdt\ufffd/caf\ufffd.mid: cut")
+    assert assert_printable(str(caught.value)).startswith(
+        "\ufffdt\ufffd/caf\ufffd.mid: cut"
+    )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
