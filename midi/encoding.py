@@ -7,10 +7,12 @@ from math import floor
 import numpy as np
 import numpy.typing as npt
 
-from midi.events import Message
+from midi.events import NOTE_ON, Message
 from midi.rolls import find_note_changes
 
+MAX_TICKS_PER_BEAT = 480
 MAX_TEMPO_US = 2**24 - 1  # µs per beat, in three bytes
+VELOCITY = 64
 MAX_DELTA_TICKS = 2**28 - 1  # a variable-length quantity of four bytes
 
 
@@ -29,7 +31,7 @@ def encode_roll(roll: npt.NDArray[np.int8], low: int, dt: float, patch: int) -> 
     """
     # One beat is one step of 480 ticks, so that a dt of whole µs is exact. Very long
     # rolls get coarser ticks, so that every delta fits into its four bytes.
-    ticks_per_beat = min(480, 2**28 * 9 // (10 * len(roll)))
+    ticks_per_beat = min(MAX_TICKS_PER_BEAT, 2**28 * 9 // (10 * len(roll)))
     dt_us = Fraction(repr(dt)) * 1_000_000  # the decimal that was typed, exactly
     tempo_us = min(round(dt_us), MAX_TEMPO_US)
     ticks_per_step = ticks_per_beat * dt_us / tempo_us
@@ -38,12 +40,12 @@ def encode_roll(roll: npt.NDArray[np.int8], low: int, dt: float, patch: int) -> 
     # ceil(t - less than 1) = t, while one late by any amount is read as the next.
     numerator, denominator = ticks_per_step.as_integer_ratio()
     messages = [
-        (step * numerator // denominator, 0x90, low + column, 64 * begins)
+        (step * numerator // denominator, NOTE_ON << 4, low + column, VELOCITY * begins)
         for step, begins, column in find_note_changes(roll).tolist()
     ]
     track = (
-        b"\x00\xff\x51\x03" + tempo_us.to_bytes(3, "big")
-        + b"\x00\xc0" + bytes([patch])
+        b"\x00\xff\x51\x03" + tempo_us.to_bytes(3, "big")  # set tempo
+        + b"\x00\xc0" + bytes([patch])  # program change
         + encode_messages(messages, floor(len(roll) * ticks_per_step))
     )  # fmt: skip
     header = b"MThd\0\0\0\6\0\0\0\1" + ticks_per_beat.to_bytes(2, "big")

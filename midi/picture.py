@@ -1,26 +1,30 @@
-"""Draw a MidiRoll as a picture, for a notebook."""
+"""Draw a piano-roll as a picture, for a notebook."""
 
 import os
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure  # not pyplot, which keeps every figure
-
-if TYPE_CHECKING:
-    from midi.rolls import MidiRoll
 
 _MAX_ROWS = 800  # about the picture's width in pixels
 
 
-def draw_roll(midi_roll: "MidiRoll") -> Figure:
-    """Return a figure of a roll: time in seconds, and a name at each C.
+def draw_roll(
+    piano_roll: npt.NDArray[np.uint8], r: tuple[int, int], dt: float, name: str
+) -> Figure:
+    """Return a figure of a roll, with time in seconds and the name of each C.
 
-    `lstmmusic.plots` crops and compares, but belongs to the network.
+    `lstmmusic.plots` crops and compares rolls, but belongs to the network.
+
+    Parameters
+    ----------
+    piano_roll, r, dt, name
+        As in `MidiRoll`; the file's name is the title.
     """
-    (steps, _), (low, high), dt = midi_roll.piano_roll.shape, midi_roll.r, midi_roll.dt
+    steps, (low, high) = len(piano_roll), r
     # A row narrower than a pixel could vanish, so rows of a long roll are merged.
     merged = -(-steps // _MAX_ROWS)
-    drawn = np.maximum.reduceat(midi_roll.piano_roll, np.arange(0, steps, merged))
+    drawn = np.maximum.reduceat(piano_roll, np.arange(0, steps, merged))
     figure = Figure(figsize=(9, 3), layout="constrained")
     ax = figure.add_subplot()
     ax.imshow(
@@ -41,6 +45,6 @@ def draw_roll(midi_roll: "MidiRoll") -> Figure:
         ax.set_ylabel("note")
         ax.grid(axis="y", color="tab:blue", lw=0.5, alpha=0.4)
     # matplotlib warns of letters that its font lacks; it has those of Latin-1.
-    name = os.path.basename(midi_roll.name)[-80:].encode("latin-1", "replace")
-    ax.set_title(name.decode("latin-1"), loc="left", parse_math=False)
+    title = os.path.basename(name)[-80:].encode("latin-1", "replace")
+    ax.set_title(title.decode("latin-1"), loc="left", parse_math=False)
     return figure

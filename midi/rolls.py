@@ -104,7 +104,8 @@ class MidiRoll:
         from midi.picture import draw_roll  # matplotlib is slow to import
 
         file = io.BytesIO()
-        draw_roll(self).savefig(file, format="png")
+        figure = draw_roll(self.piano_roll, self.r, self.dt, self.name)
+        figure.savefig(file, format="png")
         return file.getvalue()
 
 

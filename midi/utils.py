@@ -73,7 +73,8 @@ def midiread(
     taken as 127, unless they are a note's pitch. Refused are a note's pitch over 127,
     tempo events of under 3 bytes, and variable-length quantities of over 4.
 
-    Not supported: RIFF files that wrap a MIDI file. A pipe is read as a file object.
+    Velocities and programs are dropped. Not supported: RIFF files that wrap a MIDI
+    file. A pipe is read as a file object only.
 
     Examples
     --------
@@ -191,14 +192,21 @@ def midiwrite(
     OSError
         If the file cannot be written; an existing file stays as it was.
 
+    Notes
+    -----
+    Times are rounded to ticks, and the errors do not add up. Not supported: velocities
+    (all are 64), several tracks or instruments, and tempo changes.
+
     Examples
     --------
     >>> import io
-    >>> from midi import midiwrite
+    >>> from midi import midiread, midiwrite
     >>> file = io.BytesIO()
     >>> midiwrite(file, [[1, 0], [1, 1]], r=(60, 62), dt=0.5)
-    >>> file.getvalue()[:4]
-    b'MThd'
+    >>> file.seek(0)
+    0
+    >>> midiread(file, r=(60, 62), dt=0.5).piano_roll.tolist()
+    [[1, 0], [1, 1]]
     """
     r = checks.check_range(_first_given(r, piano_roll, "r", (21, 109)))
     dt = checks.check_dt(
@@ -229,8 +237,8 @@ def read_folder(
 ) -> MidiFolder[Any]:
     """Read every MIDI file below a folder.
 
-    Files are those named .mid or .midi, in any letter case, at any depth. One that
-    cannot be read is skipped, and a single warning at the end names all of those.
+    Files are those named .mid or .midi, in any letter case, at any depth. Files that
+    cannot be read are skipped, and a single warning at the end names them all.
 
     Parameters
     ----------
@@ -241,7 +249,7 @@ def read_folder(
     progress : bool
         Show a progress bar, if attached to a terminal.
     packed : bool
-        Return only the roll of each file, as bits: `PackedRoll`.
+        Return a `PackedRoll` of each file, without its notes.
     n_jobs : int, optional
         Number of processes that read through joblib (the extra
         ``lstmmusic[folders]``); -1 for one per CPU, None for this process alone. Inside

@@ -57,7 +57,7 @@ def test_a_short_note_in_a_long_file_is_visible():
 
 
 def test_axes_are_in_seconds_and_note_names():
-    ax = draw_roll(read(np.eye(25, dtype=int))).axes[0]
+    ax = draw_roll(np.eye(25, dtype=np.uint8), R, DT, "folder/tune.mid").axes[0]
     assert ax.get_xlim() == (0, 25 * DT)
     assert ax.get_xlabel() == "time (s)"
     names = [tick.get_text() for tick in ax.get_yticklabels()]
@@ -68,7 +68,7 @@ def test_axes_are_in_seconds_and_note_names():
 
 
 def test_a_range_without_a_C_has_numbers():
-    ax = draw_roll(read(np.eye(3, dtype=int), (61, 64))).axes[0]
+    ax = draw_roll(np.eye(3, dtype=np.uint8), (61, 64), DT, "tune.mid").axes[0]
     assert ax.get_ylabel() == "pitch"
     assert all(tick == round(tick) for tick in ax.get_yticks())
 
