@@ -251,6 +251,15 @@ def test_notes_that_touch_or_overlap_do_not_silence_each_other():
     assert read(data, dt=0.05).piano_roll[:, 39].tolist() == [1] * 6 + [0, 0, 1, 1]
 
 
+def test_a_note_within_another_does_not_cut_it():
+    data = smf(
+        "00 903c40"  # ticks 0 to 288
+        "20 913c40 20 813c40"  # 32 to 64, channel 2
+        "8160 803c40"
+    )
+    assert read(data, dt=0.05).piano_roll[:, 39].tolist() == [1] * 6
+
+
 def test_notes_never_ended_are_left_out_and_counted():
     data = smf(
         "00 903c40 00 903c40"  # C4 on, twice
