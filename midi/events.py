@@ -8,7 +8,7 @@ needed. It relies on nothing but that symusic accepted the bytes.
 from collections import deque
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 NOTE_OFF, NOTE_ON, CONTROL = 0x8, 0x9, 0xB  # high half of a status byte
 SUSTAIN_PEDAL = 64  # controller number
@@ -21,7 +21,7 @@ SYSTEM_DATA_BYTES = {
     **dict.fromkeys((0xF6, 0xF8, 0xFA, 0xFB, 0xFC, 0xFE), 0),
 }
 
-Message = tuple[int, int, int, int]  # tick, status, data1, data2
+Message: TypeAlias = tuple[int, int, int, int]  # tick, status, data1, data2
 
 
 class BrokenTrack(ValueError):
