@@ -159,15 +159,15 @@ def _published_file(name: str, folder: Path) -> Path:
 
 def _read(path: Path) -> Splits:
     """Read one published file; every error names the file."""
-    from midi.files import open_regular, shown  # not paid by `import lstmmusic`
+    from midi.files import open_regular, printable  # not paid by `import lstmmusic`
 
-    name, suffix = shown(path), path.suffix
+    name, suffix = printable(path), path.suffix
     if suffix.lower() not in roll_files.SUFFIXES:
         raise ValueError(
             f"{name} has the suffix {suffix!r}; "
             f"allowed are {', '.join(roll_files.SUFFIXES)}"
         )
-    with open_regular(path, "a regular file", ValueError) as file:
+    with open_regular(str(path), "a regular file", ValueError) as file:
         if os.fstat(file.fileno()).st_size > roll_files.MAX_FILE_BYTES:
             raise ValueError(f"{name} is over {roll_files.MAX_FILE_BYTES} bytes long")
         data = file.read()

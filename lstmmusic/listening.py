@@ -94,10 +94,10 @@ def save_wav(
     >>> save_wav("scale.wav", np.eye(8, 88, k=39), dt=0.25)  # doctest: +SKIP
     """
     # midi already writes bytes to a path, a file object or a pipe.
-    from midi.files import checked_target, write_bytes
+    from midi.files import check_target, write_bytes
 
     if not hasattr(filename, "write"):
-        checked_target(filename)  # before the synthesis, which takes seconds
+        check_target(filename)  # before the synthesis, which takes seconds
     write_bytes(filename, _wav(_samples(roll, r, dt)))
 
 
