@@ -45,6 +45,7 @@ def machine():
 
 
 def updates():
+    """Print an update beside those of the peers."""
     print("## One training update, ms (medians)\n")
     head = "threads T×B×H ours nn.LSTM peephole equinox floor".split()
     table([*head, "ours/nn.LSTM", "ours/peephole", "ours/floor"], update_rows())
@@ -67,7 +68,8 @@ def update_rows():
 
 
 def profiles():
-    print("## Where the time of an update goes, one thread\n")
+    """Print the parts of an update."""
+    print("## The parts of an update, one thread\n")
     head = "T×B×H part ms GFLOP GFLOP/s".split()
     rows = []
     for shape in SHAPES:
@@ -85,6 +87,7 @@ def profiles():
 
 
 def startup():
+    """Print the seconds of the imports and to the first update."""
     print("## Start-up, s\n")
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -105,6 +108,7 @@ def startup():
 
 
 def generation():
+    """Print genMusic beside a loop over nn.LSTMCell."""
     print("## genMusic, 300 steps after a primer of 50, 120-120-120, ms\n")
     head = ["threads", "one tune", "64 at once", "nn.LSTMCell", "one/nn.LSTMCell"]
     rows = [[*head, "tunes per second, 64 at once / one"]]
@@ -123,6 +127,7 @@ def generation():
 
 
 def linear():
+    """Print a linear fit of an update's time to T and to B."""
     print("## Time against T and B, H = 120, 2 threads: ms = a + b × size\n")
     import numpy as np
 
@@ -148,6 +153,7 @@ def linear():
 
 
 def memory():
+    """Print the peak memory beside that of nn.LSTM."""
     print("## Peak resident memory at T×B×H = 1000×20×120, MB\n")
     rows = [["", "after the imports", "peak", "difference"]]
     for program, name in (("ours", "ours"), ("nn.LSTM", "torch_fused")):
@@ -158,6 +164,7 @@ def memory():
 
 
 def folder():
+    """Print read_folder beside pretty_midi."""
     print("## A folder of MIDI files to rolls (40 files of 3000 notes), ms per file\n")
     found = measure("folder")
     ours, theirs = found["ours"] * 1e3, found["pretty_midi"] * 1e3
@@ -168,6 +175,7 @@ def folder():
 
 
 def collection(lakh=170_000):
+    """Print memory and speed of packed collections, and a projection to Lakh's."""
     print("## Collections of MIDI files, packed: per file, and in a projection\n")
     print("Random: 3000 notes in 240 s, which hardly shrink; Nottingham: real tunes.")
     print("Bytes with all objects and names; files per second with n_jobs.\n")

@@ -9,7 +9,8 @@ from processes import label, measure, table
 
 
 def ranks():
-    print("## An update shared out by MPI, one core for each rank, 100 tunes, ms\n")
+    """Print an update on one and on two ranks, and a projection to many nodes."""
+    print("## An update shared by MPI, one core for each rank, 100 tunes, ms\n")
     rows = [["T×B×H", "1 rank", "2 ranks", "of it adding up", "MB added up", "1 / 2"]]
     projected = []
     mpiexec = shutil.which("mpiexec", path=Path(sys.executable).parent) or "mpiexec"
@@ -48,8 +49,8 @@ NETWORKS = {  # bytes a second, seconds of a message
 def projection(H, tune, making, size, cores=16):
     """Yield rows by the cost model of docs/scaling.md.
 
-    ``tune``: seconds of a core's work on one; ``making``: of making an update;
-    ``size``: bytes added up.
+    ``tune`` is a core's seconds for one tune, ``making`` those of applying an update,
+    ``size`` the bytes added up.
     """
     for network, (bandwidth, latency) in NETWORKS.items():
         for nodes in (2, 8, 64):
@@ -71,7 +72,8 @@ CUDA_SHAPES = [(T, B, H) for T in (98, 500) for B in (20, 128, 512) for H in
 
 
 def cuda():
-    print("## One training update on a GPU, ms; the minibatch goes in at each\n")
+    """Print an update on a GPU beside those of PyTorch."""
+    print("## One training update on a GPU, ms; each transfers the minibatch\n")
     names = ["ours", "ours TF32", "nn.LSTM", "nn.LSTM TF32", "peephole", "compiled"]
     head = ["T×B×H", *names, "ours/nn.LSTM", "ours/peephole", "TFLOP/s, of products"]
     rows = []

@@ -112,9 +112,9 @@ def asking(command, environment):
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        imported = process.stdout.readline().strip()
-        wanted = environment.get("PYTHONPATH", "")
-        if not imported.startswith(wanted):
+        imported = Path(process.stdout.readline().strip())
+        wanted = environment.get("PYTHONPATH", "/")
+        if not imported.is_relative_to(wanted):
             raise SystemExit(f"{imported} is imported, not that of {wanted}")
 
         def take_turn():

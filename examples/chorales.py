@@ -49,7 +49,7 @@ def writable_folder(folder):
     except OSError as error:
         temporary = tempfile.mkdtemp(prefix="lstmmusic-")
         atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-        print(f"chorales are not cached: {error}", file=sys.stderr)
+        print(f"chorales are kept for this run alone: {error}", file=sys.stderr)
         return Path(temporary)
 
 

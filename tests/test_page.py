@@ -168,6 +168,7 @@ def test_captions_say_what_the_pictures_show(tmp_path):
     assert "the original, all 7.5 s." in text
 
 
+@NO_PICTURES
 def test_tune_and_probabilities_have_the_same_scales(tmp_path, monkeypatch):
     """Fails if the two pictures do not line up."""
     results, scales = load_module("results"), {}

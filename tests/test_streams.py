@@ -9,21 +9,15 @@ import pytest
 from journeys import EXAMPLES, ROOT, TINY, run_main
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
-slow = pytest.mark.slow
 
 
+@pytest.mark.parametrize("closed", [">&- 2>&-", ">&-", "2>&-", "<&-"])
 @pytest.mark.parametrize(
-    "closed",
-    [
-        ">&- 2>&-",
-        pytest.param(">&-", marks=slow),
-        pytest.param("2>&-", marks=slow),
-        pytest.param("<&-", marks=slow),
-    ],
+    "options", ["--help", pytest.param(" ".join(TINY), marks=pytest.mark.slow)]
 )
-def test_closed_streams_do_not_end_the_run(midi_folder, tmp_path, closed):
+def test_closed_streams_do_not_end_the_run(midi_folder, tmp_path, closed, options):
     words = [sys.executable, EXAMPLES / "main.py", "--midi", midi_folder]
-    words += ["--out", tmp_path / "out", *TINY]
+    words += ["--out", tmp_path / "out", *options.split()]
     done = subprocess.run(
         ["bash", "-c", f"{shlex.join(map(str, words))} {closed}"],
         env=ENVIRONMENT,
@@ -31,7 +25,7 @@ def test_closed_streams_do_not_end_the_run(midi_folder, tmp_path, closed):
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "out" / "index.html").is_file()
+    assert (tmp_path / "out" / "index.html").is_file() == (options != "--help")
 
 
 def test_closed_pipe_does_not_end_the_run(midi_folder, tmp_path):
