@@ -185,17 +185,11 @@ def check_options(options):
 def new_model(options):
     """Return an untrained network of the options' sizes."""
     low, high = options.range
-    h1, h2, h3 = options.sizes or SIZES
-    R1, R2, R3, Rout = options.rates or RATES
+    rates = zip(("R1", "R2", "R3", "Rout"), options.rates or RATES, strict=True)
     return RNN4Music(
-        h1_length=h1,
-        h2_length=h2,
-        h3_length=h3,
+        *(options.sizes or SIZES),
         io_length=high - low,
-        R1=R1,
-        R2=R2,
-        R3=R3,
-        Rout=Rout,
+        **dict(rates),
         cost=options.cost or "cross-entropy",
         genProbThreshold=options.threshold,
         seed=options.seed,
@@ -221,7 +215,7 @@ def split(tunes, options):
     """Return the primer's tune, the other tunes, and the pieces of these to train on.
 
     Each piece begins half its length after the one before, because training takes tunes
-    from their beginning and would never see the end of a long one.  An only tune is
+    from their beginning and would never see the end of a long one.  A single tune is
     both the primer's and trained on.
     """
     chosen = np.random.default_rng(options.seed).integers(len(tunes))

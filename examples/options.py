@@ -113,8 +113,13 @@ def make_parser():
     return parser
 
 
+def add_number(add, name, allowed, default, meaning, metavar="N"):
+    """Add an option for one number, whose help ends with its default."""
+    text = f"{meaning} (%(default)s)"
+    add(name, type=allowed, default=default, metavar=metavar, help=text)
+
+
 def add_music_options(add):
-    pitch = number(int, 0, 128)
     add(
         "--midi",
         type=path,
@@ -124,19 +129,13 @@ def add_music_options(add):
     )
     add(
         "--range",
-        type=pitch,
+        type=number(int, 0, 128),
         nargs=2,
         default=[21, 109],
         metavar=("LOW", "HIGH"),
         help="MIDI pitches from LOW up to HIGH, HIGH not included (21 109)",
     )
-    add(
-        "--dt",
-        type=number(float, 1e-4),
-        default=0.3,
-        metavar="S",
-        help="seconds per step (%(default)s)",
-    )
+    add_number(add, "--dt", number(float, 1e-4), 0.3, "seconds per step", "S")
 
 
 def add_network_options(add):
@@ -164,58 +163,24 @@ def add_training_options(add):
         help="learning rates of the layers and the output, which fall to zero over "
         f"the training ({' '.join(map(str, RATES))}, or the file's)",
     )
-    add(
-        "--epochs",
-        type=number(int, 0),
-        default=800,
-        metavar="N",
-        help="minibatches to draw (%(default)s); 0 with --load generates without "
-        "training",
-    )
-    add(
-        "--updates",
-        type=count,
-        default=1,
-        metavar="N",
-        help="updates on each minibatch (%(default)s)",
-    )
+    drawn = "minibatches to draw; 0 with --load generates without training"
+    add_number(add, "--epochs", number(int, 0), 800, drawn)
+    add_number(add, "--updates", count, 1, "updates on each minibatch")
     add(
         "--minibatch",
         type=count,
         metavar="N",
         help=f"pieces in a minibatch ({MINIBATCH}, or all if there are fewer)",
     )
-    add(
-        "--length",
-        type=number(int, 2),
-        default=65,
-        metavar="N",
-        help="steps in a piece (%(default)s)",
-    )
+    add_number(add, "--length", number(int, 2), 65, "steps in a piece")
 
 
 def add_generation_options(add):
-    add(
-        "--primer",
-        type=number(int, 1),
-        default=20,
-        metavar="N",
-        help="steps of a tune that generation continues (%(default)s)",
-    )
-    add(
-        "--steps",
-        type=number(int, 1, 100_000),
-        default=300,
-        metavar="N",
-        help="steps to generate (%(default)s)",
-    )
-    add(
-        "--threshold",
-        type=number(float, 0, 1),
-        default=0.05,
-        metavar="P",
-        help="probabilities below it count as zero (%(default)s)",
-    )
+    continued = "steps of a tune that generation continues"
+    add_number(add, "--primer", number(int, 1), 20, continued)
+    add_number(add, "--steps", number(int, 1, 100_000), 300, "steps to generate")
+    zero = "probabilities below it count as zero"
+    add_number(add, "--threshold", number(float, 0, 1), 0.05, zero, "P")
     add(
         "--temperature",
         type=number(float, 0),
@@ -263,14 +228,14 @@ def add_file_options(add):
 
 
 def add_machine_options(add):
-    add(
+    add_number(
+        add,
         "--seed",
-        type=number(int, 0),
-        default=1,
-        metavar="N",
-        help="the same seed, backend and number of CPUs give the same music "
-        "(%(default)s); with --load it draws the primer and the samples, while "
-        "training continues the file's random numbers",
+        number(int, 0),
+        1,
+        "the same seed, backend and number of CPUs give the same music; with --load it "
+        "draws the primer and the samples, while training continues the file's random "
+        "numbers",
     )
     add(
         "--mpi",

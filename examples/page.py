@@ -123,7 +123,7 @@ def link(name):
 def suffixes(temperatures):
     """Return the suffix of each tune's file names, by temperature.
 
-    The files of an only tune have no suffix.
+    The files of a single tune have no suffix.
     """
     names = dict.fromkeys(f"{float(temperature):g}" for temperature in temperatures)
     return {name: f"-{name}" * (len(names) > 1) for name in names}

@@ -278,7 +278,7 @@ def test_page_shows_each_training(tmp_path):
 
 @NO_PICTURES
 def test_one_tune_is_counted_once(tmp_path):
-    """Fails if an only tune, both primer and training data, counts twice."""
+    """Fails if a single tune, both primer and training data, counts twice."""
     write(tmp_path)
     assert f"1 tune, {STEPS} steps, SHA-256" in page_of(tmp_path)
 

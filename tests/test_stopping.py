@@ -39,7 +39,7 @@ import journeys, main, pytest
 
 kill = journeys.at_update(70, lambda _: os.kill(os.getpid(), signal.SIGKILL))
 kill(pytest.MonkeyPatch())
-main.main()
+main.main(sys.argv[1:])
 """
 
 
