@@ -188,7 +188,7 @@ def test_tune_and_probabilities_have_the_same_scales(tmp_path, monkeypatch):
 
 
 def test_page_has_the_shares_of_harmony_and_melody(folder):
-    """Fails if a share lacks that of the training data beside it."""
+    """Fails if a share is wrong, or lacks that of the training data beside it."""
     table = re.search(
         '<table class="numbers">(.*?)</table>', page_of(folder), re.DOTALL
     )
@@ -196,6 +196,8 @@ def test_page_has_the_shares_of_harmony_and_melody(folder):
     cells = {name: re.findall("<td>(.*?)</td>", cells) for name, cells in rows}
     assert cells[""] == ["original", "generated-0.5", "generated-2", "training data"]
     assert len(cells) == 13
+    silent = np.mean(~make_roll().any(axis=1))
+    assert cells["silent steps"][0] == f"{silent:.1%}"
     assert "pitches" in cells
     assert cells["steps with exactly 4 notes"][0].endswith("%")
     assert cells["chords that occur in the training data"] == ["100.0%"] * 3 + ["0.0%"]
