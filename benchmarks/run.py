@@ -4,7 +4,8 @@
     python benchmarks/run.py startup    one table: update, backends, profile, startup,
                                         generate, linear, memory, folder, ranks,
                                         collection; cuda, on an NVIDIA GPU
-    python benchmarks/run.py versus OLD_CHECKOUT    this code beside an earlier one's
+    python benchmarks/run.py versus OLD_CHECKOUT    this code beside an earlier one's,
+                                                    in half an hour
 
 All but versus and backends need the extra lstmmusic[benchmarks]; nothing else may run.
 Every figure of a row comes from one process in which the programs took turns (of

@@ -25,7 +25,7 @@ from processes import (
 )
 
 PROCESSES = 3  # of each side for a row: two of the same code differ in their memory
-TURNS = 6  # of each process
+TURNS = 4  # of each process
 STARTS = 3  # with empty caches
 SIDES = ("new", "old", "control")
 
