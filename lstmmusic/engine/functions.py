@@ -90,7 +90,7 @@ class Functions:
         else:
             run = self._update(len(sums), limited)
             arrays = chain.from_iterable(sums)
-        self._before = run(self._before, *settings, *arrays)
+        [self._before] = run(self._before, *settings, *arrays)
         return self._before if self.ahead else float(self._before)
 
     def begin(self):
@@ -203,7 +203,7 @@ class Functions:
         before = pt.scalar("before")  # the cost of the update before
         weights = leaves(self.store.weights)
         updates, new_cost = only_if_sound(updates, weights, cost, before)
-        return [before, *given, *inputs], new_cost, updates
+        return [before, *given, *inputs], [new_cost], updates
 
     def _pass(self, x, state):
         return forward_pass(
