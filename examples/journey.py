@@ -186,16 +186,17 @@ def keep_unfinished(path, load=None):
             f"{path} is no parameter file, and would be written over; allowed are "
             "another --out or --save, or to move that file away"
         ) from None
-    if not saved or not saved.history:
+    if not saved or not saved.training.costs:
         return
     other = None
     with contextlib.suppress(parameter_file.ParameterFileError):  # `fromFile` says so
         other = unfinished(parameter_file.with_suffix(load)) if load else None
-    if not other or other.history != saved.history:
+    if not other or other.training.costs != saved.training.costs:
+        done = counted(len(saved.training.costs), "update")
         raise ValueError(
-            f"{path} holds a training that was stopped after "
-            f"{counted(len(saved.history), 'update')}; allowed are --resume, which "
-            "goes on with it, another --out or --save, or to remove that file first"
+            f"{path} holds a training that was stopped after {done}; allowed are "
+            "--resume, which goes on with it, another --out or --save, or to remove "
+            "that file first"
         )
 
 
@@ -204,7 +205,7 @@ def unfinished(path):
     if not path.is_file():
         return None
     saved = parameter_file.read(path)
-    return saved if saved.progress and not saved.progress.over else None
+    return None if saved.training.over else saved
 
 
 def new_model(options):

@@ -1,33 +1,34 @@
 """RNN4Music: holds the weights, trains them, evaluates and generates."""
 
-import math
+from collections.abc import Mapping, Sequence
 from functools import partial
+from os import PathLike
+from typing import Any
 
 import numpy as np
 import pytensor
+from numpy.typing import ArrayLike
 
 from lstmmusic import checks, stuck
+from lstmmusic.checks import Checked, Fixed, check_float, check_int
 from lstmmusic.data.batches import check_dataset, is_packed, mean_over_tunes
+from lstmmusic.data.primers import check_primers, with_first_rows
 from lstmmusic.engine import forks, memory
 from lstmmusic.engine.backend import Backend, choose_device, choose_mode
 from lstmmusic.engine.functions import Functions
 from lstmmusic.engine.store import OPTIMIZERS, Store
 from lstmmusic.model import network, parameters
 from lstmmusic.model.outputs import COSTS
-from lstmmusic.training import evaluation, parameter_file, provenance
-from lstmmusic.training.checkpoint import (
-    broadcast_first,
-    read_for,
-    restore,
-    restore_training,
-    snapshot,
-    steps_of,
-)
-from lstmmusic.training.loop import Training, TrainingError, make_saving
+from lstmmusic.training import describe, evaluation, parameter_file
+from lstmmusic.training.checkpoint import make_saver, read_for, restore, snapshot
+from lstmmusic.training.loop import Training, TrainingData, TrainingError
 from lstmmusic.training.mpi import Ranks
-from lstmmusic.training.state import Progress, make_plan
+from lstmmusic.training.provenance import make_source
+from lstmmusic.training.state import TrainState, make_plan, state_attribute
 
+SIZES = ("h1_length", "h2_length", "h3_length", "io_length")
 RATES = ("R1", "R2", "R3", "Rout", "epsilon", "gradClip", "gradNorm")
+LIMITS = parameter_file.LIMITS
 
 
 class RNN4Music:
@@ -112,62 +113,62 @@ class RNN4Music:
     Y. Gal, Z. Ghahramani 2016, arXiv:1512.05287 (fixed masks).
     """
 
-    R1 = checks.Checked(checks.check_float)
-    R2 = checks.Checked(checks.check_float)
-    R3 = checks.Checked(checks.check_float)
-    Rout = checks.Checked(checks.check_float)
-    epsilon = checks.Checked(checks.check_float)
-    gradClip = checks.Checked(checks.check_float)
-    gradNorm = checks.Checked(partial(checks.optional, checks.check_float))
-    dropout = checks.Checked(checks.check_float, **parameter_file.LIMITS["dropout"])
-    fixedMasks = checks.Checked(checks.truth)
-    genProbThreshold = checks.Checked(checks.check_float, high=1.0, low_allowed=True)
+    R1, R2, R3 = Checked(check_float), Checked(check_float), Checked(check_float)
+    Rout, epsilon, gradClip = (Checked(check_float) for _ in range(3))
+    gradNorm = Checked(partial(checks.optional, check_float))
+    dropout = Checked(check_float, **LIMITS["dropout"])
+    fixedMasks = Checked(checks.truth)
+    genProbThreshold = Checked(check_float, **LIMITS["genProbThreshold"])
+    sigRand = Checked(check_float, **LIMITS["sigRand"])
+    muRand = Checked(check_float, **LIMITS["muRand"])
 
-    sigRand = checks.Checked(checks.check_float, **parameter_file.LIMITS["sigRand"])
-    muRand = checks.Checked(checks.check_float, **parameter_file.LIMITS["muRand"])
-    h1_length, h2_length, h3_length = checks.Fixed(), checks.Fixed(), checks.Fixed()
-    io_length, cost, originalForward = checks.Fixed(), checks.Fixed(), checks.Fixed()
-    mode, dtype, optimizer = checks.Fixed(), checks.Fixed(), checks.Fixed()
-    device, tf32 = checks.Fixed(), checks.Fixed()
+    h1_length, h2_length, h3_length, io_length = (Fixed() for _ in SIZES)
+    cost, originalForward, optimizer = (Fixed() for _ in range(3))
+    mode, dtype, device, tf32 = (Fixed() for _ in range(4))
 
-    #: The symbolic passes, equation by equation: what every function here compiles.
-    #: Their weights are a ``network.Network`` of symbolic variables, or of arrays that
-    #: ``parameters.pack(model.parameters())`` makes.
+    instantaneousCost: list[float] = state_attribute("costs")
+    stepsOfCost: list[float] = state_attribute("steps")
+    validationCost: list[tuple[int, float]] = state_attribute("validation")
+    trainings: list[dict] = state_attribute("records")
+    loss: float = state_attribute("loss")
+    rng: np.random.Generator = state_attribute("rng")
+
+    #: The symbolic passes, equation by equation, on a ``network.Network`` of symbolic
+    #: variables, or of the arrays ``parameters.pack(model.parameters())``.
     forwardPass = staticmethod(network.forward_pass)
     backwardPass = staticmethod(network.backward_pass)
 
     def __init__(
         self,
-        h1_length=200,
-        h2_length=200,
-        h3_length=200,
-        io_length=88,
-        R1=0.0001,
-        R2=0.0001,
-        R3=0.0001,
-        Rout=0.0001,
+        h1_length: int = 200,
+        h2_length: int = 200,
+        h3_length: int = 200,
+        io_length: int = 88,
+        R1: float = 0.0001,
+        R2: float = 0.0001,
+        R3: float = 0.0001,
+        Rout: float = 0.0001,
         *,
-        cost="cross-entropy",
-        epsilon=1e-5,
-        gradClip=30.0,
-        sigRand=0.1,
-        muRand=0.01,
-        genProbThreshold=0.1,
-        seed=None,
-        originalForward=False,
-        optimizer="RMSprop",
-        gradNorm=None,
-        dropout=0.0,
-        fixedMasks=False,
-        mode=None,
-        device="cpu",
-        tf32=False,
+        cost: str = "cross-entropy",
+        epsilon: float = 1e-5,
+        gradClip: float = 30.0,
+        sigRand: float = 0.1,
+        muRand: float = 0.01,
+        genProbThreshold: float = 0.1,
+        seed: int | None = None,
+        originalForward: bool = False,
+        optimizer: str = "RMSprop",
+        gradNorm: float | None = None,
+        dropout: float = 0.0,
+        fixedMasks: bool = False,
+        mode: str | None = None,
+        device: str = "cpu",
+        tf32: bool = False,
+        dtype: str | None = None,
     ):
-        most = checks.LONGEST
-        self.h1_length = checks.check_int("h1_length", h1_length, high=most)
-        self.h2_length = checks.check_int("h2_length", h2_length, high=most)
-        self.h3_length = checks.check_int("h3_length", h3_length, high=most)
-        self.io_length = checks.check_int("io_length", io_length, high=most)
+        sizes = zip(SIZES, (h1_length, h2_length, h3_length, io_length), strict=True)
+        for name, size in sizes:
+            setattr(self, name, check_int(name, size, high=checks.LONGEST))
         self.R1, self.R2, self.R3, self.Rout = R1, R2, R3, Rout
         self.epsilon, self.gradClip, self.gradNorm = epsilon, gradClip, gradNorm
         self.dropout, self.fixedMasks = dropout, fixedMasks
@@ -179,17 +180,11 @@ class RNN4Music:
         self.mode = choose_mode(mode)
         self.device = choose_device(self.mode, device)
         self.tf32 = checks.truth("tf32", tf32)
+        self.dtype = choose_dtype(dtype)
         backend = Backend(self.mode, self.device, self.tf32)
-        checks.optional(checks.check_int, "seed", seed, low=0)
-        self.rng = np.random.default_rng(seed)
-        self.dtype = np.dtype(pytensor.config.floatX)
-        self.instantaneousCost, self.stepsOfCost, self.validationCost = [], [], []
-        self.trainings, self._trained_on = [], provenance.TrainedOn()
-        self.loss = float("nan")
-        self._progress = None  # of a training that may be resumed
-
-        sizes = ("h1_length", "h2_length", "h3_length", "io_length")
-        sizes = {name: getattr(self, name) for name in sizes}
+        checks.optional(check_int, "seed", seed, low=0)
+        self._train_state = TrainState(np.random.default_rng(seed))
+        sizes = {name: getattr(self, name) for name in SIZES}
         memory.check_network(sizes, self.dtype, self.optimizer)
         first = parameters.first_weights(
             self.rng, self.h_lengths, io_length, self.sigRand
@@ -200,63 +195,52 @@ class RNN4Music:
         )
 
     @property
-    def h_lengths(self):
+    def h_lengths(self) -> tuple[int, int, int]:
         """The three layers' numbers of cells."""
         return self.h1_length, self.h2_length, self.h3_length
 
     @property
-    def rates(self):
+    def rates(self) -> tuple[float, float, float, float]:
         """R1, R2, R3, Rout."""
         return self.R1, self.R2, self.R3, self.Rout
 
     @property
-    def trainingOver(self):
+    def trainingOver(self) -> bool:
         """False from when a training was stopped until it is resumed to its end."""
-        return self._progress is None or self._progress.over
+        return self._train_state.over
 
     @property
-    def costPerStep(self):
+    def costPerStep(self) -> list[float]:
         """The cost before each update so far, per step; NaN where not known."""
-        pairs = zip(self.instantaneousCost, steps_of(self), strict=True)
-        return [cost / steps for cost, steps in pairs]
+        return self._train_state.costs_per_step()
 
-    def __repr__(self):
-        shapes = parameters.weight_shapes(self.h_lengths, self.io_length)
-        weights = sum(map(math.prod, shapes.values()))
-        last = f", last cost {self.loss:g}" if self.instantaneousCost else ""
-        where = self.mode if self.device == "cpu" else f"{self.mode} on {self.device}"
-        return (
-            f"<RNN4Music {self.h1_length}-{self.h2_length}-{self.h3_length} cells, "
-            f"{checks.counted(self.io_length, 'note')}, {weights} weights, "
-            f"{self.dtype}, {where}; "
-            f"{self.cost}, rates {self.R1:g} {self.R2:g} {self.R3:g} {self.Rout:g}; "
-            f"{checks.counted(len(self.instantaneousCost), 'update')}{last}>"
-        )
+    def __repr__(self) -> str:
+        return describe.describe(self)
 
     # Training
 
     def train(
         self,
-        dataset,
-        noOfEpochPerMB,
-        noOfEpoch,
-        sizeOfMiniBatch,
-        lengthOfMB,
-        lam=0.0,
+        dataset: Sequence,
+        noOfEpochPerMB: int,
+        noOfEpoch: int,
+        sizeOfMiniBatch: int,
+        lengthOfMB: int | None,
+        lam: float = 0.0,
         *,
-        average="tune",
-        rateDecay=None,
-        validation=None,
-        patience=None,
-        checkpoint=None,
-        checkpointEvery=None,
-        checkpointMinutes=5.0,
-        resume=False,
-        progress=True,
-        comm=None,
-        sources=None,
-        command=None,
-    ):
+        average: str = "tune",
+        rateDecay: str | None = None,
+        validation: Sequence | None = None,
+        patience: int | None = None,
+        checkpoint: str | PathLike | None = None,
+        checkpointEvery: int | None = None,
+        checkpointMinutes: float = 5.0,
+        resume: bool = False,
+        progress: bool = True,
+        comm: Any = None,
+        sources: Sequence | None = None,
+        command: str | None = None,
+    ) -> list[float]:
         """Train by gradient descent; step t predicts step t+1.
 
         With a ``lengthOfMB`` an epoch draws ``sizeOfMiniBatch`` tunes at random,
@@ -356,61 +340,35 @@ class RNN4Music:
         ranks = Ranks(comm)
         less = "sizeOfMiniBatch and lengthOfMB"
         with memory.explained(less), ranks.together(agreed=TrainingError):
-            tunes, validation, plan = self._plan(
-                dataset, validation, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch,
-                lengthOfMB, lam, average, rateDecay, patience,
+            whole = lengthOfMB is None
+            tunes = self._tunes_of(dataset, "the dataset", least=1 + whole)
+            watched = [] if validation is None else self._tunes_of(validation)
+            rates = {name: getattr(self, name) for name in RATES}
+            checks.stay_above_zero(rates, self.dtype)
+            plan = make_plan(
+                tunes, watched, self.dtype, noOfEpochPerMB=noOfEpochPerMB,
+                noOfEpoch=noOfEpoch, sizeOfMiniBatch=sizeOfMiniBatch,
+                lengthOfMB=lengthOfMB, lam=lam, average=average, rateDecay=rateDecay,
+                patience=patience,
             )  # fmt: skip
-            memory.check_training(self, tunes, validation, plan, ranks)
-            saving = make_saving(checkpoint, checkpointEvery, checkpointMinutes, ranks)
+            memory.check_training(self, tunes, watched, plan, ranks)
+            saver = make_saver(checkpoint, checkpointEvery, checkpointMinutes, ranks)
             checks.truth("resume", resume)
             checks.truth("progress", progress)
-            source = provenance.Source(
-                provenance.check_command(command),
-                provenance.digests_of(self._sources(sources, tunes)),
-            )
-            ranks.same("the training", plan)
-            if ranks.first:
-                if resume:
-                    restore_training(self, plan, checkpoint)
-                else:
-                    self._progress = Progress(plan._asdict())
-            broadcast_first(self, ranks)
-            Training(self, tunes, plan, validation, saving, ranks, source).run(progress)
+            if sources is not None:
+                sources = self._tunes_of(sources, "sources", least=1)
+            source = make_source(command, tunes if sources is None else sources)
+            data = TrainingData(tunes, watched, source)
+            training = Training(self, data, plan, saver, ranks)
+            training.begin(resume, checkpoint)
+            training.run(progress)
         return list(self.instantaneousCost)
-
-    def _plan(self, dataset, validation, *numbers):
-        """Check the arguments of `train`; return the tunes of both, and a Plan."""
-        _, _, _, length, *_ = numbers
-        tunes = self._tunes_of(dataset, "the dataset", least=1 + (length is None))
-        validation = [] if validation is None else self._tunes_of(validation)
-        rates = {name: getattr(self, name) for name in RATES}
-        checks.stay_above_zero(rates, self.dtype)
-        return tunes, validation, make_plan(tunes, validation, self.dtype, *numbers)
-
-    def _sources(self, sources, tunes):
-        return tunes if sources is None else self._tunes_of(sources, "sources", least=1)
 
     def _tunes_of(self, dataset, name="validation", least=2):
         memory.check_copies(name, dataset, self.dtype)
         return check_dataset(dataset, self.io_length, self.dtype, name, least)
 
-    def _record(self, cost, steps, broken=()):
-        if not np.isfinite(cost):
-            where = f" (rank {', '.join(map(str, broken))})" if broken else ""
-            raise TrainingError(
-                f"update {len(self.instantaneousCost) + 1} gave a cost or weights that "
-                f"are not finite{where}, or weights beyond ±1e6; the weights are those "
-                f"before it. Smaller rates (R1, R2, R3, Rout are {self.R1:g}, "
-                f"{self.R2:g}, {self.R3:g}, {self.Rout:g}) or a smaller gradClip "
-                f"({self.gradClip:g}) may help."
-            )
-        if len(self.stepsOfCost) != len(self.instantaneousCost):  # a user's history
-            self.stepsOfCost = steps_of(self)
-        self.instantaneousCost.append(cost)
-        self.stepsOfCost.append(steps)
-        self.loss = cost
-
-    def wasTrainedOn(self, tune):
+    def wasTrainedOn(self, tune: ArrayLike) -> bool | None:
         """Return whether a tune is among those that the network was trained on.
 
         Parameters
@@ -433,25 +391,27 @@ class RNN4Music:
             checks.roll_shape("tune", tune.shape, self.io_length)
         else:
             tune = checks.roll("tune", tune, self.io_length, self.dtype)
-        return self._trained_on.holds(tune)
+        return self._train_state.trained_on.holds(tune)
 
-    def setNewRates(self, R1, R2, R3, Rout):
+    def setNewRates(self, R1: float, R2: float, R3: float, Rout: float) -> None:
         """Set the training rates of the three layers and the output."""
         rates = zip(("R1", "R2", "R3", "Rout"), (R1, R2, R3, Rout), strict=True)
-        for name, value in [(name, checks.check_float(name, R)) for name, R in rates]:
+        for name, value in [(name, check_float(name, R)) for name, R in rates]:
             setattr(self, name, value)
 
-    def resetStates(self):
+    def resetStates(self) -> None:
         """Draw the state at step −1 anew, from U[0, muRand] (D9)."""
         self._store.set(parameters.first_state(self.rng, self.h_lengths, self.muRand))
 
-    def resetRMSgrads(self):
-        """Set to zero what the optimizer, RMSprop or Adam, remembers."""
+    def resetRMSgrads(self) -> None:
+        """Set the moments of the optimizer, RMSprop or Adam, to zero."""
         self._store.set_moments()
 
     # Evaluating
 
-    def evaluate(self, dataset, *, skipFirst=True, sizeOfBatch=32):
+    def evaluate(
+        self, dataset: Sequence, *, skipFirst: bool = True, sizeOfBatch: int = 32
+    ) -> evaluation.Evaluation:
         """Return how well the network predicts tunes, all their steps pooled.
 
         Parameters
@@ -472,7 +432,7 @@ class RNN4Music:
         """
         forks.refuse("evaluate", self.mode)
         skip = checks.truth("skipFirst", skipFirst)
-        size = checks.check_int("sizeOfBatch", sizeOfBatch)
+        size = check_int("sizeOfBatch", sizeOfBatch)
         tunes = self._tunes_of(dataset, "the dataset", least=1 + skip)
         memory.check_evaluation(self, tunes, size)
         with memory.explained("sizeOfBatch"):
@@ -480,7 +440,7 @@ class RNN4Music:
 
     # Looking inside
 
-    def probabilities(self, tune):
+    def probabilities(self, tune: ArrayLike) -> np.ndarray:
         """Return the network's y over a tune.
 
         Parameters
@@ -506,7 +466,9 @@ class RNN4Music:
         memory.check_probabilities(tune)
         return self._functions.probabilities(tune[:, None])[:, 0]
 
-    def gradients(self, inputs, targets):
+    def gradients(
+        self, inputs: ArrayLike, targets: ArrayLike
+    ) -> tuple[float, dict[str, np.ndarray]]:
         """Return the cost of a minibatch and its gradient, by the hand-written pass.
 
         Parameters
@@ -523,26 +485,26 @@ class RNN4Music:
             from the state at step −1.
         """
         forks.refuse("gradients", self.mode)
-        x, k = (
+        x, wanted = (
             checks.minibatch(name, rolls, self.io_length, self.dtype)
             for name, rolls in (("inputs", inputs), ("targets", targets))
         )
-        if x.shape != k.shape:
+        if x.shape != wanted.shape:
             raise ValueError(
                 f"inputs and targets have shapes {np.shape(inputs)} and "
                 f"{np.shape(targets)}; they must be the same"
             )
         memory.check_gradients(self, x)
-        cost, packed = self._functions.gradients(mean_over_tunes(x, k))
+        cost, packed = self._functions.gradients(mean_over_tunes(x, wanted))
         packed = iter(packed)
         gradients = network.tree_map(lambda _: next(packed), self._store.weights)
         return cost, parameters.unpack(gradients)
 
-    def parameters(self):
+    def parameters(self) -> dict[str, np.ndarray]:
         """Return {original name: array} of all weights, and of the state at step −1."""
         return self._store.get()
 
-    def setParameters(self, values):
+    def setParameters(self, values: Mapping[str, ArrayLike]) -> None:
         """Set all or some of what `parameters` returns.
 
         Which tunes the network was trained on is not known any more where a matrix is
@@ -556,30 +518,32 @@ class RNN4Music:
         """
         self._store.set(values)
         if any(np.ndim(value) == 2 for value in values.values()):
-            self._trained_on = self._trained_on._replace(complete=False)
+            state = self._train_state
+            state.trained_on = state.trained_on._replace(complete=False)
 
-    def printWeights(self):
+    def printWeights(self) -> None:
         """Print the shape, mean, standard deviation and range of each parameter."""
-        print_table(self.parameters())
+        print(describe.table(self.parameters()))
 
-    def printDerivatives(self):
+    def printDerivatives(self) -> None:
         """Print the same of the gradients' running root mean squares."""
         means = self._store.get_moments().means
-        print_table({f"D{name}": np.sqrt(mean) for name, mean in means.items()})
+        roots = {f"D{name}": np.sqrt(mean) for name, mean in means.items()}
+        print(describe.table(roots))
 
     # Generating
 
     def genMusic(
         self,
-        startVectors,
-        noOfSamps,
+        startVectors: ArrayLike,
+        noOfSamps: int,
         *,
-        seed=None,
-        temperature=1.0,
-        maxNotes=None,
-        keepPrimer=False,
-        noOfTunes=1,
-    ):
+        seed: int | None = None,
+        temperature: float = 1.0,
+        maxNotes: int | None = None,
+        keepPrimer: bool = False,
+        noOfTunes: int = 1,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Run a primer through the network, then feed its own samples back.
 
         Parameters
@@ -621,51 +585,32 @@ class RNN4Music:
             at its end, or holds one for more than 32 steps; it says what to turn.
         """
         forks.refuse("genMusic", self.mode)
-        noOfSamps = checks.check_int("noOfSamps", noOfSamps)
-        temperature = checks.check_float("temperature", temperature, low_allowed=True)
-        maxNotes = checks.optional(checks.check_int, "maxNotes", maxNotes)
+        noOfSamps = check_int("noOfSamps", noOfSamps)
+        temperature = check_float("temperature", temperature, low_allowed=True)
+        maxNotes = checks.optional(check_int, "maxNotes", maxNotes)
         if maxNotes is not None and maxNotes >= self.io_length:
             maxNotes = None
         keep = checks.truth("keepPrimer", keepPrimer)
-        primer, many = self._primer(startVectors, noOfTunes)
-        checks.optional(checks.check_int, "seed", seed, low=0)
+        given = startVectors, noOfTunes, self.io_length, self.dtype
+        primers, many = check_primers(*given)
+        checks.optional(check_int, "seed", seed, low=0)
         form = noOfTunes > 1, maxNotes is not None, keep
-        memory.check_generation(self._functions, primer, noOfSamps, *form)
+        memory.check_generation(self._functions, primers, noOfSamps, *form)
         rng = self.rng if seed is None else np.random.default_rng(seed)
         with memory.explained("noOfSamps and noOfTunes"):
-            uniform = rng.random((noOfSamps, *primer.shape[1:]), dtype=self.dtype)
+            uniform = rng.random((noOfSamps, *primers.shape[1:]), dtype=self.dtype)
             rolls = self._functions.generate(
-                primer, uniform, self.genProbThreshold, temperature, maxNotes
+                primers, uniform, self.genProbThreshold, temperature, maxNotes
             )
         tunes, y = rolls[:, -noOfSamps:].swapaxes(1, 2)
         stuck.warn_if_stuck(tunes, temperature, self.genProbThreshold)
         if keep:
-            first = np.stack([primer[:1], np.full_like(primer[:1], np.nan)])
-            tunes, y = np.concatenate([first, rolls], axis=1).swapaxes(1, 2)
+            tunes, y = with_first_rows(primers, rolls).swapaxes(1, 2)
         return (tunes, y) if many else (tunes[0], y[0])
 
-    def _primer(self, given, n_tunes):
-        """Return primers (steps, tunes, io_length), and whether there are many."""
-        n_tunes = checks.check_int("noOfTunes", n_tunes)
-        primer = getattr(given, "piano_roll", given)
-        if isinstance(primer, list | tuple):
-            primer = [getattr(roll, "piano_roll", roll) for roll in primer]
-        primer = checks.array("startVectors", primer, self.dtype)
-        if primer.ndim != 3:
-            primer = checks.roll("startVectors", primer, self.io_length, self.dtype)
-            shape = (len(primer), n_tunes, self.io_length)
-            return np.broadcast_to(primer[:, None], shape), n_tunes > 1
-        primer = checks.minibatch("startVectors", primer, self.io_length, self.dtype)
-        if n_tunes > 1:
-            raise ValueError(
-                f"noOfTunes is {n_tunes}, but startVectors holds {primer.shape[1]} "
-                "primers, one for each tune; allowed is 1"
-            )
-        return primer, True
+    # Files and copies
 
-    # Keeping
-
-    def saveParameters(self, fileName):
+    def saveParameters(self, fileName: str | PathLike) -> None:
         """Save all that training and generation go on from, as the original's .npz.
 
         ``.npz`` is appended when missing.  A failed or killed save leaves an older file
@@ -686,7 +631,7 @@ class RNN4Music:
         """
         parameter_file.write(fileName, snapshot(self))
 
-    def loadParameters(self, fileName):
+    def loadParameters(self, fileName: str | PathLike) -> None:
         """Load what `saveParameters`, here or of the original program, has written.
 
         Weights, state at step −1, the optimizer's means, random state, rates and other
@@ -712,34 +657,38 @@ class RNN4Music:
         restore(self, read_for(self, fileName), fileName)
 
     @classmethod
-    def fromFile(cls, fileName, *, mode=None, device="cpu", tf32=False):
+    def fromFile(
+        cls,
+        fileName: str | PathLike,
+        *,
+        mode: str | None = None,
+        device: str = "cpu",
+        tf32: bool = False,
+        dtype: str | None = None,
+    ) -> "RNN4Music":
         """Make an object of a file's own sizes and settings, and load the file.
 
-        A file of the original program gives an object with ``originalForward=True``:
-        the form that its weights were trained in.
+        The arguments are those of `RNN4Music`.  A file of the original program gives an
+        object with ``originalForward=True``: the form that its weights were trained in.
         """
-        saved = parameter_file.read(fileName)
-        where = {"mode": mode, "device": device, "tf32": tf32}
-        return cls._of(saved, fileName, where, pytensor.config.floatX)
+        where = {"mode": mode, "device": device, "tf32": tf32, "dtype": dtype}
+        return cls._of(parameter_file.read(fileName), fileName, where)
 
     @classmethod
-    def _of(cls, saved, source, where, dtype):
-        with pytensor.config.change_flags(floatX=dtype):
-            model = cls(*saved.h_lengths, saved.io_length, **where, **saved.settings)
+    def _of(cls, saved, source, where):
+        model = cls(*saved.h_lengths, saved.io_length, **where, **saved.settings)
         restore(model, saved, source)
         return model
 
     def __reduce__(self):
         """Copy and pickle what a file would hold; functions are compiled anew."""
-        saved = snapshot(self)
         where = {"mode": self.mode, "device": self.device, "tf32": self.tf32}
-        return self._of, (saved, repr(self), where, self.dtype.name)
+        where["dtype"] = self.dtype.name
+        return self._of, (snapshot(self), repr(self), where)
 
 
-def print_table(arrays):
-    """Print a line for each array: name, shape, mean, deviation, range."""
-    for name, a in arrays.items():
-        print(
-            f"{name:8} {a.shape!s:12} mean {a.mean():+.4e}  std {a.std():.4e}  "
-            f"from {a.min():+.4e} to {a.max():+.4e}"
-        )
+def choose_dtype(dtype: str | None) -> np.dtype:
+    """Return the dtype of an argument; None is PyTensor's floatX."""
+    if dtype is None:
+        dtype = pytensor.config.floatX
+    return np.dtype(checks.one_of("dtype", dtype, ("float32", "float64")))

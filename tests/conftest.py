@@ -19,10 +19,12 @@ import pytensor
 import pytest
 
 import lstmmusic
-from lstmmusic import RNN4Music
+from lstmmusic import ParameterFileError, RNN4Music
 from lstmmusic.engine import export
 from lstmmusic.engine.kernels import lowering
-from lstmmusic.training.checkpoint import restore, snapshot
+from lstmmusic.model.optimizers import Moments
+from lstmmusic.training.checkpoint import restore, snapshot, weights_of
+from lstmmusic.training.state import Position
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does behind `&`
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -48,8 +50,7 @@ WILD = {"sigRand": 0.6, "muRand": 0.7, "seed": 11}
 @cache
 def shared_model(cost, original, dtype, mode, optimizer):
     form = {"cost": cost, "originalForward": original, "optimizer": optimizer}
-    with pytensor.config.change_flags(floatX=dtype):
-        model = RNN4Music(*H, N, mode=mode, **form, **WILD)
+    model = RNN4Music(*H, N, mode=mode, dtype=dtype, **form, **WILD)
     return model, snapshot(model)
 
 
@@ -148,6 +149,68 @@ def assert_same(first, second):
 @pytest.fixture
 def same():
     return assert_same
+
+
+FILLED_SIZES = (4, 3, 2, 5)
+
+
+def new_network(**form):
+    """A network that differs from `filled` in all that a file can change."""
+    return RNN4Music(*FILLED_SIZES, **({"seed": 2, "optimizer": "Adam"} | form))
+
+
+@pytest.fixture
+def filled():
+    """A network nothing of which is as a new one's; nothing is compiled."""
+    model = RNN4Music(
+        *FILLED_SIZES, 0.01, 0.02, 0.03, 0.04, seed=1, muRand=0.5, optimizer="Adam"
+    )
+    weights = weights_of(model)
+    means = {n: abs(a) for n, a in weights.items()}
+    model._store.set_moments(Moments(means, {n: 2 * a for n, a in weights.items()}, 3))
+    model.epsilon, model.gradClip, model.genProbThreshold = 1e-4, 7.0, 0.25
+    model.gradNorm, model.dropout, model.fixedMasks = 9.0, 0.125, True
+    model.instantaneousCost, model.loss = [3.5, 2.5, 1.25], 1.25
+    model.validationCost = [(1, 2.25), (2, 2.5)]
+    training = model._train_state
+    training.plan = {"noOfEpoch": 7}
+    training.position = Position(2, 1, model.rng.bit_generator.state)
+    training.best_nll, training.since_best = 2.25, 1
+    training.best = {n: 3 * a for n, a in weights.items()}
+    model.rng.random(5)
+    return model
+
+
+@pytest.fixture
+def saved(filled, tmp_path):
+    path = tmp_path / "saved.npz"
+    filled.saveParameters(path)
+    return path
+
+
+@pytest.fixture
+def refused(everything, same):
+    """Check that a file is refused, and that the object it is loaded into stays."""
+
+    def check(path, message="", error=ParameterFileError):
+        other = new_network()
+        before = everything(other)
+        with pytest.raises(error, match=message) as caught:
+            other.loadParameters(path)
+        assert type(caught.value) is error
+        same(before, everything(other))
+        with pytest.raises(error, match=message):
+            RNN4Music.fromFile(path)
+
+    return check
+
+
+def rewritten(path, **changes):
+    """Write the file again with some arrays changed; None leaves one out."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files} | changes
+    np.savez(path, **{name: a for name, a in arrays.items() if a is not None})
+    return path
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ import pytest
 from journeys import EXAMPLES, TINY, run_main
 
 from lstmmusic import RNN4Music
-from lstmmusic.engine import functions
+from lstmmusic.training.loop import Training
+from lstmmusic.training.state import Position
 
 UPDATES = 6  # of TINY
 
@@ -34,14 +35,14 @@ def at_update(n, act):
     """Return what makes something happen at the end of update n."""
 
     def prepare(monkeypatch, _):
-        record = RNN4Music._record
+        record = Training.record
 
-        def recorded(model, *args):
-            record(model, *args)
-            if len(model.instantaneousCost) == n:
-                act(model)
+        def recorded(training, *args):
+            record(training, *args)
+            if len(training.state.costs) == n:
+                act(training.model)
 
-        monkeypatch.setattr(RNN4Music, "_record", recorded)
+        monkeypatch.setattr(Training, "record", recorded)
 
     return prepare
 
@@ -96,15 +97,15 @@ def generate_on(monkeypatch, _):
 
 
 def no_memory_at_update_5(monkeypatch, _):
-    sums, calls = functions.Functions.sums, []
+    masks, calls = Training.masks, []
 
     def fifth(*args):
         calls.append(args)
         if len(calls) == 5:
             raise MemoryError("not a byte")
-        return sums(*args)
+        return masks(*args)
 
-    monkeypatch.setattr(functions.Functions, "sums", fifth)
+    monkeypatch.setattr(Training, "masks", fifth)
 
 
 def diverged(model):
@@ -116,7 +117,7 @@ STATES = {  # what happens: the message, and how many updates there are in the e
     "before training": (
         in_place_of("lstmmusic.RNN4Music.train", interrupt), "stopped;", 6),
     "at the first update": (
-        in_place_of("lstmmusic.engine.functions.Functions.sums", ctrl_c_twice),
+        in_place_of("lstmmusic.training.loop.Training.masks", ctrl_c_twice),
         "stopped;", 6),
     "while training": (at_update(4, ctrl_c), "stopped after 4 updates;", 6),
     "twice": (at_update(4, ctrl_c_twice), "stopped after 4 updates;", 6),
@@ -214,7 +215,7 @@ def test_without_training_the_same_command_works_again(
     # Also where the file is of a training that was stopped: the copy that the first
     # run saved is none that a second one would lose.
     model = RNN4Music.fromFile(whole)
-    model._progress.epoch = 3
+    model._train_state.position = Position(epoch=3)
     model.saveParameters(tmp_path / "stopped.npz")
     prepare, _, _ = STATES[state]
     load = ["--load", str(tmp_path / "stopped.npz"), "--epochs", "0"]

@@ -19,6 +19,8 @@ import pytest
 from journeys import DT, EXAMPLES, FILES, TINY, R, run_main
 
 from lstmmusic import RNN4Music
+from lstmmusic.training.loop import Training
+from lstmmusic.training.state import Position
 from midi.utils import midiread, midiwrite
 
 
@@ -241,16 +243,16 @@ def test_training_that_leaves_the_finite_numbers_gives_one_line(
 LONG = [*TINY, "--epochs", "120"]
 DIE_AT_UPDATE_70 = """
 import os, signal, sys
-from lstmmusic import RNN4Music
+from lstmmusic.training.loop import Training
 
-record = RNN4Music._record
+record = Training.record
 
-def record_and_die(model, *args):
-    record(model, *args)
-    if len(model.instantaneousCost) == 70:
+def record_and_die(training, *args):
+    record(training, *args)
+    if len(training.state.costs) == 70:
         os.kill(os.getpid(), signal.SIGKILL)
 
-RNN4Music._record = record_and_die
+Training.record = record_and_die
 sys.path.insert(0, sys.argv[1])
 import main
 main.main(sys.argv[2:])
@@ -288,14 +290,14 @@ def test_ctrl_c_leaves_music_and_a_command_that_goes_on(
     main, midi_folder, whole_run, tmp_path, monkeypatch, capsys
 ):
     """Fails if the run that was stopped ends with other bits than one that was not."""
-    record = RNN4Music._record
+    record = Training.record
 
-    def record_and_stop(model, *args):
-        record(model, *args)
-        if len(model.instantaneousCost) == 13:
+    def record_and_stop(training, *args):
+        record(training, *args)
+        if len(training.state.costs) == 13:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(RNN4Music, "_record", record_and_stop)
+    monkeypatch.setattr(Training, "record", record_and_stop)
     with pytest.raises(SystemExit) as exit_:
         main.main(["--midi", str(midi_folder), "--out", str(tmp_path), *LONG])
     assert exit_.value.code == 130
@@ -361,7 +363,7 @@ def test_a_stopped_training_is_not_written_over(
     """
     path = tmp_path / "parameters.npz"
     model = RNN4Music.fromFile(whole_run / "parameters.npz")
-    model._progress.epoch = 70
+    model._train_state.position = Position(epoch=70)
     model.saveParameters(path)
     before = path.read_bytes()
     arguments = ["--midi", str(midi_folder), "--out", str(tmp_path), *LONG]

@@ -21,7 +21,6 @@ ALLOWED = {
     "stuck": {"statistics"},
     "checks": set(),
     "atomic": set(),
-    "precision": set(),
     "midi": set(),
 }
 KNOWN = {("data", "midi")}  # roll_files.py opens files as midi does
