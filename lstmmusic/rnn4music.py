@@ -29,6 +29,7 @@ from lstmmusic.training.state import TrainState, make_plan, state_attribute
 SIZES = ("h1_length", "h2_length", "h3_length", "io_length")
 RATES = ("R1", "R2", "R3", "Rout", "epsilon", "gradClip", "gradNorm")
 LIMITS = parameter_file.LIMITS
+FileName = str | PathLike
 
 
 class RNN4Music:
@@ -48,10 +49,9 @@ class RNN4Music:
         Lower bound of RMSprop's mean of squares, before the root.
     gradClip : float
         Each element of the gradient is clipped to ±gradClip.
-    sigRand : float
-        Standard deviation of the first weights.
-    muRand : float
-        The state at step −1 is drawn from U[0, muRand].
+    sigRand, muRand : float
+        The first weights have standard deviation sigRand; the state at step −1 is
+        drawn from U[0, muRand].
     genProbThreshold : float
         In generation, smaller probabilities count as zero.
     seed : int, optional
@@ -63,8 +63,8 @@ class RNN4Music:
     gradNorm : float, optional
         Limit of the norm of the whole gradient, before gradClip; None for none.
     dropout : float
-        Share, from 0 to below 1, of each layer's outputs that do not reach the next
-        layer and the output while training.
+        Share, from 0 to below 1, of each layer's outputs that training hides from the
+        next layer and the output.
     fixedMasks : bool
         Drop the same outputs at all steps of a tune, not others at each step.
     mode : {None, 'JAX', 'NUMBA'}
@@ -72,56 +72,69 @@ class RNN4Music:
     device : {'cpu', 'cuda'}
         'cuda' computes on an NVIDIA GPU, with JAX (``pip install 'lstmmusic[cuda]'``).
     tf32 : bool
-        On a GPU: matrix products of float32 with 10 bits of each factor's fraction,
-        in less time, instead of all 23.
+        On a GPU, take 10 bits, not 23, of each factor's fraction in float32 products:
+        faster, less exact.
+    dtype : {None, 'float32', 'float64'}
+        Of all numbers; None is ``pytensor.config.floatX`` when the object is made.
 
     Attributes
     ----------
     R1, R2, R3, Rout, epsilon, gradClip, gradNorm, dropout, genProbThreshold : float
         May be set at any time; the next call uses them, without compiling again.
     instantaneousCost : list of float
-        The minibatch's cost before each update so far.
+        The minibatch's cost before each update so far; ``loss`` is the last, or NaN.
     stepsOfCost : list of float
-        Over how many steps each cost is summed (for whole tunes their mean length);
-        NaN where not known, in files before version 3.
+        The steps that each cost sums up (for whole tunes their mean length); NaN where
+        not known, in files before version 3.
     costPerStep : list of float
         ``instantaneousCost`` divided by these: in nats, or halved squares, per step.
     validationCost : list of (int, float)
         After how many updates, and the validation's nats per step.
     trainings : list of dict
-        How the network was trained: a record of each training, the oldest first, with
-        ``command``, ``updates`` and the settings by name.
-    loss : float
-        The last of instantaneousCost; NaN before the first update.
+        A record of each training, the oldest first, with ``command``, ``updates`` and
+        the settings by name.
 
     Raises
     ------
     ValueError
-        For a value outside what is allowed; the message names both.  So, too, for a
-        call that needs more memory than there is: it then names the largest value that
-        fits, before any work is done.
+        For a value outside what is allowed; the message names both.  Also for a call
+        that needs more memory than is free, before any work is done; the message names
+        the largest value that fits.
 
     Notes
     -----
-    Numbers are float32, or float64 if ``pytensor.config.floatX`` says so when the
-    object is made.  Not safe for use by several threads at once.
+    Not safe for use by several threads at once.
 
     References
     ----------
     A. Graves, "Generating sequences with recurrent neural networks", 2013,
     arXiv:1308.0850, eqs. 1-4 and 7-11.  N. Srivastava et al. 2014 (dropout);
     Y. Gal, Z. Ghahramani 2016, arXiv:1512.05287 (fixed masks).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmmusic import RNN4Music
+    >>> scale = np.eye(12)[np.arange(48) % 12]  # (steps, notes)
+    >>> model = RNN4Music(
+    ...     h1_length=5, h2_length=4, h3_length=3, io_length=12, R1=0.01, seed=1
+    ... )
+    >>> costs = model.train(
+    ...     [scale], noOfEpochPerMB=1, noOfEpoch=3, sizeOfMiniBatch=1, lengthOfMB=17
+    ... )
+    >>> tune, probabilities = model.genMusic(startVectors=scale[:4], noOfSamps=8)
+    >>> len(costs), tune.shape
+    (3, (8, 12))
     """
 
-    R1, R2, R3 = Checked(check_float), Checked(check_float), Checked(check_float)
+    R1, R2, R3 = (Checked(check_float) for _ in range(3))
     Rout, epsilon, gradClip = (Checked(check_float) for _ in range(3))
     gradNorm = Checked(partial(checks.optional, check_float))
-    dropout = Checked(check_float, **LIMITS["dropout"])
     fixedMasks = Checked(checks.truth)
+    dropout = Checked(check_float, **LIMITS["dropout"])
     genProbThreshold = Checked(check_float, **LIMITS["genProbThreshold"])
     sigRand = Checked(check_float, **LIMITS["sigRand"])
     muRand = Checked(check_float, **LIMITS["muRand"])
-
     h1_length, h2_length, h3_length, io_length = (Fixed() for _ in SIZES)
     cost, originalForward, optimizer = (Fixed() for _ in range(3))
     mode, dtype, device, tf32 = (Fixed() for _ in range(4))
@@ -139,36 +152,19 @@ class RNN4Music:
     backwardPass = staticmethod(network.backward_pass)
 
     def __init__(
-        self,
-        h1_length: int = 200,
-        h2_length: int = 200,
-        h3_length: int = 200,
-        io_length: int = 88,
-        R1: float = 0.0001,
-        R2: float = 0.0001,
-        R3: float = 0.0001,
-        Rout: float = 0.0001,
-        *,
-        cost: str = "cross-entropy",
-        epsilon: float = 1e-5,
-        gradClip: float = 30.0,
-        sigRand: float = 0.1,
-        muRand: float = 0.01,
-        genProbThreshold: float = 0.1,
-        seed: int | None = None,
-        originalForward: bool = False,
-        optimizer: str = "RMSprop",
-        gradNorm: float | None = None,
-        dropout: float = 0.0,
-        fixedMasks: bool = False,
-        mode: str | None = None,
-        device: str = "cpu",
-        tf32: bool = False,
+        self, h1_length: int = 200, h2_length: int = 200, h3_length: int = 200,
+        io_length: int = 88, R1: float = 0.0001, R2: float = 0.0001,
+        R3: float = 0.0001, Rout: float = 0.0001, *, cost: str = "cross-entropy",
+        epsilon: float = 1e-5, gradClip: float = 30.0, sigRand: float = 0.1,
+        muRand: float = 0.01, genProbThreshold: float = 0.1, seed: int | None = None,
+        originalForward: bool = False, optimizer: str = "RMSprop",
+        gradNorm: float | None = None, dropout: float = 0.0, fixedMasks: bool = False,
+        mode: str | None = None, device: str = "cpu", tf32: bool = False,
         dtype: str | None = None,
-    ):
-        sizes = zip(SIZES, (h1_length, h2_length, h3_length, io_length), strict=True)
-        for name, size in sizes:
-            setattr(self, name, check_int(name, size, high=checks.LONGEST))
+    ):  # fmt: skip
+        given = zip(SIZES, (h1_length, h2_length, h3_length, io_length), strict=True)
+        sizes = {n: check_int(n, size, high=checks.LONGEST) for n, size in given}
+        self.h1_length, self.h2_length, self.h3_length, self.io_length = sizes.values()
         self.R1, self.R2, self.R3, self.Rout = R1, R2, R3, Rout
         self.epsilon, self.gradClip, self.gradNorm = epsilon, gradClip, gradNorm
         self.dropout, self.fixedMasks = dropout, fixedMasks
@@ -180,19 +176,18 @@ class RNN4Music:
         self.mode = choose_mode(mode)
         self.device = choose_device(self.mode, device)
         self.tf32 = checks.truth("tf32", tf32)
-        self.dtype = choose_dtype(dtype)
-        backend = Backend(self.mode, self.device, self.tf32)
+        dtype = pytensor.config.floatX if dtype is None else dtype
+        self.dtype = np.dtype(checks.one_of("dtype", dtype, ("float32", "float64")))
         checks.optional(check_int, "seed", seed, low=0)
         self._train_state = TrainState(np.random.default_rng(seed))
-        sizes = {name: getattr(self, name) for name in SIZES}
         memory.check_network(sizes, self.dtype, self.optimizer)
-        first = parameters.first_weights(
-            self.rng, self.h_lengths, io_length, self.sigRand
-        ) | parameters.first_state(self.rng, self.h_lengths, self.muRand)
+        drawn = self.rng, self.h_lengths
+        first = parameters.first_weights(*drawn, self.io_length, self.sigRand)
+        first |= parameters.first_state(*drawn, self.muRand)
         self._store = Store(first, self.dtype, self.optimizer)
-        self._functions = Functions(
-            self._store, self.cost, self.originalForward, backend
-        )
+        backend = Backend(self.mode, self.device, self.tf32)
+        form = self.cost, self.originalForward
+        self._functions = Functions(self._store, *form, backend)
 
     @property
     def h_lengths(self) -> tuple[int, int, int]:
@@ -217,30 +212,15 @@ class RNN4Music:
     def __repr__(self) -> str:
         return describe.describe(self)
 
-    # Training
-
     def train(
-        self,
-        dataset: Sequence,
-        noOfEpochPerMB: int,
-        noOfEpoch: int,
-        sizeOfMiniBatch: int,
-        lengthOfMB: int | None,
-        lam: float = 0.0,
-        *,
-        average: str = "tune",
-        rateDecay: str | None = None,
-        validation: Sequence | None = None,
-        patience: int | None = None,
-        checkpoint: str | PathLike | None = None,
-        checkpointEvery: int | None = None,
-        checkpointMinutes: float = 5.0,
-        resume: bool = False,
-        progress: bool = True,
-        comm: Any = None,
-        sources: Sequence | None = None,
-        command: str | None = None,
-    ) -> list[float]:
+        self, dataset: Sequence, noOfEpochPerMB: int, noOfEpoch: int,
+        sizeOfMiniBatch: int, lengthOfMB: int | None, lam: float = 0.0, *,
+        average: str = "tune", rateDecay: str | None = None,
+        validation: Sequence | None = None, patience: int | None = None,
+        checkpoint: FileName | None = None, checkpointEvery: int | None = None,
+        checkpointMinutes: float = 5.0, resume: bool = False, progress: bool = True,
+        comm: Any = None, sources: Sequence | None = None, command: str | None = None,
+    ) -> list[float]:  # fmt: skip
         """Train by gradient descent; step t predicts step t+1.
 
         With a ``lengthOfMB`` an epoch draws ``sizeOfMiniBatch`` tunes at random,
@@ -281,26 +261,24 @@ class RNN4Music:
         checkpointMinutes : float
             Minutes from one to the next, without ``checkpointEvery``.
         resume : bool
-            Go on with the training that was stopped, and has these same arguments: of
-            the file ``checkpoint``, which is loaded if it is there, or of this object.
-            It ends as if it had never stopped, bit for bit (on as many CPUs: that is
-            how many threads a sum is shared out to).  With a ``checkpoint`` that is not
-            there, and nothing to go on with in this object, it begins.  Where the file
-            lags behind this object's same training (the disk was full), the object's
-            own goes on.
+            Go on with a stopped training of the same arguments, of the file
+            ``checkpoint`` if it is there, otherwise of this object; with neither,
+            ``checkpoint`` begins one.  If the file lags behind this object's same
+            training (the disk was full), the object's goes on.  It ends as if it had
+            never stopped, bit for bit on as many CPUs: threads share out each sum.
         progress : bool
             Show a progress bar with the cost, on a terminal or in a notebook.
         comm : mpi4py.MPI.Comm, optional
-            Train with all its ranks, each of which calls this with the same arguments
-            and takes a part of each minibatch; the first one's network is taken by all.
-            They add up what one process would, to rounding.  The first alone shows
-            progress and writes the checkpoint; ``resume`` works with another number of
-            ranks.  An error that meets one rank alone ends the job.
+            Train with all its ranks: each calls this with the same arguments and takes
+            a part of each minibatch, and all take the first rank's network.  They sum
+            what one process would, to rounding.  The first alone shows progress and
+            writes the checkpoint; ``resume`` works with another number of ranks.  An
+            error of one rank alone ends the job.
         sources : sequence of tunes, optional
-            What ``dataset`` was made from, by cutting, marking or transposing: recorded
-            as trained on (`wasTrainedOn`); by default the tunes of ``dataset``.
+            The tunes that ``dataset`` was made from, by cutting, marking or
+            transposing: recorded as trained on (`wasTrainedOn`); default ``dataset``.
         command : str, optional
-            What was typed to run this training, for its record in `trainings`.
+            The typed command, for the training's record in `trainings`.
 
         Returns
         -------
@@ -310,16 +288,16 @@ class RNN4Music:
         Raises
         ------
         ValueError
-            Before any work is done, for data or numbers outside what is allowed, for a
-            ``checkpoint`` that cannot be written, for a resumed training with other
-            arguments, and for a minibatch that needs more memory than there is.
+            Before any work is done: for data or numbers outside what is allowed, a
+            ``checkpoint`` that cannot be written, a resumed training with other
+            arguments, or a minibatch that needs more memory than is free.
         TrainingError
-            When the cost, or a weight, is no longer finite, or a weight would be beyond
-            ±1e6: training has diverged.  The message says at which update; all is as
-            it was before it.
+            When the cost or a weight is no longer finite, or a weight would be beyond
+            ±1e6: training has diverged.  The message names the update; all is as it was
+            before it.
         CheckpointError
-            An OSError: the checkpoint cannot be written, as on a full disk.  What was
-            learnt is in this object; ``resume=True`` goes on from there.
+            An OSError: the checkpoint cannot be written, as on a full disk.  The object
+            holds what was learnt; ``resume=True`` goes on from there.
 
         Warns
         -----
@@ -328,13 +306,11 @@ class RNN4Music:
 
         Notes
         -----
-        Memory (benchmarks/RESULTS.md): let B = ``sizeOfMiniBatch``, N the notes, H the
-        cells of all three layers, and T the steps: ``lengthOfMB``, or those of the
-        longest tune, to which the others are padded.  A minibatch holds about
-        B T (6 H + 6 N) numbers, or B T (15 H + 14 N) with a ``lengthOfMB`` of up to
-        129, of 4 bytes each in float32.  JAX takes another 0.2 GB.  A tune of 36,000
-        steps among nine of 200, with 3 × 120 cells and 88 notes, takes 1.9 GB in two
-        threads: cut such a tune into pieces.  Each MPI rank is checked separately.
+        Memory (benchmarks/RESULTS.md): for B tunes of T steps, N notes and H cells in
+        all, a minibatch holds about B T (6 H + 6 N) numbers, or B T (15 H + 14 N) with
+        a ``lengthOfMB`` of up to 129; JAX takes another 0.2 GB.  T is ``lengthOfMB``,
+        or the longest tune's steps, to which the others are padded: cut a very long
+        tune into pieces.  Each MPI rank is checked separately.
         """
         forks.refuse("train", self.mode)
         ranks = Ranks(comm)
@@ -385,7 +361,7 @@ class RNN4Music:
         Notes
         -----
         Tunes are compared by a digest of 8 bytes, in the form they had in ``dataset``,
-        or ``sources``, of `train`: one that was transposed there is another tune.
+        or ``sources``, of `train`: a transposed tune is another tune.
         """
         if is_packed(tune):
             checks.roll_shape("tune", tune.shape, self.io_length)
@@ -395,9 +371,9 @@ class RNN4Music:
 
     def setNewRates(self, R1: float, R2: float, R3: float, Rout: float) -> None:
         """Set the training rates of the three layers and the output."""
-        rates = zip(("R1", "R2", "R3", "Rout"), (R1, R2, R3, Rout), strict=True)
-        for name, value in [(name, check_float(name, R)) for name, R in rates]:
-            setattr(self, name, value)
+        given = zip(("R1", "R2", "R3", "Rout"), (R1, R2, R3, Rout), strict=True)
+        rates = [check_float(name, rate) for name, rate in given]
+        self.R1, self.R2, self.R3, self.Rout = rates
 
     def resetStates(self) -> None:
         """Draw the state at step −1 anew, from U[0, muRand] (D9)."""
@@ -406,8 +382,6 @@ class RNN4Music:
     def resetRMSgrads(self) -> None:
         """Set the moments of the optimizer, RMSprop or Adam, to zero."""
         self._store.set_moments()
-
-    # Evaluating
 
     def evaluate(
         self, dataset: Sequence, *, skipFirst: bool = True, sizeOfBatch: int = 32
@@ -438,8 +412,6 @@ class RNN4Music:
         with memory.explained("sizeOfBatch"):
             return evaluation.evaluate(self._functions, tunes, self.dtype, size, skip)
 
-    # Looking inside
-
     def probabilities(self, tune: ArrayLike) -> np.ndarray:
         """Return the network's y over a tune.
 
@@ -456,10 +428,10 @@ class RNN4Music:
 
         Notes
         -----
-        The last row is what ``genMusic(tune, 1)`` draws from at temperature 1, but for
-        ``genProbThreshold`` and rounding, as sums are taken in another order.  They
-        differ by less than 1e-6 in float32 and 1e-14 in float64, unless the network
-        amplifies differences: untrained with ``sigRand=0.3``, after 1000 steps, 0.06.
+        ``genMusic(tune, 1)`` draws from the last row at temperature 1, but for
+        ``genProbThreshold`` and the order of sums: the two differ by less than 1e-6 in
+        float32 and 1e-14 in float64, unless the network amplifies differences (0.06
+        untrained with ``sigRand=0.3``, after 1000 steps).
         """
         forks.refuse("probabilities", self.mode)
         tune = checks.roll("tune", tune, self.io_length, self.dtype)
@@ -485,19 +457,18 @@ class RNN4Music:
             from the state at step −1.
         """
         forks.refuse("gradients", self.mode)
-        x, wanted = (
-            checks.minibatch(name, rolls, self.io_length, self.dtype)
-            for name, rolls in (("inputs", inputs), ("targets", targets))
-        )
+        form = self.io_length, self.dtype
+        x = checks.minibatch("inputs", inputs, *form)
+        wanted = checks.minibatch("targets", targets, *form)
         if x.shape != wanted.shape:
             raise ValueError(
                 f"inputs and targets have shapes {np.shape(inputs)} and "
                 f"{np.shape(targets)}; they must be the same"
             )
         memory.check_gradients(self, x)
-        cost, packed = self._functions.gradients(mean_over_tunes(x, wanted))
-        packed = iter(packed)
-        gradients = network.tree_map(lambda _: next(packed), self._store.weights)
+        cost, leaves = self._functions.gradients(mean_over_tunes(x, wanted))
+        in_order = iter(leaves)
+        gradients = network.tree_map(lambda _: next(in_order), self._store.weights)
         return cost, parameters.unpack(gradients)
 
     def parameters(self) -> dict[str, np.ndarray]:
@@ -507,8 +478,8 @@ class RNN4Music:
     def setParameters(self, values: Mapping[str, ArrayLike]) -> None:
         """Set all or some of what `parameters` returns.
 
-        Which tunes the network was trained on is not known any more where a matrix is
-        set: it may come from another network (`wasTrainedOn`).
+        A matrix may come from another network, so after setting one `wasTrainedOn` no
+        longer knows all tunes that this one was trained on.
 
         Raises
         ------
@@ -518,8 +489,8 @@ class RNN4Music:
         """
         self._store.set(values)
         if any(np.ndim(value) == 2 for value in values.values()):
-            state = self._train_state
-            state.trained_on = state.trained_on._replace(complete=False)
+            known = self._train_state.trained_on
+            self._train_state.trained_on = known._replace(complete=False)
 
     def printWeights(self) -> None:
         """Print the shape, mean, standard deviation and range of each parameter."""
@@ -528,22 +499,13 @@ class RNN4Music:
     def printDerivatives(self) -> None:
         """Print the same of the gradients' running root mean squares."""
         means = self._store.get_moments().means
-        roots = {f"D{name}": np.sqrt(mean) for name, mean in means.items()}
-        print(describe.table(roots))
-
-    # Generating
+        print(describe.table({f"D{name}": np.sqrt(a) for name, a in means.items()}))
 
     def genMusic(
-        self,
-        startVectors: ArrayLike,
-        noOfSamps: int,
-        *,
-        seed: int | None = None,
-        temperature: float = 1.0,
-        maxNotes: int | None = None,
-        keepPrimer: bool = False,
+        self, startVectors: ArrayLike, noOfSamps: int, *, seed: int | None = None,
+        temperature: float = 1.0, maxNotes: int | None = None, keepPrimer: bool = False,
         noOfTunes: int = 1,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """Run a primer through the network, then feed its own samples back.
 
         Parameters
@@ -559,24 +521,23 @@ class RNN4Music:
         temperature : float
             At least 0.  Notes are drawn with σ(Y / temperature), where σ(Y) is the
             network's probability: 1 is the original, less is more certain, more is
-            bolder, and 0 takes the most probable notes, those above ½.  What is below
-            ``genProbThreshold`` without it stays silent with it.
+            bolder, and 0 takes the most probable notes, those above ½.  At any
+            temperature a note whose σ(Y) is below ``genProbThreshold`` stays silent.
         maxNotes : int, optional
             Of the notes drawn at a step, at most so many sound, the most probable; of
             equally probable ones, the lowest.
         keepPrimer : bool
             Return the primer, too, in front of the tune.
         noOfTunes : int
-            So many tunes after the one primer, each with samples of its own.
+            So many tunes after the one primer, each with its own samples.
 
         Returns
         -------
         tune, probabilities : ndarray of shape (noOfSamps, io_length)
             Zeros and ones, and the probability that each was drawn with, zero where
-            the network's own was below ``genProbThreshold``.  With the primer's steps
-            in front if it is kept: its rows, and the probability with which each would
-            have been drawn, NaN in the first row, before which there is nothing.
-            With a leading axis for many tunes.
+            the network's own was below ``genProbThreshold``.  A kept primer's steps
+            come first: its rows, and the probability with which each would have been
+            drawn, NaN in the first row.  With a leading axis for many tunes.
 
         Warns
         -----
@@ -597,20 +558,17 @@ class RNN4Music:
         form = noOfTunes > 1, maxNotes is not None, keep
         memory.check_generation(self._functions, primers, noOfSamps, *form)
         rng = self.rng if seed is None else np.random.default_rng(seed)
+        limits = self.genProbThreshold, temperature, maxNotes
         with memory.explained("noOfSamps and noOfTunes"):
             uniform = rng.random((noOfSamps, *primers.shape[1:]), dtype=self.dtype)
-            rolls = self._functions.generate(
-                primers, uniform, self.genProbThreshold, temperature, maxNotes
-            )
+            rolls = self._functions.generate(primers, uniform, *limits)
         tunes, y = rolls[:, -noOfSamps:].swapaxes(1, 2)
         stuck.warn_if_stuck(tunes, temperature, self.genProbThreshold)
         if keep:
             tunes, y = with_first_rows(primers, rolls).swapaxes(1, 2)
         return (tunes, y) if many else (tunes[0], y[0])
 
-    # Files and copies
-
-    def saveParameters(self, fileName: str | PathLike) -> None:
+    def saveParameters(self, fileName: FileName) -> None:
         """Save all that training and generation go on from, as the original's .npz.
 
         ``.npz`` is appended when missing.  A failed or killed save leaves an older file
@@ -619,8 +577,8 @@ class RNN4Music:
         Raises
         ------
         ValueError
-            If ``fileName`` names a folder (``run/``, ``.``), or what stands there is no
-            regular file.
+            If ``fileName`` names a folder (``run/``, ``.``), or the file is no regular
+            file.
         OSError
             If the file cannot be written.
 
@@ -631,14 +589,13 @@ class RNN4Music:
         """
         parameter_file.write(fileName, snapshot(self))
 
-    def loadParameters(self, fileName: str | PathLike) -> None:
-        """Load what `saveParameters`, here or of the original program, has written.
+    def loadParameters(self, fileName: FileName) -> None:
+        """Load a file of `saveParameters`, here or of the original program.
 
-        Weights, state at step −1, the optimizer's means, random state, rates and other
-        settings, and the history; not the cost, the optimizer and the form of the
-        forward pass, which stay the object's own, with a warning, nor the means of
-        another optimizer: zero is put in their place.  ``.npz`` is appended when
-        missing.
+        It sets the weights, the state at step −1, the optimizer's means, the random
+        state, rates and other settings, and the history.  The cost, the optimizer and
+        the form of the forward pass stay the object's own, with a warning; the means
+        of another optimizer become zero.  ``.npz`` is appended when missing.
 
         Of the original's files the RMSprop state, no running mean of squares (D4), is
         set aside with a warning; the state at step −1, which training ignored (D9),
@@ -658,18 +615,14 @@ class RNN4Music:
 
     @classmethod
     def fromFile(
-        cls,
-        fileName: str | PathLike,
-        *,
-        mode: str | None = None,
-        device: str = "cpu",
-        tf32: bool = False,
-        dtype: str | None = None,
-    ) -> "RNN4Music":
+        cls, fileName: FileName, *, mode: str | None = None, device: str = "cpu",
+        tf32: bool = False, dtype: str | None = None,
+    ) -> "RNN4Music":  # fmt: skip
         """Make an object of a file's own sizes and settings, and load the file.
 
-        The arguments are those of `RNN4Music`.  A file of the original program gives an
-        object with ``originalForward=True``: the form that its weights were trained in.
+        ``mode``, ``device``, ``tf32`` and ``dtype`` are those of `RNN4Music`.  A file
+        of the original program gives an object with ``originalForward=True``: the form
+        that its weights were trained in.
         """
         where = {"mode": mode, "device": device, "tf32": tf32, "dtype": dtype}
         return cls._of(parameter_file.read(fileName), fileName, where)
@@ -682,13 +635,6 @@ class RNN4Music:
 
     def __reduce__(self):
         """Copy and pickle what a file would hold; functions are compiled anew."""
-        where = {"mode": self.mode, "device": self.device, "tf32": self.tf32}
+        where = {name: getattr(self, name) for name in ("mode", "device", "tf32")}
         where["dtype"] = self.dtype.name
         return self._of, (snapshot(self), repr(self), where)
-
-
-def choose_dtype(dtype: str | None) -> np.dtype:
-    """Return the dtype of an argument; None is PyTensor's floatX."""
-    if dtype is None:
-        dtype = pytensor.config.floatX
-    return np.dtype(checks.one_of("dtype", dtype, ("float32", "float64")))
