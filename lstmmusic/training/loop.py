@@ -275,14 +275,18 @@ class Training:
         model, factor = self.model, 1.0
         if self.plan.rateDecay == "cosine":
             factor = 0.5 * (1 + math.cos(math.pi * self.done() / self.updates_in_all()))
+        numbers = Settings(
+            R1=model.R1 * factor,
+            R2=model.R2 * factor,
+            R3=model.R3 * factor,
+            Rout=model.Rout * factor,
+            epsilon=model.epsilon,
+            gradClip=model.gradClip,
+            gradNorm=model.gradNorm or math.inf,
+            lam=self.plan.lam,
+        )
         with np.errstate(over="ignore"):  # an update then says that it is not finite
-            return Settings(
-                *(np.array(R * factor, model.dtype) for R in model.rates),
-                epsilon=np.array(model.epsilon, model.dtype),
-                gradClip=np.array(model.gradClip, model.dtype),
-                gradNorm=np.array(model.gradNorm or math.inf, model.dtype),
-                lam=np.array(self.plan.lam, model.dtype),
-            )
+            return Settings(*(np.array(number, model.dtype) for number in numbers))
 
     def end_epoch(self, bar: tqdm, ctrl_c: Interruption) -> None:
         """Validate, keep the best weights, and go to the next epoch."""
