@@ -7,25 +7,19 @@ process that finds it made needs no Numba, only LLVM to link it.
 import atexit
 import contextlib
 import functools
-import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from importlib.metadata import version
 from pathlib import Path
 
 import llvmlite.binding as llvm
 
-from lstmmusic.engine import cache
-from lstmmusic.engine.backend import kind_of_cpu
+from lstmmusic.engine import cache, home
 from lstmmusic.engine.kernels.host import host
 
-SOURCES = [Path(__file__).with_name(f"{n}.py") for n in ("build", "code", "host")]
-# At import: what is on the disk later is perhaps not what runs.
-OUR_SOURCES = cache.digest_of(SOURCES)
 LONGEST_S = 120
 SIGNALS = ("SIGABRT", "SIGBUS", "SIGILL", "SIGSEGV")  # not every system has all
 CRASHES = [-getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
@@ -57,7 +51,7 @@ def is_python():
 def started(dtype):
     """Start the process apart, and return it; None if that cannot be."""
     path = [entry for entry in sys.path if isinstance(entry, str)]
-    arguments = APART, json.dumps(path), dtype, str(cache.folder())
+    arguments = APART, json.dumps(path), dtype, str(home.folder())
     plain = {key: v for key, v in os.environ.items() if not key.startswith("NUMBA_")}
     try:
         process = subprocess.Popen(
@@ -102,22 +96,15 @@ def make(dtype, folder=None):
 
     code = object_code(dtype)
     with contextlib.suppress(OSError):
-        if cache.digest_of(SOURCES) == OUR_SOURCES:
+        if cache.digest_of_sources() == cache.SOURCES:
             cache.write_entry(path_of(dtype, folder), code)
     return code
 
 
 def path_of(dtype, folder=None):
     """Return where code is kept: all that it depends on is in the file's name."""
-    what = repr((dtype, kind_of_cpu(), makers(), OUR_SOURCES))
-    name = hashlib.sha256(what.encode()).hexdigest()
-    return Path(folder or cache.folder(), "kernels", name[:32])
-
-
-@functools.cache
-def makers():
-    """Return the versions of what makes the code."""
-    return [version(name) for name in ("numba", "llvmlite")]
+    path = cache.entry_path("kernels", dtype)
+    return path if folder is None else Path(folder, *path.parts[-3:])
 
 
 @functools.cache
