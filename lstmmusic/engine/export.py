@@ -134,9 +134,10 @@ def compile_graph(graph, variables):
     reads = [n for n, variable in enumerate(variables) if variable in found]
     graph = FunctionGraph([*inputs, *(variables[n] for n in reads)], results)
     mode = get_mode("JAX").excluding(*SLOW_REWRITES, *WRONG_REWRITES)
-    with no_collection(), pytensor.config.change_flags(mode=mode):
-        mode.optimizer.rewrite(graph)
-        run = jax_funcify(graph)
+    with no_collection():
+        with pytensor.config.change_flags(mode=mode):
+            mode.optimizer.rewrite(graph)
+        run = jax_funcify(graph)  # a scan's own graph by the default mode's rewrites
     return Program(
         run,
         inputs=[(v.type.shape, v.type.dtype) for v in inputs],
