@@ -18,9 +18,8 @@ from typing import NamedTuple
 import numpy as np
 import pytensor
 
-from lstmmusic.engine import cache, forks
+from lstmmusic.engine import cache, forks, lowering
 from lstmmusic.engine.backend import compiled, kind_of_cpu, on_device
-from lstmmusic.engine.kernels import lowering
 
 # At import: what is on the disk later is perhaps not what runs.
 ROOMS = [Path(__file__).parent, Path(__file__).parents[1] / "model"]
@@ -43,7 +42,6 @@ class Program(NamedTuple):
     single: bool  # of which one is wanted, not in a list
     reads: list
     changes: list
-    kernels: str | None  # for which dtype it calls those of `products`
 
 
 def function(build, key, variables, form, backend):
@@ -69,15 +67,15 @@ def function(build, key, variables, form, backend):
         program = donating(made(build(*key), variables))
     else:
         keeps = importlib.util.find_spec("flatbuffers")  # jax.export writes with it
-        path = file_of(build, key, variables, form)
-        program = read(path) if keeps else None
+        dtype = variables[0].type.dtype
+        program = None
+        if keeps and lowering.ready(dtype):
+            program = read(file_of(build, key, variables, form))
         if program is None:
             program = made(build(*key), variables)
-            dtype = variables[0].type.dtype
-            if keeps and dtype not in lowering.FAILED:  # as every process will expect
+            if keeps:
+                path = file_of(build, key, variables, form)
                 program = kept(program, variables, path)
-            if program.kernels and not lowering.usable(program.kernels):
-                program = made(build(*key), variables)  # `build` does without them now
         program = with_fast_products(program, variables)
     cells = [variable.container.storage for variable in variables]
     shared = [cells[n] for n in program.reads]
@@ -114,7 +112,6 @@ def made(graph, variables):
         single=single,
         reads=[numbers[id(box.storage)] for box in given],
         changes=[numbers[id(variable.container.storage)] for variable in updates],
-        kernels=lowering.called_in(function.maker.fgraph),
     )
 
 
@@ -131,13 +128,14 @@ def with_fast_products(program, variables):
     """Have XLA compile a program for a CPU, and take products from the faster library.
 
     YNNPACK, its choice, is that with few rows, those of a step of few tunes; but not in
-    what `products` leaves to XLA of the passes (benchmarks/RESULTS.md).  Sums stay with
+    what the kernels leave to XLA of the passes (benchmarks/RESULTS.md).  Sums stay with
     it.  Compiled now: threads that call it for the first time would each do so.
     """
     import jax
 
     tunes = [shape[1] for shape, _ in program.inputs if len(shape) == 3]
-    many = program.kernels or (tunes and tunes[0] >= MANY_TUNES)
+    kernels = lowering.enabled(variables[0].type.dtype)
+    many = kernels or (tunes and tunes[0] >= MANY_TUNES)
     with jax.default_device(jax.devices("cpu")[0]):  # where the variables are
         options = EIGEN if many and can_choose() else None
         run = jax.jit(program.run).lower(*types_of(program, variables))
@@ -173,7 +171,7 @@ def kept(program, variables, path):
 
     types = types_of(program, variables)
     try:
-        ours = map(jax.export.DisabledSafetyCheck.custom_call, lowering.names())
+        ours = map(jax.export.DisabledSafetyCheck.custom_call, lowering.TARGETS)
         code = jax.export.export(
             program.run, platforms=("cpu",), disabled_checks=list(ours)
         )(*types)
@@ -193,10 +191,7 @@ def read(path):
     if content is None:
         return None
     head, _, code = content.partition(b"\n")
-    program = Program(jax.export.deserialize(bytearray(code)).call, *json.loads(head))
-    if program.kernels and not lowering.usable(program.kernels):
-        return None
-    return program
+    return Program(jax.export.deserialize(bytearray(code)).call, *json.loads(head))
 
 
 def file_of(build, key, variables, form):
@@ -204,7 +199,9 @@ def file_of(build, key, variables, form):
     types = [str(variable.type) for variable in variables]
     flags = pytensor.config.floatX, pytensor.config.cast_policy
     machine = kind_of_cpu()  # which kernels lay weights out for
-    what = repr((build.__qualname__, key, types, form, flags, machine, made_by()))
+    kernels = lowering.enabled(variables[0].type.dtype)
+    made_for = machine, kernels, made_by()
+    what = repr((build.__qualname__, key, types, form, flags, made_for))
     name = hashlib.sha256(what.encode()).hexdigest()
     return cache.folder() / "lstmmusic" / name[:32]
 
