@@ -10,9 +10,8 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from lstmmusic.engine import export, home, process
+from lstmmusic.engine import export, home, lowering, process
 from lstmmusic.engine.backend import as_given, on_device, precision
-from lstmmusic.engine.kernels import lowering
 from lstmmusic.model.network import State
 
 
@@ -41,11 +40,6 @@ class Compiler:
     def shape(self, *lengths):
         """Return the key of a compiled function: the lengths, if JAX needs them."""
         return lengths if self.backend.mode == "JAX" else (None,) * len(lengths)
-
-    @property
-    def products(self):
-        wide = max(self.H) > lowering.MOST_CELLS
-        return lowering.fastest(self.backend, self.dtype, wide)
 
     def rolls(self, T, B, *names):
         """Return a symbolic roll (T, B, N) for each name."""
@@ -92,7 +86,10 @@ class Compiler:
             with (
                 pytensor.config.change_flags(**flags),
                 precision(self.backend, self.dtype),
+                lowering.on(self.backend.device),
             ):
+                if self.backend.device == "cpu":
+                    lowering.start_build(self.dtype)
                 run = self._function(build, key)
 
             def call(*args):

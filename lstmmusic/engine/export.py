@@ -78,8 +78,7 @@ def function(build, key, variables, form, backend):
     if backend.device == "cpu":
         program = cpu_program(build, key, variables, form)
     else:
-        with lowering.plain():
-            program = donate(compile_graph(build(*key), variables))
+        program = donate(compile_graph(build(*key), variables))
     cells = [cell(variable) for variable in variables]
     shared = [cells[n] for n in program.reads]
     changed = [cells[n] for n in program.changes]
@@ -102,7 +101,6 @@ def function(build, key, variables, form, backend):
 def cpu_program(build, key, variables, form):
     """Return the compiled Program of a graph, from the cache or new."""
     dtype = variables[0].type.dtype
-    lowering.start_build(dtype)  # in a subprocess, while the graph is simplified
     program = None
     if lowering.ready(dtype):
         path = path_of(build, key, variables, form)
@@ -215,7 +213,7 @@ def save_program(program, variables, path):
     import jax
 
     run = jax.jit(program.run)
-    checks = map(jax.export.DisabledSafetyCheck.custom_call, lowering.names())
+    checks = map(jax.export.DisabledSafetyCheck.custom_call, lowering.TARGETS)
     export = jax.export.export(run, platforms=("cpu",), disabled_checks=list(checks))
     try:
         exported = export(*types_of(program, variables))
@@ -223,7 +221,7 @@ def save_program(program, variables, path):
     except Exception as error:
         warnings.warn(f"a compiled function was not cached: {error}", stacklevel=2)
         return program._replace(run=run)
-    kernels = any(name in exported.mlir_module() for name in lowering.names())
+    kernels = any(name in exported.mlir_module() for name in lowering.TARGETS)
     program = program._replace(run=exported.call, kernels=kernels)
     cache.write_entry(path, json.dumps(program[1:]).encode() + b"\n" + code)
     return program

@@ -15,12 +15,11 @@ from lstmmusic.data.batches import piece
 from lstmmusic.engine.backend import in_threads, threads
 from lstmmusic.engine.compiler import Compiler
 from lstmmusic.engine.gradient import Gradient, like_sums
-from lstmmusic.engine.kernels.lowering import MOST_CELLS
+from lstmmusic.engine.lowering import MOST_CELLS
 from lstmmusic.model.network import forward_pass, leaves, total, tree_map
-from lstmmusic.model.ops import PLAIN
-from lstmmusic.model.optimizers import Settings, new_values, only_if_sound
+from lstmmusic.model.optimizers import Settings, new_values, reject_nonfinite
 from lstmmusic.model.outputs import cross_entropy
-from lstmmusic.model.sampling import generate
+from lstmmusic.model.sampling import Drawing, generate
 
 CHUNK = 32  # steps
 FEWEST_TUNES, MOST_TUNES = 8, 64  # that a thread generates at once
@@ -177,8 +176,8 @@ class Functions:
         """Return how many threads generate B tunes, and how many tunes one at once.
 
         As a sample hangs on rounding, that of a tune should not depend on the threads:
-        the kernels, where there are any, round the same for all numbers of tunes.  One
-        tune does without, and so do layers of over `MOST_CELLS`, in one thread.
+        the kernels, where there are any, round the same for all numbers of tunes.
+        Layers of over `MOST_CELLS` do without, in one thread.
         """
         if max(self.compiler.H) > MOST_CELLS:
             return 1, B
@@ -202,14 +201,11 @@ class Functions:
         )
         before = pt.scalar("before")  # the cost of the update before
         weights = leaves(self.store.weights)
-        updates, new_cost = only_if_sound(updates, weights, cost, before)
+        updates, new_cost = reject_nonfinite(updates, weights, cost, before)
         return [before, *given, *inputs], [new_cost], updates
 
     def _pass(self, x, state):
-        return forward_pass(
-            x, state, self.store.weights, self.original_forward,
-            products=self.compiler.products,
-        )  # fmt: skip
+        return forward_pass(x, state, self.store.weights, self.original_forward)
 
     def _build_counts(self, T, B):
         (x, k), state = self.compiler.rolls(T, B, "x", "k"), self.compiler.state(B)
@@ -239,9 +235,8 @@ class Functions:
         limits = threshold, temperature = pt.scalars("threshold", "temperature")
         most = pt.scalar("most") if limited else None
         rows, probabilities, after = generate(
-            given, is_primer, threshold, temperature, most, row, state,
-            self.store.weights, self.original_forward,
-            PLAIN if B == 1 else self.compiler.products,  # as fast, for one
+            given, is_primer, row, state, self.store.weights,
+            Drawing(threshold, temperature, most), self.original_forward,
         )  # fmt: skip
         limits = [*limits, most] if limited else limits
         return (

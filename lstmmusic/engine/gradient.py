@@ -14,7 +14,7 @@ import pytensor.tensor as pt
 
 from lstmmusic.data.batches import piece
 from lstmmusic.engine.backend import in_threads, threads
-from lstmmusic.engine.kernels.lowering import MOST_CELLS
+from lstmmusic.engine.lowering import MOST_CELLS
 from lstmmusic.model.network import (
     BackwardCarry,
     Residuals,
@@ -130,13 +130,11 @@ class Gradient:
         start = self.compiler.store.state
         state = State(*(tuple(tunes + vector for vector in all_h) for all_h in start))
         network, d3 = self.compiler.store.weights, self.original_forward
-        products = self.compiler.products
-        Y, trace = forward_pass(x, state, network, d3, masks, products)
+        Y, trace = forward_pass(x, state, network, d3, masks)
         cost, dY = self.cost(Y, k)
         gradients, _ = backward_pass(
-            x, dY * share[:, :, None], state, trace, network, d3, masks,
-            products=products,
-        )  # fmt: skip
+            x, dY * share[:, :, None], state, trace, network, d3, masks
+        )
         inputs = [x, k, share, *(masks or ())]
         return inputs, total(share * total(cost, axis=2)), gradients
 
@@ -152,9 +150,7 @@ class Gradient:
     def _build_forward(self, T, B, mask_steps):
         (x,), masks, state = self._inputs(T, B, mask_steps, "x")
         network = self.compiler.store.weights
-        _, trace = forward_pass(
-            x, state, network, self.original_forward, masks, self.compiler.products
-        )
+        _, trace = forward_pass(x, state, network, self.original_forward, masks)
         after = [values[-1] for values in (*trace.h, *trace.c)]
         inputs = [x, *(masks or ()), *state.h, *state.c]
         return inputs, [*trace.h, *trace.c, *trace.gates, *after], None
@@ -172,7 +168,7 @@ class Gradient:
         cost, dY = self.cost(Y, k)
         gradients, before = backward_pass(
             x, dY * share[:, :, None], state, trace, network,
-            self.original_forward, masks, later, self.compiler.products,
+            self.original_forward, masks, later,
         )  # fmt: skip
         cost = cost_so_far + total(share * total(cost, axis=2))
         gradients = tree_map(pt.add, so_far, gradients)
