@@ -128,8 +128,8 @@ def compile_graph(graph, variables):
     inputs, outputs, updates = graph
     updates = updates or {}
     results = [*outputs, *updates.values()]
-    found = set(graph_inputs(results))
-    reads = [n for n, variable in enumerate(variables) if variable in found]
+    numbers = {variable: n for n, variable in enumerate(variables)}
+    reads = [numbers[v] for v in dict.fromkeys(graph_inputs(results)) if v in numbers]
     graph = FunctionGraph([*inputs, *(variables[n] for n in reads)], results)
     mode = get_mode("JAX").excluding(*SLOW_REWRITES, *WRONG_REWRITES)
     with no_collection():
@@ -141,7 +141,7 @@ def compile_graph(graph, variables):
         inputs=[(v.type.shape, v.type.dtype) for v in inputs],
         outputs=len(outputs),
         reads=reads,
-        changes=[variables.index(variable) for variable in updates],
+        changes=[numbers[variable] for variable in updates],
         kernels=False,
     )
 
