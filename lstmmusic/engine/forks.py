@@ -6,7 +6,8 @@ Nor is Numba, whose functions need no threads.
 """
 
 import os
-import sys
+
+from lstmmusic.engine import internals
 
 _ours_ran = False  # compiled code of this library, in this process or one it is from
 _refused = False  # in this process
@@ -21,8 +22,7 @@ def note_jax():
 def note_fork():
     """Note in a new child whether JAX ran in its parent, for us or for other code."""
     global _refused
-    bridge = sys.modules.get("jax._src.xla_bridge")
-    _refused = _refused or _ours_ran or bool(getattr(bridge, "_backends", None))
+    _refused = _refused or _ours_ran or internals.jax_has_started()
 
 
 def refuse(call, mode="JAX"):

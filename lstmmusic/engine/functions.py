@@ -56,11 +56,11 @@ class Functions:
         # In the instance, so that the compiled functions go when it goes.
         self.compiler = Compiler(store, (cost, original_forward), backend)
         self.gradient = Gradient(self.compiler, cost, original_forward)
-        self._update = self.compiler.kept(self._build_update)
-        self._whole_update = self.compiler.kept(self._build_whole_update)
-        self._counts = self.compiler.kept(self._build_counts)
-        self._probabilities = self.compiler.kept(self._build_probabilities)
-        self._generate = self.compiler.kept(self._build_generate)
+        self._update = self.compiler.compile_once(self._build_update)
+        self._whole_update = self.compiler.compile_once(self._build_whole_update)
+        self._counts = self.compiler.compile_once(self._build_counts)
+        self._probabilities = self.compiler.compile_once(self._build_probabilities)
+        self._generate = self.compiler.compile_once(self._build_generate)
 
     def sums(self, minibatch, masks=()):
         """Return what `update` makes the update from; nothing is changed yet.
@@ -89,7 +89,7 @@ class Functions:
         else:
             run = self._update(len(sums), limited)
             arrays = chain.from_iterable(sums)
-        self._before = run(self._before, *settings, *arrays)
+        [self._before] = run(self._before, *settings, *arrays)
         return self._before if self.ahead else float(self._before)
 
     def begin(self):
@@ -202,7 +202,7 @@ class Functions:
         before = pt.scalar("before")  # the cost of the update before
         weights = leaves(self.store.weights)
         updates, new_cost = reject_nonfinite(updates, weights, cost, before)
-        return [before, *given, *inputs], new_cost, updates
+        return [before, *given, *inputs], [new_cost], updates
 
     def _pass(self, x, state):
         return forward_pass(x, state, self.store.weights, self.original_forward)

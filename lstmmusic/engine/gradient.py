@@ -47,9 +47,9 @@ class Gradient:
         self.compiler = compiler
         self.cost = COSTS[cost]
         self.original_forward = original_forward
-        self._forward = compiler.kept(self._build_forward)
-        self._backward = compiler.kept(self._build_backward)
-        self._whole = compiler.kept(self._build_whole)
+        self._forward = compiler.compile_once(self._build_forward)
+        self._backward = compiler.compile_once(self._build_backward)
+        self._whole = compiler.compile_once(self._build_whole)
 
     def sums(self, minibatch, masks=()):
         """Return the cost and its gradient in parts that are to be added up.

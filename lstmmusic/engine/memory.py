@@ -13,7 +13,8 @@ import numpy as np
 
 from lstmmusic.data.batches import WHOLE_BLOCK, block_of, is_packed
 from lstmmusic.engine import free_memory
-from lstmmusic.engine.backend import return_freed_memory, threads
+from lstmmusic.engine.backend import threads
+from lstmmusic.engine.process import return_freed_memory
 from lstmmusic.model import parameters
 
 MOMENTS = {"RMSprop": 1, "Adam": 2}  # an optimizer's arrays for each weight

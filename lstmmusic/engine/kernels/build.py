@@ -6,24 +6,18 @@ A process that finds them in the cache needs no Numba, only LLVM to link them.
 
 import atexit
 import functools
-import hashlib
 import json
 import os
 import subprocess
 import sys
 import threading
-from importlib.metadata import version
 from pathlib import Path
 
 import llvmlite.binding as llvm
 
 from lstmmusic.engine import cache
-from lstmmusic.engine.backend import kind_of_cpu
 from lstmmusic.engine.kernels.host import KERNELS, host
 
-SOURCES = sorted(Path(__file__).parent.glob("*.py"))
-# At import: the files may change later.
-OUR_SOURCES = cache.digest_of(SOURCES)
 LONGEST_S = 120
 CODE = """
 import json, sys
@@ -111,16 +105,8 @@ def object_code(dtype):
 
 
 def path_of(dtype):
-    """Return the path of the kernels' cache entry, named by all they depend on."""
-    what = repr((dtype, kind_of_cpu(), versions(), OUR_SOURCES))
-    name = hashlib.sha256(what.encode()).hexdigest()
-    return cache.folder() / "kernels" / name[:32]
-
-
-@functools.cache
-def versions():
-    """Return the versions of what builds the kernels, and of what calls them."""
-    return [version(name) for name in ("numba", "llvmlite", "jaxlib")]
+    """Return the path of the kernels' cache entry."""
+    return cache.entry_path("kernels", dtype)
 
 
 def link(code):

@@ -22,7 +22,7 @@ def build(dtype, path):
     engine = builder.link(code)
     lowering.register_with_xla(engine, dtype)
     self_test(dtype)
-    changed = cache.digest_of(builder.SOURCES) != builder.OUR_SOURCES
+    changed = cache.digest_of_sources() != cache.SOURCES
     if changed or Path(path) != builder.path_of(dtype):
         raise RuntimeError("the library, or its cache, has changed meanwhile")
     cache.write_entry(Path(path), code)
