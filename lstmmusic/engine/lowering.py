@@ -9,6 +9,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
+from hashlib import sha256
 
 import numpy as np
 from pytensor.compile.mode import optdb
@@ -100,6 +101,57 @@ def register_with_jax():
         jax_funcify.register(product)(lower)
 
 
+@functools.cache
+def register_with_numba():
+    """Tell PyTensor what the Ops become in Numba.
+
+    Numba's functions are cached under a key: it tells plain products from kernels, and
+    one build of the kernels from another.
+    """
+    from pytensor.link.numba.dispatch.basic import register_funcify_and_cache_key
+
+    def lower(op, node, **_):
+        dtype = node.inputs[-1].dtype
+        made_by, function = "plainly, 1", in_numba_plainly
+        if enabled(dtype):
+            from lstmmusic.engine.kernels.numba_calls import in_numba as function
+
+            made_by = build.path_of(dtype).name
+        key = sha256(f"{op} {dtype} {made_by}".encode()).hexdigest()
+        return function(op, dtype), key
+
+    for product in PRODUCTS:
+        register_funcify_and_cache_key(product)(lower)
+
+
+def in_numba_plainly(op, dtype):
+    """Return a function that computes an Op by NumPy's products, compiled by Numba."""
+    from pytensor.link.numba.dispatch.basic import numba_njit
+
+    transposed = getattr(op, "transposed", False)
+
+    def rows(a):
+        return np.ascontiguousarray(a).reshape(-1, a.shape[-1])
+
+    rows = numba_njit(rows)
+
+    def roll_dot(x, W, b, *below):
+        a = (np.dot(rows(x), W) + b).reshape(x.shape[:-1] + b.shape)
+        return a + below[0] if len(below) else a
+
+    def roll_outer(x, da):
+        return np.dot(rows(x).T, rows(da))
+
+    def pack(W):
+        return np.ascontiguousarray(W.T if transposed else W)
+
+    def packed_dot(a, rows, packed):
+        return a + np.dot(rows, packed)
+
+    functions = roll_dot, roll_outer, pack, packed_dot
+    return numba_njit(functions[PRODUCTS.index(type(op))])
+
+
 class Register(GraphRewriter):
     """Register the Ops with a backend when the first graph is compiled for it.
 
@@ -114,3 +166,4 @@ class Register(GraphRewriter):
 
 
 optdb.register("lstmmusic_jax", Register(register_with_jax), "jax", position=0)
+optdb.register("lstmmusic_numba", Register(register_with_numba), "numba", position=0)
