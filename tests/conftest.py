@@ -6,7 +6,7 @@ new.  The sizes are those of ``../shared/data/original/weights.npz``: all differ
 in minibatches different from T and B too.
 """
 
-import importlib.util
+import importlib
 import os
 import signal
 import subprocess
@@ -20,8 +20,7 @@ import pytest
 
 import lstmmusic
 from lstmmusic import ParameterFileError, RNN4Music
-from lstmmusic.engine import export
-from lstmmusic.engine.kernels import lowering
+from lstmmusic.engine import export, lowering
 from lstmmusic.model.optimizers import Moments
 from lstmmusic.training.checkpoint import restore, snapshot, weights_of
 from lstmmusic.training.state import Position
@@ -68,8 +67,6 @@ def network():
         mode="JAX",
         optimizer="RMSprop",
     ):
-        if mode == "JAX":
-            pytest.importorskip("jax")
         model, first = shared_model(cost, original, dtype, mode, optimizer)
         model.rng = np.random.default_rng()  # a test may have put another there
         restore(model, first, "the first values")
@@ -217,25 +214,27 @@ def rewritten(path, **changes):
 def compilations(monkeypatch):
     """A list that grows with every compilation, PyTensor's or JAX's own.
 
-    No program is read from a file, which would save PyTensor's.
+    No program is loaded from the cache, which would save PyTensor's.
     """
     seen = []
-    monkeypatch.setattr(export, "read", lambda path: None)
-    function = pytensor.function
+    monkeypatch.setattr(export, "load_program", lambda path: None)
 
-    def counted(*args, **kwargs):
-        seen.append("pytensor.function")
-        return function(*args, **kwargs)
+    def counted(module, name):
+        compile_ = getattr(module, name)
 
-    monkeypatch.setattr(pytensor, "function", counted)
-    if importlib.util.find_spec("jax") is None:
-        yield seen
-        return
+        def call(*args, **kwargs):
+            seen.append("pytensor.function")
+            return compile_(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, call)
+
+    counted(pytensor, "function")
+    counted(export, "compile_graph")
     from jax import monitoring
 
     for dtype in ("float32", "float64"):
-        lowering.usable(dtype)  # which compiles, once
-    export.can_choose()  # the same
+        lowering.enabled(dtype)  # which compiles, once
+    export.has_options()  # the same
 
     def listen(event, seconds, **_):
         if event == "/jax/core/compile/backend_compile_duration":
@@ -243,7 +242,7 @@ def compilations(monkeypatch):
 
     # It stays: JAX 0.8 cannot take a listener away.
     monitoring.register_event_duration_secs_listener(listen)
-    yield seen
+    return seen
 
 
 @pytest.fixture(scope="module")

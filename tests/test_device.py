@@ -2,17 +2,16 @@
 
 import re
 
+import jax
 import numpy as np
 import pytensor
 import pytest
 
 from lstmmusic import RNN4Music, TrainingError
 from lstmmusic.engine import backend, export
-from lstmmusic.model.network import values
+from lstmmusic.model.network import leaves
 from lstmmusic.training.checkpoint import weights_of
 from lstmmusic.training.loop import Training
-
-jax = pytest.importorskip("jax", reason="JAX is not installed")
 
 TUNES = [(np.random.default_rng(n).random((n, 9)) < 0.3) * 1.0 for n in range(12, 17)]
 SETTINGS = {"gradNorm": 5.0, "dropout": 0.2, "seed": 4}
@@ -111,7 +110,7 @@ def program(model, monkeypatch):
     calls = []
 
     def watched(program):
-        run = donating(program).run
+        run = donate(program).run
 
         def call(*arrays):
             calls.append((run, jax.tree.map(jax.typeof, arrays), arrays))
@@ -119,8 +118,8 @@ def program(model, monkeypatch):
 
         return program._replace(run=call)
 
-    donating = export.donating
-    monkeypatch.setattr(export, "donating", watched)
+    donate = export.donate
+    monkeypatch.setattr(export, "donate", watched)
     model.train(TUNES, 1, 4, 3, 11)
     return calls
 
@@ -138,7 +137,7 @@ def test_an_update_is_one_program_without_the_host(cuda, monkeypatch, tf32, want
     run, types, arrays = calls[0]
     kept = [array for array in arrays if isinstance(array, jax.Array)]
     gone = [array for array in kept if array.is_deleted()]
-    assert len(gone) == 2 * len(values(model._store.weights))  # and the running means
+    assert len(gone) == 2 * len(leaves(model._store.weights))  # and the running means
     with backend.precision(model._functions.backend, "float32"):
         lowered = run.trace(*types).lower(lowering_platforms=("cuda",))
     text = lowered.as_text()

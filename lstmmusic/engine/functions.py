@@ -21,12 +21,11 @@ from lstmmusic.engine.gradient import (
     last_state,
     like_partial,
 )
-from lstmmusic.engine.kernels.lowering import MOST_CELLS
+from lstmmusic.engine.lowering import MOST_CELLS
 from lstmmusic.model.network import forward_pass, leaves, total, tree_map
-from lstmmusic.model.ops import PLAIN
-from lstmmusic.model.optimizers import Settings, new_values, only_if_sound
+from lstmmusic.model.optimizers import Settings, new_values, reject_nonfinite
 from lstmmusic.model.outputs import cross_entropy
-from lstmmusic.model.sampling import generate
+from lstmmusic.model.sampling import Drawing, generate
 
 CHUNK = 32  # steps
 FEWEST_TUNES, MOST_TUNES = 8, 64  # that a thread generates at once
@@ -56,11 +55,11 @@ class Functions:
         # In the instance, so that the compiled functions go when it goes.
         self.compiler = Compiler(store, (cost, original_forward), backend)
         self.gradient = Gradient(self.compiler, cost, original_forward)
-        self._step = self.compiler.kept(self._build_step)
-        self._apply = self.compiler.kept(self._build_apply)
-        self._counts = self.compiler.kept(self._build_counts)
-        self._probabilities = self.compiler.kept(self._build_probabilities)
-        self._generate = self.compiler.kept(self._build_generate)
+        self._step = self.compiler.compile_once(self._build_step)
+        self._apply = self.compiler.compile_once(self._build_apply)
+        self._counts = self.compiler.compile_once(self._build_counts)
+        self._probabilities = self.compiler.compile_once(self._build_probabilities)
+        self._generate = self.compiler.compile_once(self._build_generate)
 
     def step(
         self, minibatch: Minibatch, masks: Sequence[np.ndarray], settings: Settings
@@ -196,8 +195,8 @@ class Functions:
         """Return how many threads generate B tunes, and how many tunes one at once.
 
         Samples are sensitive to rounding, so they must not depend on the number of
-        threads: the kernels round the same for all numbers of tunes.  One tune goes
-        without kernels.  So do layers of over `MOST_CELLS`, in one thread.
+        threads: the kernels round the same for all numbers of tunes.  Layers of over
+        `MOST_CELLS` go without kernels, in one thread.
         """
         if max(self.compiler.H) > MOST_CELLS:
             return 1, B
@@ -223,14 +222,11 @@ class Functions:
         )
         before = pt.scalar("cost_before")
         weights = leaves(self.store.weights)
-        updates, new_cost = only_if_sound(updates, weights, cost, before)
+        updates, new_cost = reject_nonfinite(updates, weights, cost, before)
         return [before, *given, *inputs], [new_cost], updates
 
     def _pass(self, x, state):
-        return forward_pass(
-            x, state, self.store.weights, self.original_forward,
-            products=self.compiler.products,
-        )  # fmt: skip
+        return forward_pass(x, state, self.store.weights, self.original_forward)
 
     def _build_counts(self, T, B):
         x, targets = self.compiler.rolls(T, B, "x", "targets")
@@ -264,9 +260,8 @@ class Functions:
         limits = threshold, temperature = pt.scalars("threshold", "temperature")
         most = pt.scalar("most") if limited else None
         rows, probabilities, after = generate(
-            given, is_primer, threshold, temperature, most, row, state,
-            self.store.weights, self.original_forward,
-            PLAIN if B == 1 else self.compiler.products,  # as fast, for one
+            given, is_primer, row, state, self.store.weights,
+            Drawing(threshold, temperature, most), self.original_forward,
         )  # fmt: skip
         limits = [*limits, most] if limited else limits
         return (

@@ -18,7 +18,7 @@ import pytensor.tensor as pt
 
 from lstmmusic.data.batches import Minibatch, piece
 from lstmmusic.engine.backend import in_threads, threads
-from lstmmusic.engine.kernels.lowering import MOST_CELLS
+from lstmmusic.engine.lowering import MOST_CELLS
 from lstmmusic.model.network import (
     BackwardCarry,
     Residuals,
@@ -57,9 +57,9 @@ class Gradient:
         self.compiler = compiler
         self.cost = COSTS[cost]
         self.original_forward = original_forward
-        self._forward = compiler.kept(self._build_forward)
-        self._backward = compiler.kept(self._build_backward)
-        self._whole = compiler.kept(self._build_whole)
+        self._forward = compiler.compile_once(self._build_forward)
+        self._backward = compiler.compile_once(self._build_backward)
+        self._whole = compiler.compile_once(self._build_whole)
 
     def partial_gradients(
         self, minibatch: Minibatch, masks: Sequence[np.ndarray] = ()
@@ -144,13 +144,11 @@ class Gradient:
         start = self.compiler.store.state
         state = State(*(tuple(tunes + vector for vector in all_h) for all_h in start))
         network, d3 = self.compiler.store.weights, self.original_forward
-        products = self.compiler.products
-        Y, residuals = forward_pass(x, state, network, d3, masks, products)
+        Y, residuals = forward_pass(x, state, network, d3, masks)
         cost, dY = self.cost(Y, targets)
         gradients, _ = backward_pass(
-            x, dY * loss_weight[:, :, None], state, residuals, network, d3, masks,
-            products=products,
-        )  # fmt: skip
+            x, dY * loss_weight[:, :, None], state, residuals, network, d3, masks
+        )
         inputs = [x, targets, loss_weight, *(masks or ())]
         return inputs, total(loss_weight * total(cost, axis=2)), gradients
 
@@ -166,9 +164,7 @@ class Gradient:
     def _build_forward(self, T, B, mask_steps):
         (x,), masks, state = self._inputs(T, B, mask_steps, "x")
         network = self.compiler.store.weights
-        _, residuals = forward_pass(
-            x, state, network, self.original_forward, masks, self.compiler.products
-        )
+        _, residuals = forward_pass(x, state, network, self.original_forward, masks)
         outputs = flatten(residuals, last_state(residuals))
         return [x, *(masks or ()), *flatten(state)], outputs, None
 
@@ -185,7 +181,7 @@ class Gradient:
         cost, dY = self.cost(Y, targets)
         gradients, carry_prev = backward_pass(
             x, dY * loss_weight[:, :, None], state, residuals, network,
-            self.original_forward, masks, carry, self.compiler.products,
+            self.original_forward, masks, carry,
         )  # fmt: skip
         cost = so_far.cost + total(loss_weight * total(cost, axis=2))
         gradients = map(pt.add, so_far.gradients, leaves(gradients))
