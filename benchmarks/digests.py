@@ -1,9 +1,9 @@
-"""Digests of what training and generation compute, to tell whether a change moves bits.
+"""Print digests of trained and generated numbers, which tell if a change moves bits.
 
-``python benchmarks/digests.py > before.txt`` on one commit, the same into ``after.txt``
-on another, on the same machine; ``diff`` shows which of the forms differ.  Each form
-runs in a new process: 50 updates and 100 generated steps (10 where H = 600), and gives
-a digest of all parameters, of the costs and of the roll and its probabilities.
+Run ``python benchmarks/digests.py > before.txt`` on one commit and the same into
+``after.txt`` on another, on the same machine; ``diff`` shows which forms differ.  Each
+form runs in a new process: 50 updates and 100 generated steps (10 for H = 600), and
+gives digests of all parameters, the costs, the roll and its probabilities.
 """
 
 import argparse
@@ -38,6 +38,7 @@ FORMS = {  # settings of the network, of the training, of this script
 
 
 def main():
+    """Print a line for each form, or the digests of one."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", help="forms whose name contains this")
     parser.add_argument("--form", help=argparse.SUPPRESS)
@@ -57,7 +58,7 @@ def digests(settings, plan, more):
     if "cpus" in more:
         usable = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, usable[: more["cpus"]])
-    from lstmmusic import RNN4Music  # after that: the CPUs are counted when it is used
+    from lstmmusic import RNN4Music  # it counts the CPUs, so the affinity is set first
 
     rng = np.random.default_rng(15)
     tunes = [rng.random((n, 88)) < 0.05 for n in rng.integers(40, 130, 40)]
@@ -78,6 +79,7 @@ def digests(settings, plan, more):
 
 
 def digest(*arrays):
+    """Return a digest of arrays' bytes."""
     made = hashlib.sha256()
     for array in arrays:
         made.update(np.ascontiguousarray(array).tobytes())

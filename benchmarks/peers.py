@@ -1,7 +1,8 @@
-"""The same work elsewhere: one training update of a three-layer LSTM, N notes.
+"""One training update of a three-layer LSTM, in this library and in others.
 
-Each function takes a minibatch x, k (T, B, N) and H, and returns a function without
-arguments that makes one update (forward, backward, clip, RMSprop) and returns the cost.
+Each function takes inputs and targets x, k (T, B, N) and H, and returns a function
+without arguments that makes an update (forward, backward, clip, RMSprop) and returns
+the cost.
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ RATE, EPSILON, CLIP = 1e-4, 1e-5, 30.0
 
 
 def our_functions(H, N, **where):
-    """RNN4Music's compiled functions, and the numbers of an update."""
+    """Return RNN4Music's compiled functions, and the settings of an update."""
     from lstmmusic import RNN4Music
     from lstmmusic.model.optimizers import Settings
 
@@ -21,7 +22,7 @@ def our_functions(H, N, **where):
 
 
 def ours(x, k, H, **where):
-    """RNN4Music's compiled update, as `train` calls it; on a CPU the cost fetched."""
+    """Return RNN4Music's compiled update, as `train` calls it."""
     from lstmmusic.data.batches import mean_over_tunes
 
     functions, settings = our_functions(H, x.shape[2], **where)
@@ -30,14 +31,14 @@ def ours(x, k, H, **where):
     def update():
         return functions.step(minibatch, (), settings)
 
-    update()  # before another peer starts JAX in its own way: see `backend.prepare`
+    update()  # `backend.prepare` must configure JAX before another peer uses it
     return update
 
 
 def torch_update(torch, network, x, k, device):
-    """Make the update function of a torch module: BCE, value clip, RMSprop.
+    """Return the update of a torch module: BCE, value clip, RMSprop.
 
-    Off the CPU the minibatch goes in at each update, and the cost is not awaited.
+    On a GPU each update transfers the minibatch, and does not wait for the cost.
     """
     x, k = torch.from_numpy(x), torch.from_numpy(k)
     network = network.to(device)
@@ -57,7 +58,7 @@ def torch_update(torch, network, x, k, device):
 
 
 def torch_fused(x, k, H, device="cpu"):
-    """PyTorch's nn.LSTM, three times, each fed [x, h below]; it has no peepholes."""
+    """Return the update of three nn.LSTM without peepholes, each fed [x, h below]."""
     import torch
 
     N = x.shape[2]
@@ -79,7 +80,7 @@ def torch_fused(x, k, H, device="cpu"):
 
 
 def torch_peephole(x, k, H, device="cpu", compiled=False):
-    """The peephole layer written out in PyTorch, step by step, as a user would."""
+    """Return the update of the peephole layer written out in PyTorch, step by step."""
     import torch
 
     N = x.shape[2]
@@ -120,7 +121,7 @@ def torch_peephole(x, k, H, device="cpu", compiled=False):
 
 
 def floor(x, k, H):
-    """The matrix products of one update alone, NumPy with OpenBLAS, no copies."""
+    """Return the matrix products of one update, NumPy with OpenBLAS, no copies."""
     T, B, N = x.shape
     rng = np.random.default_rng(0)
 
@@ -156,10 +157,9 @@ def floor(x, k, H):
 
 
 def equinox(x, k, H):
-    """Equinox's LSTMCell under jax.lax.scan, with jax.grad and optax's RMSprop."""
+    """Return the update of equinox's LSTMCell, with jax.grad and optax's RMSprop."""
     import equinox as eqx
     import jax
-    import jax.numpy as jnp
     import optax
 
     N = x.shape[2]
@@ -169,22 +169,8 @@ def equinox(x, k, H):
         eqx.nn.Linear(3 * H, N, key=keys[3]),
     )
 
-    def outputs(network, x):
-        cells, output = network
-        h = []
-        for cell in cells:
-            rows = jnp.concatenate([x, h[-1]], -1) if h else x
-            start = (jnp.zeros(H), jnp.zeros(H))
-
-            def step(state, row, cell=cell):
-                state = cell(row, state)
-                return state, state[0]
-
-            h.append(jax.lax.scan(step, start, rows)[1])
-        return jax.vmap(output)(jnp.concatenate(h, -1))
-
     def cost(network, x, k):
-        Y = jax.vmap(outputs, in_axes=(None, 1), out_axes=1)(network, x)
+        Y = jax.vmap(equinox_outputs, in_axes=(None, 1), out_axes=1)(network, x)
         return optax.sigmoid_binary_cross_entropy(Y, k).sum() / x.shape[1]
 
     optimizer = optax.chain(optax.clip(CLIP), optax.rmsprop(RATE, decay=0.9))
@@ -205,8 +191,27 @@ def equinox(x, k, H):
     return update
 
 
+def equinox_outputs(network, x):
+    """Return a network's outputs before the sigmoid, (T, N), for one tune (T, N)."""
+    import jax
+    import jax.numpy as jnp
+
+    cells, output = network
+    h = []
+    for cell in cells:
+        rows = jnp.concatenate([x, h[-1]], -1) if h else x
+        start = (jnp.zeros(cell.hidden_size), jnp.zeros(cell.hidden_size))
+
+        def step(state, row, cell=cell):
+            state = cell(row, state)
+            return state, state[0]
+
+        h.append(jax.lax.scan(step, start, rows)[1])
+    return jax.vmap(output)(jnp.concatenate(h, -1))
+
+
 def torch_cells(primer, steps, H=120):
-    """Generation as a user of PyTorch writes it: a loop over nn.LSTMCell."""
+    """Return generation as a user of PyTorch writes it: a loop over nn.LSTMCell."""
     import torch
 
     N = primer.shape[1]

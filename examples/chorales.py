@@ -1,6 +1,6 @@
-"""Bach's chorales, from the corpus that comes with music21, as a folder of MIDI files.
+"""Write Bach's chorales, from the corpus in music21, to a folder of MIDI files.
 
-Written once, into the user's cache folder; nothing is downloaded.
+They are written once, to the user's cache folder; nothing is downloaded.
 """
 
 import atexit
@@ -19,18 +19,15 @@ BEATS_PER_MINUTE = 100  # an eighth note is a step of 0.3 s
 
 
 def cache_folder():
-    """Return the user's cache folder: XDG_CACHE_HOME, or the platform's own.
-
-    None where there is no home folder.
-    """
+    """Return XDG_CACHE_HOME or the platform's cache folder; None without a home."""
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if named.is_absolute():
         return named
     if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
         return Path(os.environ["LOCALAPPDATA"])
-    if os.environ.get("HOME") == "":  # Path.home() is then the root folder
+    if os.environ.get("HOME") == "":  # Path.home() would be the root folder
         return None
-    with contextlib.suppress(RuntimeError):  # no home folder is known
+    with contextlib.suppress(RuntimeError):  # Path.home() finds none
         home = Path.home()
         if home.is_absolute() and home.is_dir():
             caches = ("Library", "Caches") if sys.platform == "darwin" else (".cache",)
@@ -39,9 +36,9 @@ def cache_folder():
 
 
 def writable_folder(folder):
-    """Return the folder, made if missing; a temporary one if it cannot be written to.
+    """Return a folder, made if missing; if it is not writable, a temporary one.
 
-    The latter with a line on standard error.
+    The fallback prints a line to standard error.
     """
     try:
         if folder is None:
@@ -57,24 +54,24 @@ def writable_folder(folder):
 
 
 def chorales_folder(folder=None, count=COUNT, progress=True):
-    """Return the folder of chorales as MIDI files; write it if it is not there whole.
+    """Return the folder of chorales as MIDI files; write it unless it is complete.
 
-    The files are written to a folder of another name, which gets its own name when all
-    are there: a run that is stopped halfway leaves nothing that looks complete.
+    The files are written to a folder that is renamed when all are there: a run that is
+    stopped halfway leaves nothing that looks complete.
 
     Parameters
     ----------
     folder : path, optional
-        By default ``lstmmusic/chorales`` in the cache folder.  A temporary one takes
-        its place if the files are not there and cannot be written.
+        By default ``lstmmusic/chorales`` in the cache folder; if that cannot be
+        written, a temporary folder.
     count : int
         How many chorales.
     progress : bool
-        Show a progress bar, if attached to a terminal.
+        Show a progress bar on a terminal.
     """
-    if folder is None and (kept := cache_folder()) is not None:
-        folder = kept / "lstmmusic" / "chorales"
-    if folder is not None and is_whole(Path(folder), count):
+    if folder is None and (cache := cache_folder()) is not None:
+        folder = cache / "lstmmusic" / "chorales"
+    if folder is not None and is_complete(Path(folder), count):
         return Path(folder)
     parent = writable_folder(None if folder is None else Path(folder).parent)
     folder = parent / ("chorales" if folder is None else Path(folder).name)
@@ -87,14 +84,14 @@ def chorales_folder(folder=None, count=COUNT, progress=True):
             disable=None if progress else True,
         ):
             write_chorale(file, complete / f"{file.stem}.mid")
-        if not is_whole(folder, count):  # another run may have been quicker
+        if not is_complete(folder, count):  # another run may have finished first
             shutil.rmtree(folder, ignore_errors=True)
             complete.rename(folder)
     return folder
 
 
-def is_whole(folder, count):
-    """Tell whether a folder holds all of its chorales."""
+def is_complete(folder, count):
+    """Return whether a folder holds all of its chorales."""
     return len(list(folder.glob("*.mid"))) == count
 
 
@@ -113,8 +110,8 @@ def corpus_files(count):
 def write_chorale(source, target):
     """Write a chorale as MIDI, in C major or A minor, at BEATS_PER_MINUTE.
 
-    One key lets a network hear in minutes what it would otherwise have to learn in
-    each of twelve.  The tempo puts every eighth note on a step of 0.3 s.
+    With one key a network learns in minutes what it would otherwise learn twelve times.
+    The tempo puts every eighth note on a step of 0.3 s.
     """
     from music21 import converter, tempo
 

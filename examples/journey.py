@@ -1,4 +1,4 @@
-"""The journey of main.py: read, train, generate; results.py writes and shows."""
+"""The steps of main.py in order: read, train, generate; results.py writes the page."""
 
 import contextlib
 import sys
@@ -7,17 +7,20 @@ from pathlib import Path
 
 import numpy as np
 from chorales import chorales_folder
-from command import as_typed, command_of, going_on, say, typed_words
-from options import MINIBATCH, RATES, SIZES, in_options, make_parser, naming
-from results import Generated, check_folder, write_results
+from command import first_command, join_words, resume_command, say, typed_words
+from options import MINIBATCH, RATES, SIZES, make_parser, naming, with_option_names
+from page import check_folder
+from results import Generated, write_results
 from stopping import (
     CtrlC,
-    again,
-    keep_training,
-    keep_weights,
     output_folder,
+    refuse_to_overwrite,
+    save_and_stop,
+    save_diverged,
+    save_training,
+    saved_to,
+    start_again,
     stop,
-    stop_at_once,
 )
 
 from lstmmusic import (
@@ -28,40 +31,39 @@ from lstmmusic import (
     unmark_silence,
 )
 from lstmmusic.checks import counted, target
-from lstmmusic.training import parameter_file
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.provenance import LONGEST_COMMAND
 from midi.utils import read_folder
 
-EVERY = 50  # updates from one save to the next: seconds of work that a crash may cost
+CHECKPOINT_EVERY = 50  # updates, a few seconds: what a crash may lose
 
 
 def main(arguments=None):
-    """Do the whole journey; the options are those of ``--help``."""
+    """Run the journey with the options of a command line, or of this process's."""
     parser = make_parser()
     options = parser.parse_args(arguments)
     options.typed = typed_words(arguments)
     options.ranks = make_ranks(options, parser)
     if not options.ranks.alone:
         options.typed = ["mpiexec", "-n", str(options.ranks.size), *options.typed]
-    options.command = as_typed(options.typed)
+    options.command = join_words(options.typed)
     with (
         options.ranks.together(agreed=()),
         warnings.catch_warnings(),
         CtrlC() as options.ctrl_c,
     ):
-        warnings.showwarning = warn_in_options
+        warnings.showwarning = show_warning
         journey(options, parser)
 
 
-def warn_in_options(message, *_):
-    """Show a warning as a line, in the words of the command line."""
-    with contextlib.suppress(OSError):  # it is closed, or full
-        sys.stderr.write(f"main.py: {in_options(str(message))}\n")
+def show_warning(message, *_):
+    """Print a warning as a line that names options, not arguments."""
+    with contextlib.suppress(OSError):  # standard error is closed or full
+        sys.stderr.write(f"main.py: {with_option_names(str(message))}\n")
 
 
 def make_ranks(options, parser):
-    """Return all that mpiexec has started, with ``--mpi``; else this process alone."""
+    """Return the ranks of mpiexec with ``--mpi``, otherwise this process alone."""
     if not options.mpi:
         return Ranks()
     try:
@@ -72,93 +74,86 @@ def make_ranks(options, parser):
 
 
 def journey(options, parser):
-    """Read, train, and, on the first rank, generate and show."""
+    """Read and train; on the first rank, generate and write the page."""
     with contextlib.ExitStack() as folders:
         try:
-            model = make_model(options)  # refuses bad options before music is read
+            model = make_model(options)  # fails before any music is read
             with naming("--out", options.out):
-                if options.ranks.first:  # the others wait for it in `in_turn`
+                if options.ranks.first:  # the others wait in `in_turn`
                     check_folder(options.out, options.temperature)
                     folders.enter_context(output_folder(options.out))
             tunes = options.ranks.in_turn(lambda: read_tunes(options))
             original, rest, pieces = split(tunes, options)
         except (ValueError, OSError, MemoryError) as error:
-            parser.error(in_options(str(error)))
+            parser.error(with_option_names(str(error)))
         except KeyboardInterrupt:
-            stop(parser, "stopped", again(options))
+            stop(parser, "stopped", start_again(options))
         if options.ranks.first:
             found = f"{counted(len(tunes), 'tune')}, cut into "
             say(f"{found}{counted(len(pieces), 'piece')}\n{model}")
             if options.resume and options.epochs and not options.save.is_file():
-                say(f"{options.save} is not there to be resumed: training begins anew")
+                say(f"{options.save} does not exist: a new training starts")
         before = len(model.instantaneousCost)
         try:
             train_and_show(model, original, rest, pieces, tunes, options, parser)
         except KeyboardInterrupt:
             if not options.ranks.first:
                 raise
-            stop_at_once(parser, model, before, options)
+            save_and_stop(parser, model, before, options)
 
 
 def train_and_show(model, original, rest, pieces, tunes, options, parser):
-    """Train; on the first rank generate, write what is made, and say where it is."""
+    """Train; on the first rank, generate, write the page and print where it is."""
     over = train(model, pieces, rest, options, parser)
     if not options.ranks.first:
         return
-    way_on = again(options)
+    next_step = start_again(options)
     if options.epochs:
-        way_on = f"saved to {options.save}; this goes on: {going_on(options)}"
-    heading, options.command = "To repeat this", command_of(options)
+        next_step = saved_to(options.save, resume_command(options))
+    heading, options.command = "To repeat this", first_command(options)
     if not over:
-        say("music of what was learnt so far (Ctrl-C: none) ...")
-        heading, options.command = "To go on with this training", going_on(options)
+        say("generating with the weights so far (Ctrl-C skips this) ...")
+        heading, options.command = "To resume this training", resume_command(options)
     try:
         generated = generate(model, original, tunes, options)
         options.ctrl_c.check()
         lines = write_results(model, original, rest, generated, options, heading)
     except OSError as error:
         problem = f"--out is {options.out}, but its files cannot be written ({error})"
-    except (ValueError, MemoryError) as error:  # of a machine with little memory
-        problem = in_options(str(error))
+    except (ValueError, MemoryError) as error:  # there is too little memory
+        problem = with_option_names(str(error))
     else:
         problem = None
     if problem:
-        parser.exit(1, f"{parser.prog}: {problem}; {way_on}\n")
+        parser.exit(1, f"{parser.prog}: {problem}; {next_step}\n")
     say(lines)
     if not over:
         done = counted(len(model.instantaneousCost), "update")
-        stop(parser, f"stopped after {done}", way_on)
+        stop(parser, f"stopped after {done}", next_step)
 
 
 def make_model(options):
     """Return a new network, or that of the file which ``--load`` or ``--resume`` names.
 
-    Where a training is to be resumed, and its file is there, it must have been made
-    with these options; where the file is not there, the training has not begun.
+    ``--resume`` without a file starts the training; the settings of a file must agree
+    with the options.
     """
-    low, high = options.range
-    if low >= high:
-        raise ValueError(f"--range is {low} {high}; allowed is LOW below HIGH")
-    if options.steps * options.dt > 86400:
-        raise ValueError(f"--steps is {options.steps} and --dt {options.dt:g}; allowed "
-                         "are 24 hours of music")  # fmt: skip
-    if options.save and not options.save.resolve().parent.is_dir():
-        raise ValueError(f"--save is {options.save}; allowed is a file in a folder "
-                         "that exists")  # fmt: skip
+    check_options(options)
     save = options.save or options.out / "parameters.npz"
     options.save = Path(target("--save", save, ".npz"))
     resumed = options.resume and options.save.is_file()
     source = options.save if resumed else options.load
     if source is None or source.resolve() != options.save.resolve():
-        keep_unfinished(options.save, options.load)
+        refuse_to_overwrite(options.save, options.load)
     if source is None:
         if options.epochs == 0 and options.save.is_file():
             raise ValueError(
-                f"--epochs is 0, and {options.save} would be written over by a network "
-                f"that is not trained; allowed is --load {options.save}, which "
-                "generates with it, or another --out or --save"
+                f"--epochs is 0, and an untrained network would overwrite "
+                f"{options.save}; allowed are --load {options.save}, which generates "
+                "with it, and another --out or --save"
             )
         return new_model(options)
+    low, high = options.range
     with naming("--save" if resumed else "--load", source):
         model = RNN4Music.fromFile(source, mode=options.mode, device=options.device)
     for name, given, held in (
@@ -174,46 +169,27 @@ def make_model(options):
     return model
 
 
-def keep_unfinished(path, load=None):
-    """Raise ValueError where a new training would be saved over a stopped one.
-
-    Not where nothing is lost: it has no update, or those of the file ``load``.
-    """
-    try:
-        saved = unfinished(path)
-    except parameter_file.ParameterFileError:
-        raise ValueError(
-            f"{path} is no parameter file, and would be written over; allowed are "
-            "another --out or --save, or to move that file away"
-        ) from None
-    if not saved or not saved.training.costs:
-        return
-    other = None
-    with contextlib.suppress(parameter_file.ParameterFileError):  # `fromFile` says so
-        other = unfinished(parameter_file.with_suffix(load)) if load else None
-    if not other or other.training.costs != saved.training.costs:
-        done = counted(len(saved.training.costs), "update")
-        raise ValueError(
-            f"{path} holds a training that was stopped after {done}; allowed are "
-            "--resume, which goes on with it, another --out or --save, or to remove "
-            "that file first"
-        )
-
-
-def unfinished(path):
-    """Return what a file of a stopped training holds; None where there is none."""
-    if not path.is_file():
-        return None
-    saved = parameter_file.read(path)
-    return None if saved.training.over else saved
+def check_options(options):
+    """Raise ValueError for options that do not fit together."""
+    low, high = options.range
+    if low >= high:
+        raise ValueError(f"--range is {low} {high}; allowed is LOW below HIGH")
+    if options.steps * options.dt > 86400:
+        raise ValueError(f"--steps is {options.steps} and --dt {options.dt:g}; allowed "
+                         "are 24 hours of music")  # fmt: skip
+    if options.save and not options.save.resolve().parent.is_dir():
+        raise ValueError(f"--save is {options.save}; allowed is a file in a folder "
+                         "that exists")  # fmt: skip
 
 
 def new_model(options):
+    """Return an untrained network of the options' sizes."""
     low, high = options.range
+    rates = zip(("R1", "R2", "R3", "Rout"), options.rates or RATES, strict=True)
     return RNN4Music(
         *(options.sizes or SIZES),
-        high - low,
-        *(options.rates or RATES),
+        io_length=high - low,
+        **dict(rates),
         cost=options.cost or "cross-entropy",
         genProbThreshold=options.threshold,
         seed=options.seed,
@@ -228,7 +204,7 @@ def read_tunes(options):
         folder = options.midi or chorales_folder()
     except ImportError:
         raise ValueError(
-            "music21, which holds the chorales, is not installed: "
+            "the chorales need music21, which is not installed: "
             "pip install music21, or give --midi FOLDER"
         ) from None
     with naming("--midi", folder):
@@ -236,11 +212,11 @@ def read_tunes(options):
 
 
 def split(tunes, options):
-    """Return the tune of the primer, the others, and the pieces of these to train on.
+    """Return the primer's tune, the other tunes, and the pieces of these to train on.
 
-    Each piece begins half its length after the one before: training takes tunes from
-    their beginning and would never see the end of a long one.  If there are too few
-    tunes to keep one apart, all are trained on.
+    Each piece begins half its length after the one before, because training takes tunes
+    from their beginning and would never see the end of a long one.  A single tune is
+    both the primer's and trained on.
     """
     chosen = np.random.default_rng(options.seed).integers(len(tunes))
     rest = tunes[:chosen] + tunes[chosen + 1 :] or tunes
@@ -261,22 +237,22 @@ def split(tunes, options):
 
 
 def train(model, pieces, sources, options, parser):
-    """Train, leave the parameters in a file; return False if Ctrl-C stopped it."""
+    """Train and save the parameters; return False if Ctrl-C stopped the training."""
     if options.epochs == 0:
         if options.ranks.first:
             save_untrained(model, options, parser)
         return True
-    command = command_of(options)
+    command = first_command(options)
     try:
         model.train(
             pieces,
-            options.updates,
-            options.epochs,
-            options.minibatch,
-            options.length,
+            noOfEpochPerMB=options.updates,
+            noOfEpoch=options.epochs,
+            sizeOfMiniBatch=options.minibatch,
+            lengthOfMB=options.length,
             rateDecay="cosine",
             checkpoint=options.save,
-            checkpointEvery=EVERY,
+            checkpointEvery=CHECKPOINT_EVERY,
             resume=options.resume,
             comm=options.ranks.comm,
             sources=sources,
@@ -284,21 +260,22 @@ def train(model, pieces, sources, options, parser):
         )
     except TrainingError as error:
         if not options.ranks.first:
-            return True  # the first rank, which saves, ends the job
-        way_on = keep_weights(model, options)
-        parser.exit(1, f"{parser.prog}: {in_options(str(error))} {way_on}\n")
+            return True  # the first rank saves and ends the job
+        next_step = save_diverged(model, options)
+        parser.exit(1, f"{parser.prog}: {with_option_names(str(error))} {next_step}\n")
     except (CheckpointError, MemoryError) as error:
         done = counted(len(model.instantaneousCost), "update")
         if isinstance(error, MemoryError):
-            done += f": {in_options(str(error))}"
-        way_on = keep_training(model, options)
-        parser.exit(1, f"{parser.prog}: stopped after {done}; {way_on}\n")
-    except ValueError as error:  # other options than those of what --resume goes on
-        parser.error(in_options(str(error)))
+            done += f": {with_option_names(str(error))}"
+        next_step = save_training(model, options)
+        parser.exit(1, f"{parser.prog}: stopped after {done}; {next_step}\n")
+    except ValueError as error:  # the options differ from those of the resumed training
+        parser.error(with_option_names(str(error)))
     return model.trainingOver
 
 
 def save_untrained(model, options, parser):
+    """Save the parameters of a run without training."""
     try:
         model.saveParameters(options.save)
     except OSError as error:
@@ -306,10 +283,10 @@ def save_untrained(model, options, parser):
 
 
 def generate(model, original, tunes, options):
-    """Return a Generated for each temperature: what follows the primer.
+    """Return a Generated for each temperature.
 
-    Marks of silence are put into the primer, as they were in training, and taken out of
-    what is generated.
+    Silent steps are marked in the primer, as in training; the marks are removed from
+    the generated roll.
     """
     (primer,) = mark_silence([original.piano_roll[: options.primer]])
     lowest_sounds = any(tune.piano_roll[:, 0].any() for tune in tunes)
@@ -326,7 +303,7 @@ def generate(model, original, tunes, options):
                 maxNotes=options.max_notes,
             )
         roll = unmark_silence(roll)
-        if not lowest_sounds:  # then it is a mark wherever it stands
+        if not lowest_sounds:  # then the lowest note is always a mark
             roll[:, 0] = probabilities[:, 0] = 0
         remarks = [str(warning.message) for warning in caught]
         made[f"{temperature:g}"] = Generated(roll, probabilities, remarks)

@@ -1,18 +1,18 @@
-"""From MIDI files to new music: read, train, generate, and show all on a page.
+"""Train on MIDI files, generate music, and show it all on a page.
 
-With no arguments: Bach's chorales, in under three minutes on two cores.  journey.py
-does it; options.py has the options, results.py and page.py what is shown.
+Without arguments: Bach's chorales, in under three minutes on two cores.  journey.py
+holds the steps in order, options.py the options, results.py and page.py the output.
 """
 
 import sys
 
-from command import let_go_of_stdout, open_closed_streams
+from command import discard_stdout, replace_closed_streams
 
 
 def main(arguments=None):
-    """Do the whole journey; the options are those of ``--help``."""
+    """Run the journey; ``--help`` lists the options."""
     try:
-        from journey import main as journey  # takes seconds: Ctrl-C may come in them
+        from journey import main as journey  # takes seconds, in which Ctrl-C may come
 
         journey(arguments)
     except KeyboardInterrupt:
@@ -21,11 +21,11 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    open_closed_streams()
+    replace_closed_streams()
     try:
         main()
     finally:
         try:
-            sys.stdout.flush()  # the help, too, may have lost its reader
+            sys.stdout.flush()  # argparse prints the help without `say`
         except OSError:
-            let_go_of_stdout()
+            discard_stdout()

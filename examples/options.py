@@ -1,4 +1,4 @@
-"""The options of main.py."""
+"""The options of main.py, and errors that name them."""
 
 import argparse
 import contextlib
@@ -10,7 +10,7 @@ from pathlib import Path
 SIZES = (120, 120, 120)
 RATES = (0.003, 0.003, 0.003, 0.003)
 MINIBATCH = 10
-OPTION_OF = {  # arguments of RNN4Music that its errors name
+OPTION_OF = {  # by the argument that an error of RNN4Music names
     "h1_length": "the first of --sizes",
     "h2_length": "the second of --sizes",
     "h3_length": "the third of --sizes",
@@ -34,19 +34,19 @@ OPTION_OF = {  # arguments of RNN4Music that its errors name
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong."""
+    """Reports an error in one line, without the usage."""
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 
-def in_options(message):
-    """Say a message of RNN4Music in the words of the command line."""
+def with_option_names(message):
+    """Replace the arguments' names in a message of RNN4Music by the options' names."""
     message = re.sub(r" or a smaller gradClip( \([^)]*\))?", "", message)
     message = message.replace("rates (R1, R2, R3, Rout are", "--rates (they are")
     sizes = "h1_length, h2_length, h3_length, io_length"
     message = message.replace(f"each of {sizes}", "each of --sizes")
-    # A name that is also a word stands for an argument before its value alone.
+    # Some names are also words: those stand for an argument only before its value.
     words = "|".join(name for name in OPTION_OF if name.isalpha() and name.islower())
     names = "|".join(name for name in OPTION_OF if name not in words.split("|"))
     pattern = rf"\b(?:({names})\b|({words})(?= (?:was|is) ))"
@@ -55,7 +55,7 @@ def in_options(message):
 
 @contextlib.contextmanager
 def naming(option, value):
-    """Have errors of the file system name the option that led to them."""
+    """Turn an OSError into a ValueError that names the option and its value."""
     try:
         yield
     except OSError as error:
@@ -63,14 +63,14 @@ def naming(option, value):
 
 
 def path(text):
-    """Return a Path of an option's text, which is not to be empty."""
+    """Return the Path of an option's text; refuse an empty one."""
     if not text:  # Path would take it for the current folder
         raise argparse.ArgumentTypeError("''; allowed is a path")
     return Path(text)
 
 
 def file_path(text):
-    """Return a `path` of a file; a name that ends in a separator is a folder's."""
+    """Return the Path of a file; refuse a name that ends in a separator."""
     if os.path.basename(text) in ("", os.curdir, os.pardir):
         raise argparse.ArgumentTypeError(f"{text!r}; allowed is the path of a file")
     return path(text)
@@ -95,169 +95,128 @@ def number(kind, low, high=math.inf):
 
 
 def make_parser():
-    """Describe all options; None stands for a default that depends on others."""
+    """Return the parser; a default of None depends on other options."""
     parser = Parser(
         prog="main.py",
-        description="Train an LSTM on MIDI files, generate music, draw pictures, show "
-        "all on a page. Defaults stand in brackets.",
+        description="Train an LSTM on MIDI files, generate music, and show it with "
+        "pictures on a page. Defaults are in brackets.",
     )
-    add_music_options(parser.add_argument_group("music"))
-    add_training_options(parser.add_argument_group("network and training"))
-    add_generation_options(parser.add_argument_group("generation"))
-    add_file_options(parser.add_argument_group("files, randomness, backend"))
+    for title, add_options in (
+        ("music", add_music_options),
+        ("network", add_network_options),
+        ("training", add_training_options),
+        ("generation", add_generation_options),
+        ("files", add_file_options),
+        ("randomness, processes, backend", add_machine_options),
+    ):
+        add_options(parser.add_argument_group(title).add_argument)
     return parser
 
 
-def add_music_options(group):
-    """Add what is read, and how."""
-    add, pitch = group.add_argument, number(int, 0, 128)
+def add_number(add, name, allowed, default, meaning, metavar="N"):
+    """Add an option for one number, whose help ends with its default."""
+    text = f"{meaning} (%(default)s)"
+    add(name, type=allowed, default=default, metavar=metavar, help=text)
+
+
+def add_music_options(add):
     add(
         "--midi",
         type=path,
         metavar="FOLDER",
-        help="read the .mid and .midi files below it (Bach's chorales, from music21, "
-        "each in C major or A minor, an eighth note to 0.3 s)",
+        help="folder whose .mid and .midi files are read, subfolders too (Bach's "
+        "chorales, from music21, in C major or A minor, an eighth note to 0.3 s)",
     )
     add(
         "--range",
-        type=pitch,
+        type=number(int, 0, 128),
         nargs=2,
         default=[21, 109],
         metavar=("LOW", "HIGH"),
-        help="MIDI pitches from LOW up to, but without, HIGH (21 109)",
+        help="MIDI pitches from LOW up to HIGH, HIGH not included (21 109)",
     )
-    add(
-        "--dt",
-        type=number(float, 1e-4),
-        default=0.3,
-        metavar="S",
-        help="seconds per step (%(default)s)",
-    )
+    add_number(add, "--dt", number(float, 1e-4), 0.3, "seconds per step", "S")
 
 
-def add_training_options(group):
-    """Add the network's sizes and the numbers of its training."""
-    add, count, rate = group.add_argument, number(int, 1), number(float, 1e-12)
+def add_network_options(add):
     add(
         "--sizes",
-        type=count,
+        type=number(int, 1),
         nargs=3,
         metavar=("H1", "H2", "H3"),
         help=f"cells in each layer ({' '.join(map(str, SIZES))}, or the file's)",
     )
     add(
-        "--rates",
-        type=rate,
-        nargs=4,
-        metavar=("R1", "R2", "R3", "ROUT"),
-        help="training rates of the layers and the output, which fall to zero over "
-        f"the training ({' '.join(map(str, RATES))}, or the file's)",
-    )
-    add(
         "--cost",
         choices=("cross-entropy", "squared-error"),
-        help="what training makes small (cross-entropy, or the file's)",
+        help="the cost that training minimizes (cross-entropy, or the file's)",
     )
+
+
+def add_training_options(add):
+    count = number(int, 1)
     add(
-        "--epochs",
-        type=number(int, 0),
-        default=800,
-        metavar="N",
-        help="minibatches drawn (%(default)s); 0, with --load, only generates",
+        "--rates",
+        type=number(float, 1e-12),
+        nargs=4,
+        metavar=("R1", "R2", "R3", "ROUT"),
+        help="learning rates of the layers and the output, which fall to zero over "
+        f"the training ({' '.join(map(str, RATES))}, or the file's)",
     )
-    add(
-        "--updates",
-        type=count,
-        default=1,
-        metavar="N",
-        help="updates on each minibatch (%(default)s)",
-    )
+    drawn = "minibatches to draw; 0 with --load generates without training"
+    add_number(add, "--epochs", number(int, 0), 800, drawn)
+    add_number(add, "--updates", count, 1, "updates on each minibatch")
     add(
         "--minibatch",
         type=count,
         metavar="N",
         help=f"pieces in a minibatch ({MINIBATCH}, or all if there are fewer)",
     )
-    add(
-        "--length",
-        type=number(int, 2),
-        default=65,
-        metavar="N",
-        help="steps of a piece (%(default)s)",
-    )
+    add_number(add, "--length", number(int, 2), 65, "steps in a piece")
 
 
-def add_generation_options(group):
-    """Add how music is made after training."""
-    add = group.add_argument
-    add(
-        "--primer",
-        type=number(int, 1),
-        default=20,
-        metavar="N",
-        help="steps that generation begins from (%(default)s)",
-    )
-    add(
-        "--steps",
-        type=number(int, 1, 100_000),
-        default=300,
-        metavar="N",
-        help="steps to generate (%(default)s)",
-    )
-    add(
-        "--threshold",
-        type=number(float, 0, 1),
-        default=0.05,
-        metavar="P",
-        help="in generation, smaller probabilities count as zero (%(default)s)",
-    )
+def add_generation_options(add):
+    continued = "steps of a tune that generation continues"
+    add_number(add, "--primer", number(int, 1), 20, continued)
+    add_number(add, "--steps", number(int, 1, 100_000), 300, "steps to generate")
+    zero = "probabilities below it count as zero"
+    add_number(add, "--threshold", number(float, 0, 1), 0.05, zero, "P")
     add(
         "--temperature",
         type=number(float, 0),
         nargs="+",
         default=[1.0],
         metavar="T",
-        help="a tune is made with each: below 1 the likely notes get likelier, above 1 "
-        "the unlikely (1)",
+        help="one tune for each; below 1 makes likely notes likelier, above 1 unlikely "
+        "ones (1)",
     )
     add(
         "--max-notes",
         type=number(int, 1, 128),
         metavar="N",
-        help="most notes at once (no limit)",
+        help="largest number of notes at once (no limit)",
     )
 
 
-def add_file_options(group):
-    """Add where things come from and go to, and how they are computed."""
-    add = group.add_argument
+def add_file_options(add):
     add(
         "--load",
         type=file_path,
         metavar="FILE",
-        help="train on from parameters saved earlier",
+        help="parameter file to continue from",
     )
     add(
         "--save",
         type=file_path,
         metavar="FILE",
-        help="where to save the parameters, while training too (parameters.npz in the "
+        help="parameter file to write, also during training (parameters.npz in the "
         "output folder)",
     )
     add(
         "--resume",
         action="store_true",
-        help="added to the command of a run that was stopped or killed: goes on with "
-        "its training as if nothing had been",
-    )
-    add(
-        "--seed",
-        type=number(int, 0),
-        default=1,
-        metavar="N",
-        help="the same seed, with the same backend and as many CPUs, gives the same "
-        "music (%(default)s); with --load it draws the primer and the samples; "
-        "training goes on with the file's random numbers",
+        help="add this to the command of a run that was stopped or killed: its "
+        "training continues, and ends with the same weights",
     )
     add(
         "--out",
@@ -266,17 +225,29 @@ def add_file_options(group):
         metavar="FOLDER",
         help="output folder (%(default)s)",
     )
+
+
+def add_machine_options(add):
+    add_number(
+        add,
+        "--seed",
+        number(int, 0),
+        1,
+        "the same seed, backend and number of CPUs give the same music; with --load it "
+        "draws the primer and the samples, while training continues the file's random "
+        "numbers",
+    )
     add(
         "--mpi",
         action="store_true",
-        help="share the training out to all that mpiexec has started: "
+        help="train in all processes of mpiexec: "
         "mpiexec -n 2 python examples/main.py --mpi",
     )
     add(
         "--device",
         choices=("cpu", "cuda"),
         default="cpu",
-        help="cuda computes on an NVIDIA GPU (%(default)s)",
+        help="cuda is an NVIDIA GPU (%(default)s)",
     )
     add(
         "--mode",

@@ -1,4 +1,4 @@
-"""index.html: what a run of main.py made, to see, to hear and to repeat."""
+"""Write index.html, which shows a run of main.py, and the files beside it."""
 
 import contextlib
 import hashlib
@@ -21,19 +21,19 @@ from lstmmusic.checks import counted
 from lstmmusic.engine.backend import cpus
 from lstmmusic.plots import shown
 
-# What the numbers, the pictures and the sounds depend on.
+# Numbers, pictures and sounds depend on their versions.
 PACKAGES = (
     "numpy pytensor jax jaxlib numba symusic music21 matplotlib pretty_midi".split()
 )
 PAGE = "index.html"
-LONGEST = 2**22  # characters of an earlier page that are read
-# The first pages had no generator; their beginning is taken for it.
-OURS = re.compile(
+LONGEST = 2**22  # characters read of an earlier page
+# Pages of the first versions had no generator; they are known by their first lines.
+PAGE_START = re.compile(
     r"<!DOCTYPE html>\s<html lang=\"en\">\s<head>\s<meta charset=\"utf-8\">\s"
     r"(<meta name=\"generator\" content=\"LSTMmusic [^\"]*\">|<meta name=\"viewport\" "
     r"content=\"width=device-width, initial-scale=1\">\s<title>LSTMmusic</title>)"
 )
-WRITTEN = re.compile(  # names of the files that a run writes beside the page
+FILE_NAME = re.compile(  # of a file that a run writes beside the page
     r"generated(-[-+.\de]+)?\.(mid|wav)|original\.(mid|wav)"
     r"|(rolls|probabilities)(-[-+.\de]+)?\.png|(statistics|cost)\.png"
 )
@@ -41,21 +41,21 @@ WRITTEN = re.compile(  # names of the files that a run writes beside the page
 
 @dataclass
 class Part:
-    """A part of the page: its text, its tables, and files that lie beside the page."""
+    """A section of the page, with the names of the files that it shows."""
 
     heading: str
     text: list = field(default_factory=list)
     wav: str | None = None
     links: list = field(default_factory=list)
     pictures: dict = field(default_factory=dict)  # {file name: caption}
-    table: list = field(default_factory=list)  # rows of strings, the first a heading
+    table: list = field(default_factory=list)  # rows of strings, the first the head
     command: str | None = None
     settings: dict = field(default_factory=dict)
-    parts: list = field(default_factory=list)  # each with a smaller heading
+    parts: list = field(default_factory=list)  # subsections
 
 
-def in_html(parts, summary):
-    """Return the page; what it shows lies beside it.
+def render_page(parts, summary):
+    """Return the page as HTML.
 
     Parameters
     ----------
@@ -67,12 +67,13 @@ def in_html(parts, summary):
         generator=text(f"LSTMmusic {lstmmusic.__version__}"),
         summary=text(summary),
         parts="\n".join(
-            f"<section>\n{part_in_html(part)}\n</section>" for part in parts
+            f"<section>\n{render_part(part)}\n</section>" for part in parts
         ),
     )
 
 
-def part_in_html(part, level=2):
+def render_part(part, level=2):
+    """Return a part as HTML, its heading of a level."""
     lines = [f"<h{level}>{text(part.heading)}</h{level}>"]
     lines += [f"<p>{text(paragraph)}</p>" for paragraph in part.text]
     if part.wav:
@@ -86,18 +87,16 @@ def part_in_html(part, level=2):
         f"</div><figcaption>{text(caption)}</figcaption></figure>"
         for name, caption in part.pictures.items()
     ]
-    lines += [table(part.table, "numbers")] if part.table else []
+    lines += [render_table(part.table, "numbers")] if part.table else []
     if part.command:
         command = "\n".join(map(text, part.command.split("\n")))
         lines.append(f"<pre>{command}</pre>")
-    lines += [table(part.settings.items(), "settings")] if part.settings else []
-    return "\n".join(
-        [*lines, *(part_in_html(inner, level + 1) for inner in part.parts)]
-    )
+    lines += [render_table(part.settings.items(), "settings")] if part.settings else []
+    return "\n".join([*lines, *(render_part(inner, level + 1) for inner in part.parts)])
 
 
-def table(rows, kind):
-    """Return a table; the first cell of each row is its heading."""
+def render_table(rows, kind):
+    """Return rows as an HTML table; the first cell of each is its heading."""
     lines = [
         f"<tr><th>{text(first)}</th>"
         + "".join(f"<td>{text(cell)}</td>" for cell in others)
@@ -110,21 +109,68 @@ def table(rows, kind):
 
 
 def text(value):
-    """Return what HTML shows as a value: of a list or a tuple, its items."""
+    """Return a value as text for HTML; a list is its items."""
     if isinstance(value, list | tuple):
         value = " ".join(map(str, value))
     return escape(shown(str(value)))
 
 
 def link(name):
-    """Return the address of a file beside the page; its name may be no UTF-8."""
+    """Return the URL of a file beside the page; its name need not be UTF-8."""
     return quote(os.fsencode(name))
 
 
-def named_by(page):
-    """Return the files that a page of an earlier run names, and that such a run writes.
+def suffixes(temperatures):
+    """Return the suffix of each tune's file names, by temperature.
 
-    None if it is the page of another program, or a file that is no page.
+    The files of a single tune have no suffix.
+    """
+    names = dict.fromkeys(f"{float(temperature):g}" for temperature in temperatures)
+    return {name: f"-{name}" * (len(names) > 1) for name in names}
+
+
+def names_of(temperatures):
+    """Return the names of all files that a run may write beside the page."""
+    ends = suffixes(temperatures).values()
+    tunes = ["original", *(f"generated{end}" for end in ends)]
+    return {
+        *(f"{tune}{kind}" for tune in tunes for kind in (".mid", ".wav")),
+        *(f"{kind}{end}.png" for end in ends for kind in ("rolls", "probabilities")),
+        "statistics.png",
+        "cost.png",
+    }
+
+
+def check_folder(out, temperatures=(1.0,)):
+    """Raise ValueError if results would overwrite a user's own files.
+
+    Parameters
+    ----------
+    out : Path
+        The output folder, which need not exist.
+    temperatures : sequence of float
+        Those of ``--temperature``; the files' names depend on them.
+    """
+    own = files_of_page(out / PAGE)
+    if own is None:
+        raise ValueError(
+            f"{out / PAGE} is not a page of an earlier run; allowed are another --out "
+            "and to move that file away"
+        )
+    for name in sorted(names_of(temperatures)):
+        if os.path.isdir(out / name) or (
+            name not in own and os.path.lexists(out / name)
+        ):
+            raise ValueError(
+                f"{out / name} would be overwritten, but no page of an earlier run "
+                "names it; allowed are another --out and to move that file away"
+            )
+
+
+def files_of_page(page):
+    """Return the names of the files that an earlier run wrote for its page.
+
+    None if the page is another program's, or is no regular file.
     """
     if not os.path.lexists(page):
         return set()
@@ -132,18 +178,18 @@ def named_by(page):
         return None
     with page.open(encoding="utf-8", errors="replace") as file:
         beginning = file.read(LONGEST)
-    if not OURS.match(beginning):
+    if not PAGE_START.match(beginning):
         return None
     links = re.findall(r'(?:src|href)="([^"]*)"', beginning)
     names = (os.fsdecode(unquote_to_bytes(name)) for name in links)
-    return set(filter(WRITTEN.fullmatch, names))
+    return set(filter(FILE_NAME.fullmatch, names))
 
 
 def write_folder(folder, files, page, stale):
-    """Write files and the page that names them; remove those of an earlier run.
+    """Write files and the page that names them; remove the files of an earlier run.
 
-    A failure, or a kill, leaves a page whose files are there: the files come first,
-    then the page, and only then do files go that it does not name.
+    The files come first, then the page, then the removals: after a failure or a kill
+    the page still names files that exist.
 
     Parameters
     ----------
@@ -151,7 +197,7 @@ def write_folder(folder, files, page, stale):
     files : dict of str to bytes
     page : str
     stale : set of str
-        Files to remove beside those that an earlier page names.
+        Files to remove besides those that an earlier page names.
 
     Returns
     -------
@@ -159,13 +205,13 @@ def write_folder(folder, files, page, stale):
         A line for each file that could not be removed.
     """
     path = folder / PAGE
-    stale = (stale | (named_by(path) or set())) - files.keys()
+    stale = (stale | (files_of_page(path) or set())) - files.keys()
     new = [name for name in files if not os.path.lexists(folder / name)]
     try:
         for name, data in {**files, PAGE: page.encode()}.items():
             atomic.write(folder / name, lambda file, data=data: file.write(data))
     except BaseException:
-        for name in set(new) - (named_by(path) or set()):
+        for name in set(new) - (files_of_page(path) or set()):
             with contextlib.suppress(OSError):
                 (folder / name).unlink()
         raise
@@ -174,12 +220,12 @@ def write_folder(folder, files, page, stale):
         try:
             (folder / name).unlink(missing_ok=True)
         except OSError as error:
-            left.append(f"{name}, of an earlier run, is not removed: {error.strerror}")
+            left.append(f"{name} of an earlier run is not removed: {error.strerror}")
     return left
 
 
 def settings(model, original, dataset, options):
-    """Return all that must be the same for the same music, by name."""
+    """Return by name everything that must be the same for the same music."""
     names = vars(make_parser().parse_args([])).keys() - {"resume"}
     used = {
         f"--{name.replace('_', '-')}": value
@@ -192,7 +238,7 @@ def settings(model, original, dataset, options):
         folder = f"none ({error.strerror})"
     return {
         "working folder": folder,
-        "data": described(original, dataset, options.midi),
+        "data": describe_music(original, dataset, options.midi),
         "network": repr(model),
         **used,
         "versions": ", ".join(versions()),
@@ -200,10 +246,10 @@ def settings(model, original, dataset, options):
     }
 
 
-def described(original, dataset, folder):
-    """Say what the music is, with a sum that is the same for the same tunes.
+def describe_music(original, dataset, folder):
+    """Return in words which tunes were read, with a digest of them.
 
-    Whichever of them is the original, and in any order.
+    The digest depends neither on their order nor on which of them is the original.
     """
     alone = not any(tune is original for tune in dataset)
     tunes = [original] * alone + list(dataset)
@@ -218,7 +264,7 @@ def described(original, dataset, folder):
 
 
 def versions():
-    """Return what is installed, as text."""
+    """Return the names and versions of the packages in use."""
     found = [
         f"Python {platform.python_version()}",
         f"lstmmusic {lstmmusic.__version__}",

@@ -1,4 +1,4 @@
-"""What main.py leaves in its folder: tunes as MIDI and WAV, pictures, and a page."""
+"""Write the output folder of main.py: tunes as MIDI and WAV, pictures, and a page."""
 
 import io
 import os
@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from page import PAGE, Part, in_html, named_by, settings, write_folder
+from page import (
+    PAGE,
+    Part,
+    names_of,
+    render_page,
+    settings,
+    suffixes,
+    write_folder,
+)
 
 from lstmmusic import music_statistics, save_wav
 from lstmmusic.checks import counted
@@ -20,8 +28,8 @@ from lstmmusic.plots import (
 from lstmmusic.statistics import SHARES, note_name
 from midi.utils import midiwrite
 
-SHOWN = 150  # steps in the pictures: more are too fine to see
-HEARD_S = 300  # of a tune in its WAV file: 26 MB
+SHOWN = 150  # steps in a picture; more would be too fine to see
+HEARD_S = 300  # seconds of a tune in its WAV file, 26 MB
 SOUND = (
     "The sound and the MIDI file begin after the primer, where the orange line stands "
     "in the pictures."
@@ -32,11 +40,11 @@ TRAINED_ON = {
     None: "Whether it was trained on this tune is not known: the parameter file does "
     "not say.",
 }
-UNKNOWN = "Whether and how it was trained is not in the parameter file."
+UNKNOWN = "The parameter file does not say whether or how it was trained."
 
 
 class Generated(NamedTuple):
-    """A tune of the network's: its roll, its probabilities, warnings about it."""
+    """A generated tune, its probabilities, and the warnings that came with it."""
 
     roll: np.ndarray  # (T, N)
     probabilities: np.ndarray  # (T, N)
@@ -44,151 +52,111 @@ class Generated(NamedTuple):
 
 
 class Files(dict):
-    """The bytes of each file that will lie beside the page, by its name.
+    """The bytes of each file that the page shows, by the file's name.
 
-    None is on the disk before all are made: what fails while they are made leaves an
-    earlier run's results as they were.
+    All are made before the first is written, so that a failure leaves the results of an
+    earlier run intact.
     """
 
     def add(self, name, write, *args, **kwargs):
-        """Have ``write(file, …)`` write a file; return the name."""
+        """Add the file that ``write(file, …)`` writes; return its name."""
         file = io.BytesIO()
         write(file, *args, **kwargs)
         self[name] = file.getvalue()
         return name
 
     def draw(self, part, ax, name, caption):
-        """Add a picture, and show it in a part of the page."""
+        """Add a picture to the files and to a part of the page."""
         self.add(name, ax.figure.savefig, format="png", dpi=120)
         part.pictures[name] = caption
-
-
-def suffixes(temperatures):
-    """Return what the names of each tune's files end in, by temperature.
-
-    One tune's files have plain names; of several, each has its temperature's.
-    """
-    names = dict.fromkeys(f"{float(temperature):g}" for temperature in temperatures)
-    return {name: f"-{name}" * (len(names) > 1) for name in names}
-
-
-def names_of(temperatures):
-    """Return the names of all files beside the page that a run may write."""
-    ends = suffixes(temperatures).values()
-    tunes = ["original", *(f"generated{end}" for end in ends)]
-    return {
-        *(f"{tune}{kind}" for tune in tunes for kind in (".mid", ".wav")),
-        *(f"{kind}{end}.png" for end in ends for kind in ("rolls", "probabilities")),
-        "statistics.png",
-        "cost.png",
-    }
-
-
-def check_folder(out, temperatures=(1.0,)):
-    """Raise ValueError where results would be written over a user's own files.
-
-    Parameters
-    ----------
-    out : Path
-        The output folder; it need not be there.
-    temperatures : sequence of float
-        Those of ``--temperature``, which the files' names depend on.
-    """
-    own = named_by(out / PAGE)
-    if own is None:
-        raise ValueError(
-            f"{out / PAGE} is not a page of an earlier run; allowed are another --out, "
-            "or to move that file away"
-        )
-    for name in sorted(names_of(temperatures)):
-        if os.path.isdir(out / name) or (
-            name not in own and os.path.lexists(out / name)
-        ):
-            raise ValueError(
-                f"{out / name} would be written over, and no page of an earlier run "
-                "names it; allowed are another --out, or to move that file away"
-            )
 
 
 def write_results(
     model, original, dataset, generated, options, heading="To repeat this"
 ):
-    """Write all files; return a few lines about them.
+    """Write all files; return the lines to print about them.
 
     Parameters
     ----------
     model : RNN4Music
     original : MidiRoll
-        The tune that generation began from.
+        The tune that the primer was taken from.
     dataset : sequence of MidiRoll
-        What was trained on.
+        The tunes trained on.
     generated : dict of str to Generated
         By temperature.
     options : argparse.Namespace
-        Those of main.py.
     heading : str
-        What ``options.command`` does.
+        The heading of ``options.command``.
     """
     files = Files()
+    known = model.wasTrainedOn(original)
     trained = options.epochs or all(map(model.wasTrainedOn, dataset))
-    # Only tunes that the network has seen are its training data.
     data = "training data" if trained else "other tunes"
-    parts = [original_part(model, original, options, files)]
-    tunes = {"original": original.piano_roll}
-    lines = [summary(model, model.wasTrainedOn(original))]
+    used = settings(model, original, dataset, options)
+    rolls = {"original": original.piano_roll}
     for temperature, suffix in suffixes(generated).items():
-        tune = generated[temperature]
-        part = Part(f"Generated, at temperature {temperature}", [*tune.warnings])
-        part.text += [SOUND] * bool(tune.roll.any())
-        write_tune(part, f"generated{suffix}", tune.roll, options, files)
-        draw_tune(part, suffix, original.piano_roll, tune, options, files)
-        parts.append(part)
-        tunes[f"generated{suffix}"] = tune.roll
-        lines += [f"temperature {temperature}: {text}" for text in tune.warnings]
+        rolls[f"generated{suffix}"] = generated[temperature].roll
     statistics = {
         name: music_statistics(roll, dataset, options.range)
-        for name, roll in tunes.items()
+        for name, roll in rolls.items()
     }
-    used = settings(model, original, dataset, options)
-    parts += [
+    parts = [
+        original_part(original, known, options, files),
+        *generated_parts(original, generated, options, files),
         statistics_part(statistics, data, options, files),
-        training_part(model, model.wasTrainedOn(original), options, files),
+        training_part(model, known, options, files),
         Part(heading, command=options.command, settings=used),
     ]
-    page = in_html(parts, lines[0])
+    lines = [summary(model, known)]
+    page = render_page(parts, lines[0])
     left = write_folder(options.out, files, page, names_of(generated))
-    lines += [in_words(name, found, data) for name, found in statistics.items()]
-    lines += left
-    page = (options.out / PAGE).resolve()
-    return "\n".join([*lines, f"to see and hear it: {page.as_uri()}"])
+    for temperature, tune in generated.items():
+        lines += [f"temperature {temperature}: {text}" for text in tune.warnings]
+    lines += [statistics_line(name, found, data) for name, found in statistics.items()]
+    address = (options.out / PAGE).resolve().as_uri()
+    return "\n".join([*lines, *left, f"to see and hear it: {address}"])
 
 
-def original_part(model, original, options, files):
-    """Return the part about the tune that the primer is of."""
+def original_part(original, known, options, files):
+    """Return the part about the primer's tune."""
     primer = min(options.primer, len(original.piano_roll))
     part = Part(
         f"The original: {Path(os.fsdecode(original.name)).name}",
         [
             f"The network was given its first {primer} steps, "
-            f"{primer * options.dt:g} s, and wrote what follows from there.",
-            TRAINED_ON[model.wasTrainedOn(original)],
+            f"{primer * options.dt:g} s, and continued from there.",
+            TRAINED_ON[known],
         ],
     )
-    write_tune(part, "original", original.piano_roll, options, files)
+    add_tune(part, "original", original.piano_roll, options, files)
     return part
 
 
-def write_tune(part, name, roll, options, files):
-    """Make a tune's MIDI and WAV files, and name them in its part of the page."""
+def generated_parts(original, generated, options, files):
+    """Return a part for each generated tune."""
+    parts = []
+    for temperature, suffix in suffixes(generated).items():
+        tune = generated[temperature]
+        part = Part(f"Generated, at temperature {temperature}", [*tune.warnings])
+        part.text += [SOUND] * bool(tune.roll.any())
+        add_tune(part, f"generated{suffix}", tune.roll, options, files)
+        draw_tune(part, suffix, original.piano_roll, tune, options, files)
+        parts.append(part)
+    return parts
+
+
+def add_tune(part, name, roll, options, files):
+    """Add a tune's MIDI and WAV files, and link them in its part of the page."""
     heard = roll[: int(HEARD_S / options.dt)]
     if roll.any():
         midi = files.add(f"{name}.mid", midiwrite, roll, options.range, options.dt)
         part.links.append(midi)
     if not heard.any():
-        part.text.append("Nothing is to be heard of it.")
+        part.text.append("There is nothing to hear.")
         return
     if len(heard) < len(roll):
-        part.text.append(f"To be heard here: its first {HEARD_S} s.")
+        part.text.append(f"The sound is of its first {HEARD_S} s.")
     try:
         part.wav = files.add(f"{name}.wav", save_wav, heard, options.range, options.dt)
         part.links.append(part.wav)
@@ -206,9 +174,9 @@ def draw_tune(part, suffix, original, tune, options, files):
     above, _ = plot_tune(*both, r, dt, primer=primer, pitches=pitches)
     steps = primer + len(tune.roll)
     caption = (
-        f"Above: the original, {seconds(shown, len(original), dt)}. Below: the primer, "
+        f"Above: the original, {extent(shown, len(original), dt)}. Below: the primer, "
         f"up to the orange line at {primer * dt:g} s, and after it what the network "
-        f"wrote, {seconds(shown, steps, dt)}."
+        f"wrote, {extent(shown, steps, dt)}."
     )
     files.draw(part, above, f"rolls{suffix}.png", caption)
     ax = plot_probabilities(probabilities, r, dt, start=primer, pitches=pitches)
@@ -216,17 +184,17 @@ def draw_tune(part, suffix, original, tune, options, files):
     ax.axvline(primer * dt, color="tab:orange")
     caption = (
         "The probability of each note at each step that the network wrote, on the "
-        f"scales of the picture above, {seconds(shown, steps, dt)}."
+        f"scales of the picture above, {extent(shown, steps, dt)}."
     )
     if options.threshold:
         caption += (
-            f" What is below the threshold of {options.threshold:g} is drawn as 0."
+            f" Those below the threshold of {options.threshold:g} are drawn as 0."
         )
     files.draw(part, ax, f"probabilities{suffix}.png", caption)
 
 
-def seconds(shown, steps, dt):
-    """Say how much of a tune is shown."""
+def extent(shown, steps, dt):
+    """Return in words how much of a tune is shown."""
     whole = f"{steps * dt:g} s"
     return (
         f"all {whole}" if steps <= shown else f"the first {shown * dt:g} s of {whole}"
@@ -234,11 +202,11 @@ def seconds(shown, steps, dt):
 
 
 def statistics_part(statistics, data, options, files):
-    """Draw and tabulate what the tunes are like."""
-    part = Part("What they are like")
+    """Return the part that compares the tunes in numbers."""
+    part = Part("Statistics")
     ax = plot_statistics(statistics, options.range, options.dt, dataset=data)
-    caption = "How often each pitch class sounds, and shares that tell of harmony, "
-    files.draw(part, ax, "statistics.png", caption + "melody and rhythm.")
+    caption = "How often each pitch class sounds, and measures of harmony, melody and "
+    files.draw(part, ax, "statistics.png", caption + "rhythm.")
     compared = [*statistics.values(), next(iter(statistics.values())).dataset]
     columns = [column(found, data, options.dt) for found in compared]
     part.table = [
@@ -246,9 +214,9 @@ def statistics_part(statistics, data, options, files):
         *([name, *(cells[name] for cells in columns)] for name in columns[0]),
     ]
     part.text += [
-        f"The distance, 0 to 0.69, is from the {data}: how unlike the pitch classes, "
-        "the notes at once and the lengths of notes are. It sees neither harmony nor "
-        "melody; the seven shares above it in the table see some of these.",
+        "The distance, 0 to 0.69, tells how much pitch classes, notes at once and "
+        f"lengths of notes differ from those of the {data}. It sees neither harmony "
+        "nor melody; the seven shares above it in the table see some of both.",
         f"For the {data}, each of these shares is the mean over tunes, and a chord "
         "counts if it occurs in another tune (lstmmusic/statistics.py).",
     ]
@@ -256,7 +224,7 @@ def statistics_part(statistics, data, options, files):
 
 
 def column(found, data, dt):
-    """Return the cells of a tune in the table, by what they tell."""
+    """Return a tune's cells in the table, by row."""
     held = "–"
     if found.longest_held_pitch is not None:
         held = f"{note_name(found.longest_held_pitch)}, {found.longest_held * dt:.3g} s"
@@ -277,9 +245,9 @@ def column(found, data, dt):
 
 
 def training_part(model, known, options, files):
-    """Draw the cost; tell the commands and settings of each training.
+    """Return the part with the cost and with each training's command and settings.
 
-    ``known`` is None where it is not known whether the network was trained.
+    ``known`` is None if the parameter file does not say what was trained on.
     """
     part = Part("How it was trained")
     cost = np.asarray(model.costPerStep, float)
@@ -311,11 +279,12 @@ def training_part(model, known, options, files):
 
 
 def unit_of(model):
+    """Return the unit of the cost."""
     return "halved squares" if model.cost == "squared-error" else "nats"
 
 
 def summary(model, known):
-    """Say in a line how training went; ``known`` is None where it is not known."""
+    """Return a line about the training; ``known`` is that of `training_part`."""
     cost = np.asarray(model.costPerStep, float)
     if not len(cost):
         return UNKNOWN if known is None else "Not trained."
@@ -334,8 +303,8 @@ def summary(model, known):
     return f"{line}; cost per step: {first}, {last.mean():.2f} {unit} in the end."
 
 
-def in_words(name, found, data):
-    """Say in a line what a tune is like."""
+def statistics_line(name, found, data):
+    """Return a line about a tune's statistics."""
     return (
         f"{name}: {found.notes_per_step:.2f} notes per step, "
         f"{found.silent_share:.1%} of the steps silent, "

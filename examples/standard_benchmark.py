@@ -3,15 +3,15 @@
     python examples/standard_benchmark.py "JSB Chorales" FOLDER
     python examples/standard_benchmark.py Nottingham FOLDER --seeds 1 2 3
 
-FOLDER holds the published files (`lstmmusic.datasets.load_standard`).  For each seed
-the parameters are saved as it goes; called again with the same options, it goes
-on where it was stopped, or prints the row again.
+FOLDER holds the published files (`lstmmusic.datasets.load_standard`).  Each seed has a
+checkpoint: the same command resumes a training that was stopped, and prints the row of
+one that has ended.
 
 The recipe: whole tunes, each transposed by −3 to 3 semitones; forget gates that start
-open, and outputs that start at the notes' frequencies; Adam with a rate that falls as a
-cosine; the gradient's norm limited; dropout; the weights that do best on the validation
-tunes are kept.  It was chosen on the validation tunes of JSB Chorales and
-Nottingham alone.  The test tunes are looked at once for each row.
+open; outputs that start at the notes' frequencies; Adam with cosine decay; a limit on
+the gradient's norm; dropout; the weights that do best on the validation tunes.  It was
+chosen on the validation tunes of JSB Chorales and Nottingham alone.  The test tunes are
+evaluated once for each row.
 """
 
 import argparse
@@ -31,11 +31,11 @@ MINIBATCH = 8  # tunes
 
 
 class Sizes(NamedTuple):
-    """What differs between the data sets."""
+    """The settings that differ between the data sets."""
 
     cells: int  # in each layer
     dropout: float
-    epochs: int  # each all tunes in all keys
+    epochs: int  # passes over all tunes in all keys
 
 
 SIZES = {
@@ -47,7 +47,7 @@ SIZES = {
 
 
 def main(arguments=None):
-    """Do what the options say; print a row for each seed, and the mean."""
+    """Train once for each seed; print a row for each, and the mean."""
     options = make_parser().parse_args(arguments)
     sizes = SIZES[options.dataset]
     sizes = sizes._replace(
@@ -59,29 +59,31 @@ def main(arguments=None):
     print("|---|---|---|---|---|---|---|")
     found = [run(options, sizes, data, seed) for seed in options.seeds]
     if len(found) > 1:
-        print(f"test: mean {np.mean(found):.3f}, from {min(found):.3f} to "
-              f"{max(found):.3f} nats per step")  # fmt: skip
+        lowest, highest = min(found), max(found)
+        mean = f"mean {np.mean(found):.3f}, from {lowest:.3f} to {highest:.3f}"
+        print(f"test: {mean} nats per step")
 
 
 def make_parser():
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("dataset", choices=SIZES)
     parser.add_argument("path", type=Path, help="the data set's file, or its folder")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--out", type=Path, default=Path("standard_benchmark"))
-    parser.add_argument("--cells", type=int, help="in each layer, not the recipe's")
-    parser.add_argument("--dropout", type=float, help="not the recipe's")
-    parser.add_argument("--epochs", type=int, help="not the recipe's")
+    for name, kind in Sizes.__annotations__.items():
+        parser.add_argument(f"--{name}", type=kind, help="in place of the recipe's")
     return parser
 
 
 def run(options, sizes, data, seed):
-    """Train with one seed, or go on; print its row; return the test's nats per step."""
+    """Train or resume with one seed; print its row; return the test nats per step."""
     name = options.dataset.replace(" ", "_")
     path = options.out / f"{name}_{sizes.cells}_{sizes.dropout}_{sizes.epochs}_{seed}"
     model = RNN4Music(
-        *[sizes.cells] * 3,
-        *[88] + [RATE] * 4,
+        **dict.fromkeys(("h1_length", "h2_length", "h3_length"), sizes.cells),
+        **dict.fromkeys(("R1", "R2", "R3", "Rout"), RATE),
+        io_length=88,
         optimizer="Adam",
         gradNorm=NORM,
         sigRand=FIRST_WEIGHTS,
@@ -115,10 +117,10 @@ def run(options, sizes, data, seed):
 
 
 def first_values(drawn, tunes):
-    """Return biases and weights of the output to start from, by original name.
+    """Return the initial biases, and weights of the output, by their original names.
 
-    Biases of forget gates about 1 (R. Jozefowicz, W. Zaremba, I. Sutskever 2015); those
-    of the output the log odds of each note, so that it need not be learnt.
+    Forget gates have biases about 1 (R. Jozefowicz, W. Zaremba, I. Sutskever 2015), the
+    outputs the log odds of each note, which need not be learnt then.
     """
     frequency = np.concatenate(tunes).mean(axis=0).clip(1e-4)
     return {

@@ -25,6 +25,8 @@ from lstmmusic.model.optimizers import Moments
 from lstmmusic.training.checkpoint import restore, snapshot, weights_of
 from lstmmusic.training.state import Position
 
+pytest_plugins = ["journeys"]
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does behind `&`
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -243,20 +245,3 @@ def compilations(monkeypatch):
     # It stays: JAX 0.8 cannot take a listener away.
     monitoring.register_event_duration_secs_listener(listen)
     return seen
-
-
-@pytest.fixture(scope="module")
-def midi_folder(tmp_path_factory):
-    """A folder of the four tunes of `journeys.write_tunes`."""
-    from journeys import write_tunes
-
-    folder = tmp_path_factory.mktemp("midi")
-    write_tunes(folder)
-    return folder
-
-
-@pytest.fixture
-def main(monkeypatch):
-    """The module that does what examples/main.py is for."""
-    monkeypatch.syspath_prepend(ROOT / "examples")
-    return importlib.import_module("journey")

@@ -1,19 +1,28 @@
-"""Tiny runs of examples/main.py, for the tests of it."""
+"""Fixtures and helpers for tests of examples/main.py: tiny runs on four short tunes."""
 
+import errno
+import importlib
 import os
+import signal
 import subprocess
 import sys
 
 import numpy as np
+import pytest
 from conftest import ROOT
+from matplotlib.figure import Figure
 
+from lstmmusic import RNN4Music
+from lstmmusic.training.loop import Training
+from lstmmusic.training.state import Position
 from midi.utils import midiwrite
 
 EXAMPLES = ROOT / "examples"
 R, DT = (50, 62), 0.25
+UPDATES = 6
 TINY = (
-    "--range 50 62 --dt 0.25 --sizes 5 4 3 --epochs 6 --minibatch 3 --length 9 "
-    "--steps 30 --primer 7 --threshold 0 --rates 0.01 0.01 0.01 0.02"
+    f"--range 50 62 --dt 0.25 --sizes 5 4 3 --epochs {UPDATES} --minibatch 3 "
+    "--length 9 --steps 30 --primer 7 --threshold 0 --rates 0.01 0.01 0.01 0.02"
 ).split()
 FILES = (
     "generated.mid generated.wav original.mid original.wav parameters.npz index.html "
@@ -24,7 +33,7 @@ FILES = (
 def write_tunes(folder):
     """Write four short tunes between 50 and 62, one step silent in each.
 
-    The lowest note is among them, so that main must leave it in what it generates.
+    They hold the lowest note, which main.py must then keep in the generated tune.
     """
     for n in range(4):
         roll = np.zeros((14 + 3 * n, 12), int)
@@ -35,15 +44,128 @@ def write_tunes(folder):
         midiwrite(folder / f"tune{n}.mid", roll, R, DT)
 
 
-def run_main(*arguments, **environment):
-    """Run main.py as a user does; return what came back."""
-    root = str(EXAMPLES.parent)
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+def run_main(*arguments, **options):
+    """Run main.py as a user does; return the completed process."""
+    environment = options.pop("env", {})
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, EXAMPLES / "main.py", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": path, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
+        **{"stdin": subprocess.DEVNULL, "capture_output": True, "text": True} | options,
         check=False,
     )
+
+
+def load_module(name):
+    """Return a module of examples/."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        return importlib.import_module(name)
+
+
+@pytest.fixture(scope="session")
+def midi_folder(tmp_path_factory):
+    """A folder of the four tunes of `write_tunes`."""
+    folder = tmp_path_factory.mktemp("midi")
+    write_tunes(folder)
+    return folder
+
+
+@pytest.fixture
+def main():
+    """The module behind examples/main.py."""
+    return load_module("journey")
+
+
+@pytest.fixture(scope="session")
+def journey(midi_folder, tmp_path_factory):
+    """The output folder and the process of a tiny run of main.py by a user."""
+    out = tmp_path_factory.mktemp("out") / "new" / "folder & 'more'"
+    done = run_main("--midi", midi_folder, "--out", out, *TINY)
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+@pytest.fixture
+def run(main, midi_folder, tmp_path):
+    """A function that runs main.py in this process, on the tunes, into tmp_path/out."""
+
+    def run_here(*arguments):
+        given = ["--midi", midi_folder, "--out", tmp_path / "out", *TINY, *arguments]
+        main.main(list(map(str, given)))
+
+    return run_here
+
+
+@pytest.fixture
+def error_of(run, capsys):
+    """A function that runs main.py to an error; it returns the error's one line."""
+
+    def refused(*arguments, code=2):
+        with pytest.raises(SystemExit) as exit_:
+            run(*arguments)
+        assert exit_.value.code == code
+        lines = capsys.readouterr().err.splitlines(keepends=True)
+        [line] = [line for line in lines if not line.endswith("can be resumed\n")]
+        return line
+
+    return refused
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Write a few bytes for a picture: drawing takes two thirds of a tiny run."""
+    monkeypatch.setattr(Figure, "savefig", lambda _, file, **__: file.write(b"drawn"))
+
+
+def at_update(n, act):
+    """Return a function that patches training to call ``act(model)`` after update n."""
+
+    def prepare(monkeypatch, *_):
+        record = Training.record
+
+        def recorded(training, *args):
+            record(training, *args)
+            if len(training.state.costs) == n:
+                act(training.model)
+
+        monkeypatch.setattr(Training, "record", recorded)
+
+    return prepare
+
+
+def before_update(n, act):
+    """Return a function that patches training to call ``act()`` before update n."""
+
+    def prepare(monkeypatch, *_):
+        masks, calls = Training.masks, []
+
+        def counted(*args):
+            calls.append(args)
+            if len(calls) == n:
+                act()
+            return masks(*args)
+
+        monkeypatch.setattr(Training, "masks", counted)
+
+    return prepare
+
+
+def save_unfinished(trained, path, epoch):
+    """Save a network to a path as if its training had been stopped in an epoch."""
+    model = RNN4Music.fromFile(trained)
+    model._train_state.position = Position(epoch)
+    model.saveParameters(path)
+    return path
+
+
+def ctrl_c(*_):
+    signal.raise_signal(signal.SIGINT)
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def disk_full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,4 +1,4 @@
-"""The notebooks of examples/: as they are kept, and run from start to end, small."""
+"""The notebooks of examples/: their stored form, and small runs from start to end."""
 
 import os
 from pathlib import Path
@@ -20,14 +20,14 @@ SMALL = {
         "steps": 24,
     },
 }
-# Pictures, players, and some of what is printed or shown.
+# Pictures, players, and parts of the text.
 EXPECTED = {
     "from-midi-to-music": (5, 3, ["10 tunes", "nats per step", "'generated.wav'"]),
     "saving-loading-comparing": (
         4,
         2,
         [
-            "8 tunes to train on, 2 kept out",
+            "8 tunes to train on, 2 held out",
             "3 updates before, 3 after",
             "same probabilities: True",
             "same music:         True",
@@ -43,7 +43,7 @@ def tunes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tunes")
     rng = np.random.default_rng(0)
     for n in range(10):
-        roll = np.zeros((30 + n, 88), int)
+        roll = np.zeros((30 + 4 * (n % 2), 88), int)  # each length compiles anew
         for voice in (30, 42, 50):
             roll[np.arange(len(roll)), voice + rng.integers(0, 8, len(roll))] = 1
         midiwrite(folder / f"{n}.mid", roll, (21, 109), 0.3)
@@ -51,7 +51,7 @@ def tunes(tmp_path_factory):
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
-def test_notebook_is_kept_without_outputs(file):
+def test_notebook_is_stored_without_outputs(file):
     notebook = nbformat.read(file, as_version=4)
     nbformat.validate(notebook)
     for cell in notebook.cells:
@@ -62,7 +62,7 @@ def test_notebook_is_kept_without_outputs(file):
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_notebook_runs_from_start_to_end(file, tunes, tmp_path, monkeypatch):
-    """Fails if a cell fails or warns, or if a picture or a player is not shown."""
+    """Fails if a cell fails or warns, or if a picture or a player is missing."""
     notebook = nbformat.read(file, as_version=4)
     make_small(notebook, SMALL[file.stem] | {"folder": str(tunes)})
     paths = map(str, (ROOT, ROOT / "examples"))
@@ -88,9 +88,9 @@ def test_notebook_runs_from_start_to_end(file, tunes, tmp_path, monkeypatch):
 
 
 def make_small(notebook, values):
-    """Put other values after those of the cell tagged ``parameters``.
+    """Add a cell with other values after the one tagged ``parameters``.
 
-    Warnings are then errors, as they are in this suite.
+    It also turns warnings into errors, as this suite does.
     """
     (place,) = (
         n

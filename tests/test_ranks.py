@@ -222,7 +222,7 @@ main.main(["--sizes", "7", "6", "5", "--midi", "tunes", "--out", "out", "--mpi"]
 """
     _, err, _ = ranks(2, code, fails=True)
     assert err.count("update 8 gave a cost or weights that are not finite") == 1
-    assert err.count("This goes on from them at a tenth of the rates: mpiexec") == 1
+    assert err.count("To go on from there at a tenth of the rates: mpiexec") == 1
     saved = RNN4Music.fromFile(tmp_path / "out" / "parameters.npz")
     assert len(saved.instantaneousCost) == 7
 

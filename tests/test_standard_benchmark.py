@@ -1,4 +1,4 @@
-"""examples/standard_benchmark.py, on a data set of a few seconds."""
+"""examples/standard_benchmark.py on a data set that trains in seconds."""
 
 import re
 
@@ -19,10 +19,10 @@ def benchmark(monkeypatch):
 
 @pytest.fixture
 def data(monkeypatch):
-    """Twelve tunes of a scale and its third, in place of a standard data set."""
+    """Twelve tunes of a scale and its thirds, in place of a standard data set."""
     rolls = []
     for n in range(12):
-        steps = np.arange(20 + n)
+        steps = np.arange(20 + 4 * (n % 2))  # each length compiles anew
         roll = np.zeros((len(steps), 88), np.uint8)
         for voice in (0, 4):
             roll[steps, 40 + voice + (steps + n) % 12] = 1
@@ -38,8 +38,8 @@ ROW = r"\| Nottingham \| (\d) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+)% \| (\d+) \| "
 def test_rows_are_what_the_saved_networks_give(
     benchmark, data, tmp_path, capsys, monkeypatch
 ):
-    # Fails if a row is of another network than the file, if the last epoch's weights
-    # stand in place of the best, or if the same call again trains again.
+    # Fails if a row describes another network than the file, if it has the last epoch's
+    # weights, not the best, or if the same call again trains again.
     monkeypatch.setattr(benchmark, "KEYS", range(-1, 1))
     call = ["Nottingham", str(tmp_path), "--seeds", "1", "2", "--out", str(tmp_path)]
     call += ["--cells", "8", "--epochs", "4"]
@@ -65,8 +65,8 @@ def test_rows_are_what_the_saved_networks_give(
 
 
 def test_outputs_start_at_the_notes_frequencies(benchmark, data):
-    # So that a network of weights 0 predicts independent notes.
-    model = RNN4Music(3, 3, 3, 88, seed=1)
+    # A network whose other weights are 0 predicts independent notes.
+    model = RNN4Music(h1_length=3, h2_length=3, h3_length=3, seed=1)
     zero = {name: np.zeros_like(a) for name, a in model.parameters().items()}
     model.setParameters(benchmark.first_values(zero, data.train))
     y = model.probabilities(data.train[0])
