@@ -6,7 +6,6 @@ new.  The sizes are those of ``../shared/data/original/weights.npz``: all differ
 in minibatches different from T and B too.
 """
 
-import importlib
 import os
 import signal
 import subprocess
