@@ -126,8 +126,8 @@ class Gradient:
             )
             found = forward(x, *masks, *state)
             residuals, last, _ = unflatten(found, Residuals, State)
-            kept = x, targets, loss_weight, *masks, *state, *flatten(residuals)
-            blocks.append(kept)
+            given = x, targets, loss_weight, *masks, *state
+            blocks.append((*given, *flatten(residuals)))
             state = flatten(last)
         carry, sums = self.compiler.zero_carry(B), [self._zero[0], *self._zero[1]]
         while blocks:

@@ -4,7 +4,7 @@ import copy
 import itertools
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -146,7 +146,7 @@ class Training:
         epoch_rng_state, order = self.draw()
         for numbers in order:
             if numbers is not drawn:
-                minibatch, drawn = self.make([self.tunes[n] for n in numbers]), numbers
+                drawn, minibatch = numbers, self.make_minibatch(numbers)
             self.update(minibatch, epoch_rng_state, ctrl_c)
             bar.set_postfix_str(f"cost {self.state.loss:.4g}", refresh=False)
             bar.update()
@@ -201,14 +201,14 @@ class Training:
     def settle(self) -> None:
         """Wait for the pending update, if there is one, and record it."""
         if self.pending is not None:
-            done, self.pending = self.pending, None
-            self.record(float(done.cost), done)
+            made, self.pending = self.pending, None
+            self.record(float(made.cost), made)
 
-    def record(self, cost: float, done: Pending) -> None:
+    def record(self, cost: float, made: Pending) -> None:
         """Record an update in the `TrainState`; TrainingError if it is not finite."""
         state, model = self.state, self.model
         if not np.isfinite(cost):
-            where = f" (rank {', '.join(map(str, done.broken))})" if done.broken else ""
+            where = f" (rank {', '.join(map(str, made.broken))})" if made.broken else ""
             raise TrainingError(
                 f"update {len(state.costs) + 1} gave a cost or weights that "
                 f"are not finite{where}, or weights beyond ±1e6; the weights are those "
@@ -216,11 +216,11 @@ class Training:
                 f"{model.R2:g}, {model.R3:g}, {model.Rout:g}) or a smaller gradClip "
                 f"({model.gradClip:g}) may help."
             )
-        self.record_training(done.position.epoch_rng_state)
-        state.record(cost, done.steps)
-        self.divergence.look_at(cost / done.steps)
-        state.rng.bit_generator.state = done.rng_state
-        state.position = done.position
+        self.record_training(made.position.epoch_rng_state)
+        state.record(cost, made.steps)
+        self.divergence.look_at(cost / made.steps)
+        state.rng.bit_generator.state = made.rng_state
+        state.position = made.position
 
     def record_training(self, epoch_rng_state: dict) -> None:
         """Count an update in the record of this training; begin that at the first."""
@@ -253,7 +253,8 @@ class Training:
         updates = (numbers for numbers in order for _ in again)
         return state, itertools.islice(updates, place.update, None)
 
-    def make(self, tunes: list) -> Minibatch:
+    def make_minibatch(self, numbers: Iterable[int]) -> Minibatch:
+        tunes = [self.tunes[n] for n in numbers]
         plan, dtype = self.plan, self.model.dtype
         if plan.lengthOfMB is None:
             return whole_tunes(tunes, plan.sizeOfMiniBatch, plan.average, dtype)
@@ -265,10 +266,10 @@ class Training:
         if not model.dropout:
             return ()
         T, B, _ = minibatch.x.shape
-        kept = 1 - model.dropout
+        keep = 1 - model.dropout  # probability
         shapes = [(1 if model.fixedMasks else T, B, H) for H in model.h_lengths]
         drawn = [self.rng.random(shape, dtype=model.dtype) for shape in shapes]
-        return [(a < kept).astype(model.dtype) / model.dtype.type(kept) for a in drawn]
+        return [(a < keep).astype(model.dtype) / model.dtype.type(keep) for a in drawn]
 
     def settings(self) -> Settings:
         """Return the numbers of the next update, as arrays."""
