@@ -145,6 +145,7 @@ def profile(T, B, H):
     import peers
 
     from lstmmusic.data.batches import mean_over_tunes
+    from lstmmusic.engine.gradient import PartialGradient
 
     times = {"forward": [], "backward": [], "update": [], "whole": []}
 
@@ -162,10 +163,11 @@ def profile(T, B, H):
     gradient, of_tunes = functions.gradient, mean_over_tunes(x, k)
     forward = timed("forward", gradient._forward(T, B, 0))
     backward = timed("backward", gradient._backward(T, B, 0))
-    update = timed("update", functions.update)
+    update = timed("update", functions.apply)
     for _ in range(31):
-        sums = gradient._through_blocks(forward, backward, T, *of_tunes[:3])
-        update([sums], settings)
+        passes = forward, backward, T
+        cost, *gradients = gradient._through_blocks(*passes, *of_tunes.arrays)
+        update([PartialGradient(cost, gradients)], settings)
     whole = timed("whole", peers.ours(x, k, H))
     for _ in range(30):
         whole()
@@ -277,13 +279,15 @@ def ranks(T, B, H):
     for n in range(25):
         comm.Barrier()
         marks = [time.perf_counter()]
-        sums = functions.sums(part) if together.alone else None
-        if sums is None:
-            sums = jax.block_until_ready(functions.gradient.sums(part, masks))
+        if together.alone:
+            update = partial(functions.step, part, masks)
+        else:
+            parts = jax.block_until_ready(functions.partial_gradients(part, masks))
             marks.append(time.perf_counter())
-            sums = [together.added_up(sums, False).sums]
+            summed = together.added_up(parts, False)
+            update = partial(functions.apply, [summed.gradient])
         marks.append(time.perf_counter())
-        functions.update(sums, settings)
+        update(settings)
         marks.append(time.perf_counter())
         if n > 4:
             times["whole"].append(marks[-1] - marks[0])
@@ -291,7 +295,7 @@ def ranks(T, B, H):
             times["adding up"].append(marks[-2] - marks[1])
     if not together.first:
         return None
-    weights = sum(a.nbytes for a in functions.gradient._nothing)
+    weights = sum(a.nbytes for a in functions.gradient._zero.gradients)
     found = {name: statistics.median(values) for name, values in times.items()}
     return found | {"bytes": weights}
 

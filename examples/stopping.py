@@ -134,16 +134,17 @@ def refuse_to_overwrite(path, load=None):
             f"{path} would be overwritten, but is no parameter file; allowed are "
             "another --out or --save, and to move that file away"
         ) from None
-    if not saved or not saved.history:
+    if not saved or not saved.training.costs:
         return
     other = None
     with contextlib.suppress(parameter_file.ParameterFileError):  # `fromFile` raises it
         other = read_unfinished(parameter_file.with_suffix(load)) if load else None
-    if not other or other.history != saved.history:
+    if not other or other.training.costs != saved.training.costs:
+        done = counted(len(saved.training.costs), "update")
         raise ValueError(
-            f"{path} holds a training that was stopped after "
-            f"{counted(len(saved.history), 'update')}; allowed are --resume, which "
-            "continues it, another --out or --save, and to remove that file first"
+            f"{path} holds a training that was stopped after {done}; allowed are "
+            "--resume, which continues it, another --out or --save, and to remove "
+            "that file first"
         )
 
 
@@ -152,4 +153,4 @@ def read_unfinished(path):
     if not path.is_file():
         return None
     saved = parameter_file.read(path)
-    return saved if saved.progress and not saved.progress.over else None
+    return None if saved.training.over else saved

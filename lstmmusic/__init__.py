@@ -1,14 +1,17 @@
 """Music with a three-layer peephole LSTM whose backward pass is written by hand."""
 
 from lstmmusic.engine import cache  # noqa: F401, I001  imports PyTensor, and is first
+
+import pytensor
+
 from lstmmusic import datasets
 from lstmmusic.data.batches import mark_silence, unmark_silence
 from lstmmusic.listening import listen, save_wav
-from lstmmusic.training.parameter_file import ParameterFileError
-from lstmmusic.precision import default_to_float32
 from lstmmusic.rnn4music import RNN4Music
 from lstmmusic.statistics import music_statistics
-from lstmmusic.training.loop import CheckpointError, TrainingError
+from lstmmusic.training.checkpoint import CheckpointError
+from lstmmusic.training.loop import TrainingError
+from lstmmusic.training.parameter_file import ParameterFileError
 
 __all__ = [
     "CheckpointError",
@@ -22,5 +25,7 @@ __all__ = [
     "save_wav",
     "unmark_silence",
 ]
-default_to_float32()
+_floatX = type(pytensor.config).__dict__["floatX"]
+if _floatX.is_default:  # neither PYTENSOR_FLAGS nor .pytensorrc name one
+    pytensor.config.floatX = "float32"
 __version__ = "0.1.0"

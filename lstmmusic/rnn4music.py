@@ -1,33 +1,35 @@
 """RNN4Music: holds the weights, trains them, evaluates and generates."""
 
-import math
+from collections.abc import Mapping, Sequence
 from functools import partial
+from os import PathLike
+from typing import Any
 
 import numpy as np
 import pytensor
+from numpy.typing import ArrayLike
 
 from lstmmusic import checks, stuck
+from lstmmusic.checks import Checked, Fixed, check_float, check_int
 from lstmmusic.data.batches import check_dataset, is_packed, mean_over_tunes
+from lstmmusic.data.primers import check_primers, with_first_rows
 from lstmmusic.engine import forks, memory
 from lstmmusic.engine.backend import Backend, choose_device, choose_mode
 from lstmmusic.engine.functions import Functions
 from lstmmusic.engine.store import OPTIMIZERS, Store
 from lstmmusic.model import network, parameters
 from lstmmusic.model.outputs import COSTS
-from lstmmusic.training import evaluation, parameter_file, provenance
-from lstmmusic.training.checkpoint import (
-    broadcast_first,
-    read_for,
-    restore,
-    restore_training,
-    snapshot,
-    steps_of,
-)
-from lstmmusic.training.loop import Training, TrainingError, make_saving
+from lstmmusic.training import describe, evaluation, parameter_file
+from lstmmusic.training.checkpoint import make_saver, read_for, restore, snapshot
+from lstmmusic.training.loop import Training, TrainingData, TrainingError
 from lstmmusic.training.mpi import Ranks
-from lstmmusic.training.state import Progress, make_plan
+from lstmmusic.training.provenance import make_source
+from lstmmusic.training.state import TrainState, make_plan, state_attribute
 
+SIZES = ("h1_length", "h2_length", "h3_length", "io_length")
 RATES = ("R1", "R2", "R3", "Rout", "epsilon", "gradClip", "gradNorm")
+LIMITS = parameter_file.LIMITS
+FileName = str | PathLike
 
 
 class RNN4Music:
@@ -47,10 +49,9 @@ class RNN4Music:
         Lower bound of RMSprop's mean of squares, before the root.
     gradClip : float
         Each element of the gradient is clipped to ±gradClip.
-    sigRand : float
-        Standard deviation of the first weights.
-    muRand : float
-        The state at step −1 is drawn from U[0, muRand].
+    sigRand, muRand : float
+        The first weights have standard deviation sigRand; the state at step −1 is
+        drawn from U[0, muRand].
     genProbThreshold : float
         In generation, smaller probabilities count as zero.
     seed : int, optional
@@ -62,8 +63,8 @@ class RNN4Music:
     gradNorm : float, optional
         Limit of the norm of the whole gradient, before gradClip; None for none.
     dropout : float
-        Share, from 0 to below 1, of each layer's outputs that do not reach the next
-        layer and the output while training.
+        Share, from 0 to below 1, of each layer's outputs that training hides from the
+        next layer and the output.
     fixedMasks : bool
         Drop the same outputs at all steps of a tune, not others at each step.
     mode : {None, 'JAX', 'NUMBA'}
@@ -71,103 +72,99 @@ class RNN4Music:
     device : {'cpu', 'cuda'}
         'cuda' computes on an NVIDIA GPU, with JAX (``pip install 'lstmmusic[cuda]'``).
     tf32 : bool
-        On a GPU: matrix products of float32 with 10 bits of each factor's fraction,
-        in less time, instead of all 23.
+        On a GPU, take 10 bits, not 23, of each factor's fraction in float32 products:
+        faster, less exact.
+    dtype : {None, 'float32', 'float64'}
+        Of all numbers; None is ``pytensor.config.floatX`` when the object is made.
 
     Attributes
     ----------
     R1, R2, R3, Rout, epsilon, gradClip, gradNorm, dropout, genProbThreshold : float
         May be set at any time; the next call uses them, without compiling again.
     instantaneousCost : list of float
-        The minibatch's cost before each update so far.
+        The minibatch's cost before each update so far; ``loss`` is the last, or NaN.
     stepsOfCost : list of float
-        Over how many steps each cost is summed (for whole tunes their mean length);
-        NaN where not known, in files before version 3.
+        The steps that each cost sums up (for whole tunes their mean length); NaN where
+        not known, in files before version 3.
     costPerStep : list of float
         ``instantaneousCost`` divided by these: in nats, or halved squares, per step.
     validationCost : list of (int, float)
         After how many updates, and the validation's nats per step.
     trainings : list of dict
-        How the network was trained: a record of each training, the oldest first, with
-        ``command``, ``updates`` and the settings by name.
-    loss : float
-        The last of instantaneousCost; NaN before the first update.
+        A record of each training, the oldest first, with ``command``, ``updates`` and
+        the settings by name.
 
     Raises
     ------
     ValueError
-        For a value outside what is allowed; the message names both.  So, too, for a
-        call that needs more memory than there is: it then names the largest value that
-        fits, before any work is done.
+        For a value outside what is allowed; the message names both.  Also for a call
+        that needs more memory than is free, before any work is done; the message names
+        the largest value that fits.
 
     Notes
     -----
-    Numbers are float32, or float64 if ``pytensor.config.floatX`` says so when the
-    object is made.  Not safe for use by several threads at once.
+    Not safe for use by several threads at once.
 
     References
     ----------
     A. Graves, "Generating sequences with recurrent neural networks", 2013,
     arXiv:1308.0850, eqs. 1-4 and 7-11.  N. Srivastava et al. 2014 (dropout);
     Y. Gal, Z. Ghahramani 2016, arXiv:1512.05287 (fixed masks).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmmusic import RNN4Music
+    >>> scale = np.eye(12)[np.arange(48) % 12]  # (steps, notes)
+    >>> model = RNN4Music(
+    ...     h1_length=5, h2_length=4, h3_length=3, io_length=12, R1=0.01, seed=1
+    ... )
+    >>> costs = model.train(
+    ...     [scale], noOfEpochPerMB=1, noOfEpoch=3, sizeOfMiniBatch=1, lengthOfMB=17
+    ... )
+    >>> tune, probabilities = model.genMusic(startVectors=scale[:4], noOfSamps=8)
+    >>> len(costs), tune.shape
+    (3, (8, 12))
     """
 
-    R1 = checks.Checked(checks.check_float)
-    R2 = checks.Checked(checks.check_float)
-    R3 = checks.Checked(checks.check_float)
-    Rout = checks.Checked(checks.check_float)
-    epsilon = checks.Checked(checks.check_float)
-    gradClip = checks.Checked(checks.check_float)
-    gradNorm = checks.Checked(partial(checks.optional, checks.check_float))
-    dropout = checks.Checked(checks.check_float, **parameter_file.LIMITS["dropout"])
-    fixedMasks = checks.Checked(checks.truth)
-    genProbThreshold = checks.Checked(checks.check_float, high=1.0, low_allowed=True)
+    R1, R2, R3 = (Checked(check_float) for _ in range(3))
+    Rout, epsilon, gradClip = (Checked(check_float) for _ in range(3))
+    gradNorm = Checked(partial(checks.optional, check_float))
+    fixedMasks = Checked(checks.truth)
+    dropout = Checked(check_float, **LIMITS["dropout"])
+    genProbThreshold = Checked(check_float, **LIMITS["genProbThreshold"])
+    sigRand = Checked(check_float, **LIMITS["sigRand"])
+    muRand = Checked(check_float, **LIMITS["muRand"])
+    h1_length, h2_length, h3_length, io_length = (Fixed() for _ in SIZES)
+    cost, originalForward, optimizer = (Fixed() for _ in range(3))
+    mode, dtype, device, tf32 = (Fixed() for _ in range(4))
 
-    sigRand = checks.Checked(checks.check_float, **parameter_file.LIMITS["sigRand"])
-    muRand = checks.Checked(checks.check_float, **parameter_file.LIMITS["muRand"])
-    h1_length, h2_length, h3_length = checks.Fixed(), checks.Fixed(), checks.Fixed()
-    io_length, cost, originalForward = checks.Fixed(), checks.Fixed(), checks.Fixed()
-    mode, dtype, optimizer = checks.Fixed(), checks.Fixed(), checks.Fixed()
-    device, tf32 = checks.Fixed(), checks.Fixed()
+    instantaneousCost: list[float] = state_attribute("costs")
+    stepsOfCost: list[float] = state_attribute("steps")
+    validationCost: list[tuple[int, float]] = state_attribute("validation")
+    trainings: list[dict] = state_attribute("records")
+    loss: float = state_attribute("loss")
+    rng: np.random.Generator = state_attribute("rng")
 
-    #: The symbolic passes, equation by equation: what every function here compiles.
-    #: Their weights are a ``network.Network`` of symbolic variables, or of arrays that
-    #: ``parameters.pack(model.parameters())`` makes.
+    #: The symbolic passes, equation by equation, on a ``network.Network`` of symbolic
+    #: variables, or of the arrays ``parameters.pack(model.parameters())``.
     forwardPass = staticmethod(network.forward_pass)
     backwardPass = staticmethod(network.backward_pass)
 
     def __init__(
-        self,
-        h1_length=200,
-        h2_length=200,
-        h3_length=200,
-        io_length=88,
-        R1=0.0001,
-        R2=0.0001,
-        R3=0.0001,
-        Rout=0.0001,
-        *,
-        cost="cross-entropy",
-        epsilon=1e-5,
-        gradClip=30.0,
-        sigRand=0.1,
-        muRand=0.01,
-        genProbThreshold=0.1,
-        seed=None,
-        originalForward=False,
-        optimizer="RMSprop",
-        gradNorm=None,
-        dropout=0.0,
-        fixedMasks=False,
-        mode=None,
-        device="cpu",
-        tf32=False,
-    ):
-        most = checks.LONGEST
-        self.h1_length = checks.check_int("h1_length", h1_length, high=most)
-        self.h2_length = checks.check_int("h2_length", h2_length, high=most)
-        self.h3_length = checks.check_int("h3_length", h3_length, high=most)
-        self.io_length = checks.check_int("io_length", io_length, high=most)
+        self, h1_length: int = 200, h2_length: int = 200, h3_length: int = 200,
+        io_length: int = 88, R1: float = 0.0001, R2: float = 0.0001,
+        R3: float = 0.0001, Rout: float = 0.0001, *, cost: str = "cross-entropy",
+        epsilon: float = 1e-5, gradClip: float = 30.0, sigRand: float = 0.1,
+        muRand: float = 0.01, genProbThreshold: float = 0.1, seed: int | None = None,
+        originalForward: bool = False, optimizer: str = "RMSprop",
+        gradNorm: float | None = None, dropout: float = 0.0, fixedMasks: bool = False,
+        mode: str | None = None, device: str = "cpu", tf32: bool = False,
+        dtype: str | None = None,
+    ):  # fmt: skip
+        given = zip(SIZES, (h1_length, h2_length, h3_length, io_length), strict=True)
+        sizes = {n: check_int(n, size, high=checks.LONGEST) for n, size in given}
+        self.h1_length, self.h2_length, self.h3_length, self.io_length = sizes.values()
         self.R1, self.R2, self.R3, self.Rout = R1, R2, R3, Rout
         self.epsilon, self.gradClip, self.gradNorm = epsilon, gradClip, gradNorm
         self.dropout, self.fixedMasks = dropout, fixedMasks
@@ -179,84 +176,51 @@ class RNN4Music:
         self.mode = choose_mode(mode)
         self.device = choose_device(self.mode, device)
         self.tf32 = checks.truth("tf32", tf32)
-        backend = Backend(self.mode, self.device, self.tf32)
-        checks.optional(checks.check_int, "seed", seed, low=0)
-        self.rng = np.random.default_rng(seed)
-        self.dtype = np.dtype(pytensor.config.floatX)
-        self.instantaneousCost, self.stepsOfCost, self.validationCost = [], [], []
-        self.trainings, self._trained_on = [], provenance.TrainedOn()
-        self.loss = float("nan")
-        self._progress = None  # of a training that may be resumed
-
-        sizes = ("h1_length", "h2_length", "h3_length", "io_length")
-        sizes = {name: getattr(self, name) for name in sizes}
+        dtype = pytensor.config.floatX if dtype is None else dtype
+        self.dtype = np.dtype(checks.one_of("dtype", dtype, ("float32", "float64")))
+        checks.optional(check_int, "seed", seed, low=0)
+        self._train_state = TrainState(np.random.default_rng(seed))
         memory.check_network(sizes, self.dtype, self.optimizer)
-        first = parameters.first_weights(
-            self.rng, self.h_lengths, io_length, self.sigRand
-        ) | parameters.first_state(self.rng, self.h_lengths, self.muRand)
+        drawn = self.rng, self.h_lengths
+        first = parameters.first_weights(*drawn, self.io_length, self.sigRand)
+        first |= parameters.first_state(*drawn, self.muRand)
         self._store = Store(first, self.dtype, self.optimizer)
-        self._functions = Functions(
-            self._store, self.cost, self.originalForward, backend
-        )
+        backend = Backend(self.mode, self.device, self.tf32)
+        form = self.cost, self.originalForward
+        self._functions = Functions(self._store, *form, backend)
 
     @property
-    def h_lengths(self):
+    def h_lengths(self) -> tuple[int, int, int]:
         """The three layers' numbers of cells."""
         return self.h1_length, self.h2_length, self.h3_length
 
     @property
-    def rates(self):
+    def rates(self) -> tuple[float, float, float, float]:
         """R1, R2, R3, Rout."""
         return self.R1, self.R2, self.R3, self.Rout
 
     @property
-    def trainingOver(self):
+    def trainingOver(self) -> bool:
         """False from when a training was stopped until it is resumed to its end."""
-        return self._progress is None or self._progress.over
+        return self._train_state.over
 
     @property
-    def costPerStep(self):
+    def costPerStep(self) -> list[float]:
         """The cost before each update so far, per step; NaN where not known."""
-        pairs = zip(self.instantaneousCost, steps_of(self), strict=True)
-        return [cost / steps for cost, steps in pairs]
+        return self._train_state.costs_per_step()
 
-    def __repr__(self):
-        shapes = parameters.weight_shapes(self.h_lengths, self.io_length)
-        weights = sum(map(math.prod, shapes.values()))
-        last = f", last cost {self.loss:g}" if self.instantaneousCost else ""
-        where = self.mode if self.device == "cpu" else f"{self.mode} on {self.device}"
-        return (
-            f"<RNN4Music {self.h1_length}-{self.h2_length}-{self.h3_length} cells, "
-            f"{checks.counted(self.io_length, 'note')}, {weights} weights, "
-            f"{self.dtype}, {where}; "
-            f"{self.cost}, rates {self.R1:g} {self.R2:g} {self.R3:g} {self.Rout:g}; "
-            f"{checks.counted(len(self.instantaneousCost), 'update')}{last}>"
-        )
-
-    # Training
+    def __repr__(self) -> str:
+        return describe.describe(self)
 
     def train(
-        self,
-        dataset,
-        noOfEpochPerMB,
-        noOfEpoch,
-        sizeOfMiniBatch,
-        lengthOfMB,
-        lam=0.0,
-        *,
-        average="tune",
-        rateDecay=None,
-        validation=None,
-        patience=None,
-        checkpoint=None,
-        checkpointEvery=None,
-        checkpointMinutes=5.0,
-        resume=False,
-        progress=True,
-        comm=None,
-        sources=None,
-        command=None,
-    ):
+        self, dataset: Sequence, noOfEpochPerMB: int, noOfEpoch: int,
+        sizeOfMiniBatch: int, lengthOfMB: int | None, lam: float = 0.0, *,
+        average: str = "tune", rateDecay: str | None = None,
+        validation: Sequence | None = None, patience: int | None = None,
+        checkpoint: FileName | None = None, checkpointEvery: int | None = None,
+        checkpointMinutes: float = 5.0, resume: bool = False, progress: bool = True,
+        comm: Any = None, sources: Sequence | None = None, command: str | None = None,
+    ) -> list[float]:  # fmt: skip
         """Train by gradient descent; step t predicts step t+1.
 
         With a ``lengthOfMB`` an epoch draws ``sizeOfMiniBatch`` tunes at random,
@@ -297,26 +261,24 @@ class RNN4Music:
         checkpointMinutes : float
             Minutes from one to the next, without ``checkpointEvery``.
         resume : bool
-            Go on with the training that was stopped, and has these same arguments: of
-            the file ``checkpoint``, which is loaded if it is there, or of this object.
-            It ends as if it had never stopped, bit for bit (on as many CPUs: that is
-            how many threads a sum is shared out to).  With a ``checkpoint`` that is not
-            there, and nothing to go on with in this object, it begins.  Where the file
-            lags behind this object's same training (the disk was full), the object's
-            own goes on.
+            Go on with a stopped training of the same arguments, of the file
+            ``checkpoint`` if it is there, otherwise of this object; with neither,
+            ``checkpoint`` begins one.  If the file lags behind this object's same
+            training (the disk was full), the object's goes on.  It ends as if it had
+            never stopped, bit for bit on as many CPUs: threads share out each sum.
         progress : bool
             Show a progress bar with the cost, on a terminal or in a notebook.
         comm : mpi4py.MPI.Comm, optional
-            Train with all its ranks, each of which calls this with the same arguments
-            and takes a part of each minibatch; the first one's network is taken by all.
-            They add up what one process would, to rounding.  The first alone shows
-            progress and writes the checkpoint; ``resume`` works with another number of
-            ranks.  An error that meets one rank alone ends the job.
+            Train with all its ranks: each calls this with the same arguments and takes
+            a part of each minibatch, and all take the first rank's network.  They sum
+            what one process would, to rounding.  The first alone shows progress and
+            writes the checkpoint; ``resume`` works with another number of ranks.  An
+            error of one rank alone ends the job.
         sources : sequence of tunes, optional
-            What ``dataset`` was made from, by cutting, marking or transposing: recorded
-            as trained on (`wasTrainedOn`); by default the tunes of ``dataset``.
+            The tunes that ``dataset`` was made from, by cutting, marking or
+            transposing: recorded as trained on (`wasTrainedOn`); default ``dataset``.
         command : str, optional
-            What was typed to run this training, for its record in `trainings`.
+            The typed command, for the training's record in `trainings`.
 
         Returns
         -------
@@ -326,16 +288,16 @@ class RNN4Music:
         Raises
         ------
         ValueError
-            Before any work is done, for data or numbers outside what is allowed, for a
-            ``checkpoint`` that cannot be written, for a resumed training with other
-            arguments, and for a minibatch that needs more memory than there is.
+            Before any work is done: for data or numbers outside what is allowed, a
+            ``checkpoint`` that cannot be written, a resumed training with other
+            arguments, or a minibatch that needs more memory than is free.
         TrainingError
-            When the cost, or a weight, is no longer finite, or a weight would be beyond
-            ±1e6: training has diverged.  The message says at which update; all is as
-            it was before it.
+            When the cost or a weight is no longer finite, or a weight would be beyond
+            ±1e6: training has diverged.  The message names the update; all is as it was
+            before it.
         CheckpointError
-            An OSError: the checkpoint cannot be written, as on a full disk.  What was
-            learnt is in this object; ``resume=True`` goes on from there.
+            An OSError: the checkpoint cannot be written, as on a full disk.  The object
+            holds what was learnt; ``resume=True`` goes on from there.
 
         Warns
         -----
@@ -344,73 +306,45 @@ class RNN4Music:
 
         Notes
         -----
-        Memory (benchmarks/RESULTS.md): let B = ``sizeOfMiniBatch``, N the notes, H the
-        cells of all three layers, and T the steps: ``lengthOfMB``, or those of the
-        longest tune, to which the others are padded.  A minibatch holds about
-        B T (6 H + 6 N) numbers, or B T (15 H + 14 N) with a ``lengthOfMB`` of up to
-        129, of 4 bytes each in float32.  JAX takes another 0.2 GB.  A tune of 36,000
-        steps among nine of 200, with 3 × 120 cells and 88 notes, takes 1.9 GB in two
-        threads: cut such a tune into pieces.  Each MPI rank is checked separately.
+        Memory (benchmarks/RESULTS.md): for B tunes of T steps, N notes and H cells in
+        all, a minibatch holds about B T (6 H + 6 N) numbers, or B T (15 H + 14 N) with
+        a ``lengthOfMB`` of up to 129; JAX takes another 0.2 GB.  T is ``lengthOfMB``,
+        or the longest tune's steps, to which the others are padded: cut a very long
+        tune into pieces.  Each MPI rank is checked separately.
         """
         forks.refuse("train", self.mode)
         ranks = Ranks(comm)
         less = "sizeOfMiniBatch and lengthOfMB"
         with memory.explained(less), ranks.together(agreed=TrainingError):
-            tunes, validation, plan = self._plan(
-                dataset, validation, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch,
-                lengthOfMB, lam, average, rateDecay, patience,
+            whole = lengthOfMB is None
+            tunes = self._tunes_of(dataset, "the dataset", least=1 + whole)
+            watched = [] if validation is None else self._tunes_of(validation)
+            rates = {name: getattr(self, name) for name in RATES}
+            checks.stay_above_zero(rates, self.dtype)
+            plan = make_plan(
+                tunes, watched, self.dtype, noOfEpochPerMB=noOfEpochPerMB,
+                noOfEpoch=noOfEpoch, sizeOfMiniBatch=sizeOfMiniBatch,
+                lengthOfMB=lengthOfMB, lam=lam, average=average, rateDecay=rateDecay,
+                patience=patience,
             )  # fmt: skip
-            memory.check_training(self, tunes, validation, plan, ranks)
-            saving = make_saving(checkpoint, checkpointEvery, checkpointMinutes, ranks)
+            memory.check_training(self, tunes, watched, plan, ranks)
+            saver = make_saver(checkpoint, checkpointEvery, checkpointMinutes, ranks)
             checks.truth("resume", resume)
             checks.truth("progress", progress)
-            source = provenance.Source(
-                provenance.check_command(command),
-                provenance.digests_of(self._sources(sources, tunes)),
-            )
-            ranks.same("the training", plan)
-            if ranks.first:
-                if resume:
-                    restore_training(self, plan, checkpoint)
-                else:
-                    self._progress = Progress(plan._asdict())
-            broadcast_first(self, ranks)
-            Training(self, tunes, plan, validation, saving, ranks, source).run(progress)
+            if sources is not None:
+                sources = self._tunes_of(sources, "sources", least=1)
+            source = make_source(command, tunes if sources is None else sources)
+            data = TrainingData(tunes, watched, source)
+            training = Training(self, data, plan, saver, ranks)
+            training.begin(resume, checkpoint)
+            training.run(progress)
         return list(self.instantaneousCost)
-
-    def _plan(self, dataset, validation, *numbers):
-        """Check the arguments of `train`; return the tunes of both, and a Plan."""
-        _, _, _, length, *_ = numbers
-        tunes = self._tunes_of(dataset, "the dataset", least=1 + (length is None))
-        validation = [] if validation is None else self._tunes_of(validation)
-        rates = {name: getattr(self, name) for name in RATES}
-        checks.stay_above_zero(rates, self.dtype)
-        return tunes, validation, make_plan(tunes, validation, self.dtype, *numbers)
-
-    def _sources(self, sources, tunes):
-        return tunes if sources is None else self._tunes_of(sources, "sources", least=1)
 
     def _tunes_of(self, dataset, name="validation", least=2):
         memory.check_copies(name, dataset, self.dtype)
         return check_dataset(dataset, self.io_length, self.dtype, name, least)
 
-    def _record(self, cost, steps, broken=()):
-        if not np.isfinite(cost):
-            where = f" (rank {', '.join(map(str, broken))})" if broken else ""
-            raise TrainingError(
-                f"update {len(self.instantaneousCost) + 1} gave a cost or weights that "
-                f"are not finite{where}, or weights beyond ±1e6; the weights are those "
-                f"before it. Smaller rates (R1, R2, R3, Rout are {self.R1:g}, "
-                f"{self.R2:g}, {self.R3:g}, {self.Rout:g}) or a smaller gradClip "
-                f"({self.gradClip:g}) may help."
-            )
-        if len(self.stepsOfCost) != len(self.instantaneousCost):  # a user's history
-            self.stepsOfCost = steps_of(self)
-        self.instantaneousCost.append(cost)
-        self.stepsOfCost.append(steps)
-        self.loss = cost
-
-    def wasTrainedOn(self, tune):
+    def wasTrainedOn(self, tune: ArrayLike) -> bool | None:
         """Return whether a tune is among those that the network was trained on.
 
         Parameters
@@ -427,31 +361,31 @@ class RNN4Music:
         Notes
         -----
         Tunes are compared by a digest of 8 bytes, in the form they had in ``dataset``,
-        or ``sources``, of `train`: one that was transposed there is another tune.
+        or ``sources``, of `train`: a transposed tune is another tune.
         """
         if is_packed(tune):
             checks.roll_shape("tune", tune.shape, self.io_length)
         else:
             tune = checks.roll("tune", tune, self.io_length, self.dtype)
-        return self._trained_on.holds(tune)
+        return self._train_state.trained_on.holds(tune)
 
-    def setNewRates(self, R1, R2, R3, Rout):
+    def setNewRates(self, R1: float, R2: float, R3: float, Rout: float) -> None:
         """Set the training rates of the three layers and the output."""
-        rates = zip(("R1", "R2", "R3", "Rout"), (R1, R2, R3, Rout), strict=True)
-        for name, value in [(name, checks.check_float(name, R)) for name, R in rates]:
-            setattr(self, name, value)
+        given = zip(("R1", "R2", "R3", "Rout"), (R1, R2, R3, Rout), strict=True)
+        rates = [check_float(name, rate) for name, rate in given]
+        self.R1, self.R2, self.R3, self.Rout = rates
 
-    def resetStates(self):
+    def resetStates(self) -> None:
         """Draw the state at step −1 anew, from U[0, muRand] (D9)."""
         self._store.set(parameters.first_state(self.rng, self.h_lengths, self.muRand))
 
-    def resetRMSgrads(self):
-        """Set to zero what the optimizer, RMSprop or Adam, remembers."""
+    def resetRMSgrads(self) -> None:
+        """Set the moments of the optimizer, RMSprop or Adam, to zero."""
         self._store.set_moments()
 
-    # Evaluating
-
-    def evaluate(self, dataset, *, skipFirst=True, sizeOfBatch=32):
+    def evaluate(
+        self, dataset: Sequence, *, skipFirst: bool = True, sizeOfBatch: int = 32
+    ) -> evaluation.Evaluation:
         """Return how well the network predicts tunes, all their steps pooled.
 
         Parameters
@@ -472,15 +406,13 @@ class RNN4Music:
         """
         forks.refuse("evaluate", self.mode)
         skip = checks.truth("skipFirst", skipFirst)
-        size = checks.check_int("sizeOfBatch", sizeOfBatch)
+        size = check_int("sizeOfBatch", sizeOfBatch)
         tunes = self._tunes_of(dataset, "the dataset", least=1 + skip)
         memory.check_evaluation(self, tunes, size)
         with memory.explained("sizeOfBatch"):
             return evaluation.evaluate(self._functions, tunes, self.dtype, size, skip)
 
-    # Looking inside
-
-    def probabilities(self, tune):
+    def probabilities(self, tune: ArrayLike) -> np.ndarray:
         """Return the network's y over a tune.
 
         Parameters
@@ -496,17 +428,19 @@ class RNN4Music:
 
         Notes
         -----
-        The last row is what ``genMusic(tune, 1)`` draws from at temperature 1, but for
-        ``genProbThreshold`` and rounding, as sums are taken in another order.  They
-        differ by less than 1e-6 in float32 and 1e-14 in float64, unless the network
-        amplifies differences: untrained with ``sigRand=0.3``, after 1000 steps, 0.06.
+        ``genMusic(tune, 1)`` draws from the last row at temperature 1, but for
+        ``genProbThreshold`` and the order of sums: the two differ by less than 1e-6 in
+        float32 and 1e-14 in float64, unless the network amplifies differences (0.06
+        untrained with ``sigRand=0.3``, after 1000 steps).
         """
         forks.refuse("probabilities", self.mode)
         tune = checks.roll("tune", tune, self.io_length, self.dtype)
         memory.check_probabilities(tune)
         return self._functions.probabilities(tune[:, None])[:, 0]
 
-    def gradients(self, inputs, targets):
+    def gradients(
+        self, inputs: ArrayLike, targets: ArrayLike
+    ) -> tuple[float, dict[str, np.ndarray]]:
         """Return the cost of a minibatch and its gradient, by the hand-written pass.
 
         Parameters
@@ -523,30 +457,29 @@ class RNN4Music:
             from the state at step −1.
         """
         forks.refuse("gradients", self.mode)
-        x, k = (
-            checks.minibatch(name, rolls, self.io_length, self.dtype)
-            for name, rolls in (("inputs", inputs), ("targets", targets))
-        )
-        if x.shape != k.shape:
+        form = self.io_length, self.dtype
+        x = checks.minibatch("inputs", inputs, *form)
+        wanted = checks.minibatch("targets", targets, *form)
+        if x.shape != wanted.shape:
             raise ValueError(
                 f"inputs and targets have shapes {np.shape(inputs)} and "
                 f"{np.shape(targets)}; they must be the same"
             )
         memory.check_gradients(self, x)
-        cost, packed = self._functions.gradients(mean_over_tunes(x, k))
-        packed = iter(packed)
-        gradients = network.tree_map(lambda _: next(packed), self._store.weights)
+        cost, leaves = self._functions.gradients(mean_over_tunes(x, wanted))
+        in_order = iter(leaves)
+        gradients = network.tree_map(lambda _: next(in_order), self._store.weights)
         return cost, parameters.unpack(gradients)
 
-    def parameters(self):
+    def parameters(self) -> dict[str, np.ndarray]:
         """Return {original name: array} of all weights, and of the state at step −1."""
         return self._store.get()
 
-    def setParameters(self, values):
+    def setParameters(self, values: Mapping[str, ArrayLike]) -> None:
         """Set all or some of what `parameters` returns.
 
-        Which tunes the network was trained on is not known any more where a matrix is
-        set: it may come from another network (`wasTrainedOn`).
+        A matrix may come from another network, so after setting one `wasTrainedOn` no
+        longer knows all tunes that this one was trained on.
 
         Raises
         ------
@@ -556,30 +489,23 @@ class RNN4Music:
         """
         self._store.set(values)
         if any(np.ndim(value) == 2 for value in values.values()):
-            self._trained_on = self._trained_on._replace(complete=False)
+            known = self._train_state.trained_on
+            self._train_state.trained_on = known._replace(complete=False)
 
-    def printWeights(self):
+    def printWeights(self) -> None:
         """Print the shape, mean, standard deviation and range of each parameter."""
-        print_table(self.parameters())
+        print(describe.table(self.parameters()))
 
-    def printDerivatives(self):
+    def printDerivatives(self) -> None:
         """Print the same of the gradients' running root mean squares."""
         means = self._store.get_moments().means
-        print_table({f"D{name}": np.sqrt(mean) for name, mean in means.items()})
-
-    # Generating
+        print(describe.table({f"D{name}": np.sqrt(a) for name, a in means.items()}))
 
     def genMusic(
-        self,
-        startVectors,
-        noOfSamps,
-        *,
-        seed=None,
-        temperature=1.0,
-        maxNotes=None,
-        keepPrimer=False,
-        noOfTunes=1,
-    ):
+        self, startVectors: ArrayLike, noOfSamps: int, *, seed: int | None = None,
+        temperature: float = 1.0, maxNotes: int | None = None, keepPrimer: bool = False,
+        noOfTunes: int = 1,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """Run a primer through the network, then feed its own samples back.
 
         Parameters
@@ -595,24 +521,23 @@ class RNN4Music:
         temperature : float
             At least 0.  Notes are drawn with σ(Y / temperature), where σ(Y) is the
             network's probability: 1 is the original, less is more certain, more is
-            bolder, and 0 takes the most probable notes, those above ½.  What is below
-            ``genProbThreshold`` without it stays silent with it.
+            bolder, and 0 takes the most probable notes, those above ½.  At any
+            temperature a note whose σ(Y) is below ``genProbThreshold`` stays silent.
         maxNotes : int, optional
             Of the notes drawn at a step, at most so many sound, the most probable; of
             equally probable ones, the lowest.
         keepPrimer : bool
             Return the primer, too, in front of the tune.
         noOfTunes : int
-            So many tunes after the one primer, each with samples of its own.
+            So many tunes after the one primer, each with its own samples.
 
         Returns
         -------
         tune, probabilities : ndarray of shape (noOfSamps, io_length)
             Zeros and ones, and the probability that each was drawn with, zero where
-            the network's own was below ``genProbThreshold``.  With the primer's steps
-            in front if it is kept: its rows, and the probability with which each would
-            have been drawn, NaN in the first row, before which there is nothing.
-            With a leading axis for many tunes.
+            the network's own was below ``genProbThreshold``.  A kept primer's steps
+            come first: its rows, and the probability with which each would have been
+            drawn, NaN in the first row.  With a leading axis for many tunes.
 
         Warns
         -----
@@ -621,51 +546,29 @@ class RNN4Music:
             at its end, or holds one for more than 32 steps; it says what to turn.
         """
         forks.refuse("genMusic", self.mode)
-        noOfSamps = checks.check_int("noOfSamps", noOfSamps)
-        temperature = checks.check_float("temperature", temperature, low_allowed=True)
-        maxNotes = checks.optional(checks.check_int, "maxNotes", maxNotes)
+        noOfSamps = check_int("noOfSamps", noOfSamps)
+        temperature = check_float("temperature", temperature, low_allowed=True)
+        maxNotes = checks.optional(check_int, "maxNotes", maxNotes)
         if maxNotes is not None and maxNotes >= self.io_length:
             maxNotes = None
         keep = checks.truth("keepPrimer", keepPrimer)
-        primer, many = self._primer(startVectors, noOfTunes)
-        checks.optional(checks.check_int, "seed", seed, low=0)
+        given = startVectors, noOfTunes, self.io_length, self.dtype
+        primers, many = check_primers(*given)
+        checks.optional(check_int, "seed", seed, low=0)
         form = noOfTunes > 1, maxNotes is not None, keep
-        memory.check_generation(self._functions, primer, noOfSamps, *form)
+        memory.check_generation(self._functions, primers, noOfSamps, *form)
         rng = self.rng if seed is None else np.random.default_rng(seed)
+        limits = self.genProbThreshold, temperature, maxNotes
         with memory.explained("noOfSamps and noOfTunes"):
-            uniform = rng.random((noOfSamps, *primer.shape[1:]), dtype=self.dtype)
-            rolls = self._functions.generate(
-                primer, uniform, self.genProbThreshold, temperature, maxNotes
-            )
+            uniform = rng.random((noOfSamps, *primers.shape[1:]), dtype=self.dtype)
+            rolls = self._functions.generate(primers, uniform, *limits)
         tunes, y = rolls[:, -noOfSamps:].swapaxes(1, 2)
         stuck.warn_if_stuck(tunes, temperature, self.genProbThreshold)
         if keep:
-            first = np.stack([primer[:1], np.full_like(primer[:1], np.nan)])
-            tunes, y = np.concatenate([first, rolls], axis=1).swapaxes(1, 2)
+            tunes, y = with_first_rows(primers, rolls).swapaxes(1, 2)
         return (tunes, y) if many else (tunes[0], y[0])
 
-    def _primer(self, given, n_tunes):
-        """Return primers (steps, tunes, io_length), and whether there are many."""
-        n_tunes = checks.check_int("noOfTunes", n_tunes)
-        primer = getattr(given, "piano_roll", given)
-        if isinstance(primer, list | tuple):
-            primer = [getattr(roll, "piano_roll", roll) for roll in primer]
-        primer = checks.array("startVectors", primer, self.dtype)
-        if primer.ndim != 3:
-            primer = checks.roll("startVectors", primer, self.io_length, self.dtype)
-            shape = (len(primer), n_tunes, self.io_length)
-            return np.broadcast_to(primer[:, None], shape), n_tunes > 1
-        primer = checks.minibatch("startVectors", primer, self.io_length, self.dtype)
-        if n_tunes > 1:
-            raise ValueError(
-                f"noOfTunes is {n_tunes}, but startVectors holds {primer.shape[1]} "
-                "primers, one for each tune; allowed is 1"
-            )
-        return primer, True
-
-    # Keeping
-
-    def saveParameters(self, fileName):
+    def saveParameters(self, fileName: FileName) -> None:
         """Save all that training and generation go on from, as the original's .npz.
 
         ``.npz`` is appended when missing.  A failed or killed save leaves an older file
@@ -674,8 +577,8 @@ class RNN4Music:
         Raises
         ------
         ValueError
-            If ``fileName`` names a folder (``run/``, ``.``), or what stands there is no
-            regular file.
+            If ``fileName`` names a folder (``run/``, ``.``), or the file is no regular
+            file.
         OSError
             If the file cannot be written.
 
@@ -686,14 +589,13 @@ class RNN4Music:
         """
         parameter_file.write(fileName, snapshot(self))
 
-    def loadParameters(self, fileName):
-        """Load what `saveParameters`, here or of the original program, has written.
+    def loadParameters(self, fileName: FileName) -> None:
+        """Load a file of `saveParameters`, here or of the original program.
 
-        Weights, state at step −1, the optimizer's means, random state, rates and other
-        settings, and the history; not the cost, the optimizer and the form of the
-        forward pass, which stay the object's own, with a warning, nor the means of
-        another optimizer: zero is put in their place.  ``.npz`` is appended when
-        missing.
+        It sets the weights, the state at step −1, the optimizer's means, the random
+        state, rates and other settings, and the history.  The cost, the optimizer and
+        the form of the forward pass stay the object's own, with a warning; the means
+        of another optimizer become zero.  ``.npz`` is appended when missing.
 
         Of the original's files the RMSprop state, no running mean of squares (D4), is
         set aside with a warning; the state at step −1, which training ignored (D9),
@@ -712,34 +614,27 @@ class RNN4Music:
         restore(self, read_for(self, fileName), fileName)
 
     @classmethod
-    def fromFile(cls, fileName, *, mode=None, device="cpu", tf32=False):
+    def fromFile(
+        cls, fileName: FileName, *, mode: str | None = None, device: str = "cpu",
+        tf32: bool = False, dtype: str | None = None,
+    ) -> "RNN4Music":  # fmt: skip
         """Make an object of a file's own sizes and settings, and load the file.
 
-        A file of the original program gives an object with ``originalForward=True``:
-        the form that its weights were trained in.
+        ``mode``, ``device``, ``tf32`` and ``dtype`` are those of `RNN4Music`.  A file
+        of the original program gives an object with ``originalForward=True``: the form
+        that its weights were trained in.
         """
-        saved = parameter_file.read(fileName)
-        where = {"mode": mode, "device": device, "tf32": tf32}
-        return cls._of(saved, fileName, where, pytensor.config.floatX)
+        where = {"mode": mode, "device": device, "tf32": tf32, "dtype": dtype}
+        return cls._of(parameter_file.read(fileName), fileName, where)
 
     @classmethod
-    def _of(cls, saved, source, where, dtype):
-        with pytensor.config.change_flags(floatX=dtype):
-            model = cls(*saved.h_lengths, saved.io_length, **where, **saved.settings)
+    def _of(cls, saved, source, where):
+        model = cls(*saved.h_lengths, saved.io_length, **where, **saved.settings)
         restore(model, saved, source)
         return model
 
     def __reduce__(self):
         """Copy and pickle what a file would hold; functions are compiled anew."""
-        saved = snapshot(self)
-        where = {"mode": self.mode, "device": self.device, "tf32": self.tf32}
-        return self._of, (saved, repr(self), where, self.dtype.name)
-
-
-def print_table(arrays):
-    """Print a line for each array: name, shape, mean, deviation, range."""
-    for name, a in arrays.items():
-        print(
-            f"{name:8} {a.shape!s:12} mean {a.mean():+.4e}  std {a.std():.4e}  "
-            f"from {a.min():+.4e} to {a.max():+.4e}"
-        )
+        where = {name: getattr(self, name) for name in ("mode", "device", "tf32")}
+        where["dtype"] = self.dtype.name
+        return self._of, (snapshot(self), repr(self), where)

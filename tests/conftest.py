@@ -6,7 +6,6 @@ new.  The sizes are those of ``../shared/data/original/weights.npz``: all differ
 in minibatches different from T and B too.
 """
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -19,10 +18,11 @@ import pytensor
 import pytest
 
 import lstmmusic
-from lstmmusic import RNN4Music
-from lstmmusic.engine import export
-from lstmmusic.engine.kernels import lowering
-from lstmmusic.training.checkpoint import restore, snapshot
+from lstmmusic import ParameterFileError, RNN4Music
+from lstmmusic.engine import export, lowering
+from lstmmusic.model.optimizers import Moments
+from lstmmusic.training.checkpoint import restore, snapshot, weights_of
+from lstmmusic.training.state import Position
 
 pytest_plugins = ["journeys"]
 
@@ -50,8 +50,7 @@ WILD = {"sigRand": 0.6, "muRand": 0.7, "seed": 11}
 @cache
 def shared_model(cost, original, dtype, mode, optimizer):
     form = {"cost": cost, "originalForward": original, "optimizer": optimizer}
-    with pytensor.config.change_flags(floatX=dtype):
-        model = RNN4Music(*H, N, mode=mode, **form, **WILD)
+    model = RNN4Music(*H, N, mode=mode, dtype=dtype, **form, **WILD)
     return model, snapshot(model)
 
 
@@ -69,8 +68,6 @@ def network():
         mode="JAX",
         optimizer="RMSprop",
     ):
-        if mode == "JAX":
-            pytest.importorskip("jax")
         model, first = shared_model(cost, original, dtype, mode, optimizer)
         model.rng = np.random.default_rng()  # a test may have put another there
         restore(model, first, "the first values")
@@ -152,29 +149,93 @@ def same():
     return assert_same
 
 
+FILLED_SIZES = (4, 3, 2, 5)
+
+
+def new_network(**form):
+    """A network that differs from `filled` in all that a file can change."""
+    return RNN4Music(*FILLED_SIZES, **({"seed": 2, "optimizer": "Adam"} | form))
+
+
+@pytest.fixture
+def filled():
+    """A network nothing of which is as a new one's; nothing is compiled."""
+    model = RNN4Music(
+        *FILLED_SIZES, 0.01, 0.02, 0.03, 0.04, seed=1, muRand=0.5, optimizer="Adam"
+    )
+    weights = weights_of(model)
+    means = {n: abs(a) for n, a in weights.items()}
+    model._store.set_moments(Moments(means, {n: 2 * a for n, a in weights.items()}, 3))
+    model.epsilon, model.gradClip, model.genProbThreshold = 1e-4, 7.0, 0.25
+    model.gradNorm, model.dropout, model.fixedMasks = 9.0, 0.125, True
+    model.instantaneousCost, model.loss = [3.5, 2.5, 1.25], 1.25
+    model.validationCost = [(1, 2.25), (2, 2.5)]
+    training = model._train_state
+    training.plan = {"noOfEpoch": 7}
+    training.position = Position(2, 1, model.rng.bit_generator.state)
+    training.best_nll, training.since_best = 2.25, 1
+    training.best = {n: 3 * a for n, a in weights.items()}
+    model.rng.random(5)
+    return model
+
+
+@pytest.fixture
+def saved(filled, tmp_path):
+    path = tmp_path / "saved.npz"
+    filled.saveParameters(path)
+    return path
+
+
+@pytest.fixture
+def refused(everything, same):
+    """Check that a file is refused, and that the object it is loaded into stays."""
+
+    def check(path, message="", error=ParameterFileError):
+        other = new_network()
+        before = everything(other)
+        with pytest.raises(error, match=message) as caught:
+            other.loadParameters(path)
+        assert type(caught.value) is error
+        same(before, everything(other))
+        with pytest.raises(error, match=message):
+            RNN4Music.fromFile(path)
+
+    return check
+
+
+def rewritten(path, **changes):
+    """Write the file again with some arrays changed; None leaves one out."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files} | changes
+    np.savez(path, **{name: a for name, a in arrays.items() if a is not None})
+    return path
+
+
 @pytest.fixture
 def compilations(monkeypatch):
     """A list that grows with every compilation, PyTensor's or JAX's own.
 
-    No program is read from a file, which would save PyTensor's.
+    No program is loaded from the cache, which would save PyTensor's.
     """
     seen = []
-    monkeypatch.setattr(export, "read", lambda path: None)
-    function = pytensor.function
+    monkeypatch.setattr(export, "load_program", lambda path: None)
 
-    def counted(*args, **kwargs):
-        seen.append("pytensor.function")
-        return function(*args, **kwargs)
+    def counted(module, name):
+        compile_ = getattr(module, name)
 
-    monkeypatch.setattr(pytensor, "function", counted)
-    if importlib.util.find_spec("jax") is None:
-        yield seen
-        return
+        def call(*args, **kwargs):
+            seen.append("pytensor.function")
+            return compile_(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, call)
+
+    counted(pytensor, "function")
+    counted(export, "compile_graph")
     from jax import monitoring
 
     for dtype in ("float32", "float64"):
-        lowering.usable(dtype)  # which compiles, once
-    export.can_choose()  # the same
+        lowering.enabled(dtype)  # which compiles, once
+    export.has_options()  # the same
 
     def listen(event, seconds, **_):
         if event == "/jax/core/compile/backend_compile_duration":
@@ -182,4 +243,4 @@ def compilations(monkeypatch):
 
     # It stays: JAX 0.8 cannot take a listener away.
     monitoring.register_event_duration_secs_listener(listen)
-    yield seen
+    return seen

@@ -20,7 +20,7 @@ from lstmmusic import RNN4Music
 from lstmmusic.model.parameters import state_shapes, weight_shapes
 from lstmmusic.training.checkpoint import weights_of
 from lstmmusic.training.parameter_file import mean_name, momentum_name
-from lstmmusic.training.state import Progress
+from lstmmusic.training.state import Position
 
 FILE = Path(tempfile.mkdtemp()) / "fuzzed.npz"
 atexit.register(shutil.rmtree, FILE.parent)
@@ -68,9 +68,9 @@ def seeds():
             adam = RNN4Music(*sizes, seed=1, optimizer="Adam", dropout=0.5)
         model.instantaneousCost = [3.0, 2.0]
         state = adam.rng.bit_generator.state
-        adam._progress = Progress(
-            {"noOfEpoch": 7}, 2, 1, state, 2.25, best=weights_of(adam)
-        )
+        training = adam._train_state
+        training.plan, training.position = {"noOfEpoch": 7}, Position(2, 1, state)
+        training.best_nll, training.best = 2.25, weights_of(adam)
         ours, unfinished = _members(model), _members(adam)
         theirs = [m for m in ours if not m.name.startswith(LACKED)]
         early = [m for m in theirs if m.name != b"h3_length.npy"]

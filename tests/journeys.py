@@ -13,7 +13,8 @@ from conftest import ROOT
 from matplotlib.figure import Figure
 
 from lstmmusic import RNN4Music
-from lstmmusic.engine.functions import Functions
+from lstmmusic.training.loop import Training
+from lstmmusic.training.state import Position
 from midi.utils import midiwrite
 
 EXAMPLES = ROOT / "examples"
@@ -121,14 +122,14 @@ def at_update(n, act):
     """Return a function that patches training to call ``act(model)`` after update n."""
 
     def prepare(monkeypatch, *_):
-        record = RNN4Music._record
+        record = Training.record
 
-        def recorded(model, *args):
-            record(model, *args)
-            if len(model.instantaneousCost) == n:
-                act(model)
+        def recorded(training, *args):
+            record(training, *args)
+            if len(training.state.costs) == n:
+                act(training.model)
 
-        monkeypatch.setattr(RNN4Music, "_record", recorded)
+        monkeypatch.setattr(Training, "record", recorded)
 
     return prepare
 
@@ -137,15 +138,15 @@ def before_update(n, act):
     """Return a function that patches training to call ``act()`` before update n."""
 
     def prepare(monkeypatch, *_):
-        sums, calls = Functions.sums, []
+        masks, calls = Training.masks, []
 
         def counted(*args):
             calls.append(args)
             if len(calls) == n:
                 act()
-            return sums(*args)
+            return masks(*args)
 
-        monkeypatch.setattr(Functions, "sums", counted)
+        monkeypatch.setattr(Training, "masks", counted)
 
     return prepare
 
@@ -153,7 +154,7 @@ def before_update(n, act):
 def save_unfinished(trained, path, epoch):
     """Save a network to a path as if its training had been stopped in an epoch."""
     model = RNN4Music.fromFile(trained)
-    model._progress.epoch = epoch
+    model._train_state.position = Position(epoch)
     model.saveParameters(path)
     return path
 

@@ -14,6 +14,7 @@ from lstmmusic import atomic
 # The beginning of programs that save numbered versions of a file.
 SAVER = """
 import errno, os, random, resource, signal, sys, time
+from dataclasses import replace
 from lstmmusic import RNN4Music
 from lstmmusic.training import parameter_file
 from lstmmusic.training.checkpoint import snapshot
@@ -22,13 +23,14 @@ path = sys.argv[1]
 whole = snapshot(RNN4Music(40, 30, 20, 50, seed=1))
 
 def save(number):
-    lists = {"history": [number] * 999, "steps": [9.0] * 999}
-    parameter_file.write(path, whole._replace(loss=number, **lists))
+    lists = {"costs": [number] * 999, "steps": [9.0] * 999}
+    training = replace(whole.training, loss=number, **lists)
+    parameter_file.write(path, whole._replace(training=training))
 
 def version():
-    saved = parameter_file.read(path)
-    assert saved.history == [saved.loss] * 999
-    return saved.loss
+    training = parameter_file.read(path).training
+    assert training.costs == [training.loss] * 999
+    return training.loss
 
 def parts():
     return [name for name in os.listdir(os.path.dirname(path)) if ".part" in name]

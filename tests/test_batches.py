@@ -26,27 +26,27 @@ def test_a_shorter_tune_is_repeated_and_a_longer_one_truncated():
     # Tune 0 has 3 steps, tune 1 has 11; both are to have 8. Fails if a tune is padded,
     # stretched, or cut at a random place.
     tunes = numbered(3, 11)
-    x, k, share, _, steps = cut_tunes(tunes, 8, np.float64)
-    assert x.shape == k.shape == (7, 2, 3)
-    rolls = np.concatenate([x, k[-1:]])
+    x, targets, loss_weight, _, steps = cut_tunes(tunes, 8, np.float64)
+    assert x.shape == targets.shape == (7, 2, 3)
+    rolls = np.concatenate([x, targets[-1:]])
     np.testing.assert_array_equal(rolls[:, 0, 0], np.arange(8) % 3 / 100)
     np.testing.assert_array_equal(rolls[:, 1], tunes[1][:8])
-    np.testing.assert_array_equal(share, np.full((7, 2), 1 / 2))
+    np.testing.assert_array_equal(loss_weight, np.full((7, 2), 1 / 2))
     assert steps == 7
 
 
 def test_step_t_predicts_step_t_plus_1():
     tunes = numbered(9)
-    x, k, *_ = cut_tunes(tunes, 9, np.float64)
-    np.testing.assert_array_equal(k[:-1], x[1:])
+    x, targets, *_ = cut_tunes(tunes, 9, np.float64)
+    np.testing.assert_array_equal(targets[:-1], x[1:])
     np.testing.assert_array_equal(x[:, 0], tunes[0][:-1])
 
 
 def test_D7_the_last_frame_is_a_target():
     # Fails in the original's way, where T−2 steps of a tune of T are trained on.
     tunes = numbered(9, 9)
-    k = cut_tunes(tunes, 9, np.float64).k
-    assert k[-1, :, 0].tolist() == [0.08, 1.08]
+    targets = cut_tunes(tunes, 9, np.float64).targets
+    assert targets[-1, :, 0].tolist() == [0.08, 1.08]
 
 
 def test_draws_are_without_replacement_and_random():
@@ -92,25 +92,25 @@ def test_tunes_of_like_length_are_taken_together():
 
 @pytest.mark.parametrize("average", ["tune", "step"])
 @pytest.mark.parametrize("dtype", [np.float64, np.uint8])
-def test_whole_tunes_are_padded_and_the_padding_has_no_share(average, dtype):
+def test_whole_tunes_are_padded_and_the_padding_has_no_weight(average, dtype):
     # Two tunes for three places, one over 32 steps: so 64. Fails if a row is lost, if
-    # the last one is no target, or if padding has a share.
+    # the last one is no target, or if padding has a weight.
     rng = np.random.default_rng(1)
     tunes = [rng.integers(0, 2, size=(n, 3)).astype(dtype) for n in (5, 34)]
-    x, k, share, block, steps = whole_tunes(tunes, 3, average, np.float64)
-    assert x.shape == k.shape == (64, 3, 3)
-    assert x.dtype == k.dtype == share.dtype == np.float64
+    x, targets, loss_weight, block, steps = whole_tunes(tunes, 3, average, np.float64)
+    assert x.shape == targets.shape == (64, 3, 3)
+    assert x.dtype == targets.dtype == loss_weight.dtype == np.float64
     assert block == 32
     for b, tune in enumerate(tunes):
         end = len(tune) - 1
         np.testing.assert_array_equal(x[:end, b], tune[:-1])
-        np.testing.assert_array_equal(k[:end, b], tune[1:])
+        np.testing.assert_array_equal(targets[:end, b], tune[1:])
         wanted = 1 / 2 if average == "tune" else 1 / (4 + 33)
-        np.testing.assert_array_equal(share[:end, b], wanted)
-        assert not share[end:, b].any()
-    assert not share[:, 2].any()
+        np.testing.assert_array_equal(loss_weight[:end, b], wanted)
+        assert not loss_weight[end:, b].any()
+    assert not loss_weight[:, 2].any()
     assert steps == ((4 + 33) / 2 if average == "tune" else 1)
-    assert share.sum() == pytest.approx(steps)
+    assert loss_weight.sum() == pytest.approx(steps)
 
 
 def test_33_steps_fill_a_block():

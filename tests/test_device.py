@@ -2,16 +2,16 @@
 
 import re
 
+import jax
 import numpy as np
 import pytensor
 import pytest
 
 from lstmmusic import RNN4Music, TrainingError
 from lstmmusic.engine import backend, export
-from lstmmusic.model.network import values
+from lstmmusic.model.network import leaves
 from lstmmusic.training.checkpoint import weights_of
-
-jax = pytest.importorskip("jax", reason="JAX is not installed")
+from lstmmusic.training.loop import Training
 
 TUNES = [(np.random.default_rng(n).random((n, 9)) < 0.3) * 1.0 for n in range(12, 17)]
 SETTINGS = {"gradNorm": 5.0, "dropout": 0.2, "seed": 4}
@@ -45,7 +45,7 @@ def test_costs_that_are_not_awaited_change_nothing(cuda, plan, watched):
     # counted, saved or drawn otherwise than one at a time.
     validation = TUNES[:2] if watched else None
     ahead, one_by_one = cuda(), on_cpu()
-    assert ahead._functions.ahead
+    assert ahead._functions.asynchronous
     for model in (ahead, one_by_one):
         model.train(TUNES, *plan, validation=validation)
     np.testing.assert_allclose(
@@ -55,23 +55,24 @@ def test_costs_that_are_not_awaited_change_nothing(cuda, plan, watched):
     for name, value in one_by_one.parameters().items():
         np.testing.assert_allclose(ahead.parameters()[name], value, atol=1e-12)
     assert ahead.rng.bit_generator.state == one_by_one.rng.bit_generator.state
-    assert ahead._progress.over
+    assert ahead.trainingOver
 
 
-def test_an_update_is_asked_for_before_the_last_ones_cost(cuda):
+def test_an_update_is_asked_for_before_the_last_ones_cost(cuda, monkeypatch):
     # Fails if every cost is awaited.
     model, order = cuda(), []
-    update, record = model._functions.update, model._record
+    step, record = model._functions.step, Training.record
 
     def noted(*args):
         order.append("update")
-        return update(*args)
+        return step(*args)
 
     def recorded(*args):
         order.append("cost")
         return record(*args)
 
-    model._functions.update, model._record = noted, recorded
+    monkeypatch.setattr(model._functions, "step", noted)
+    monkeypatch.setattr(Training, "record", recorded)
     model.train(TUNES, 1, 3, 3, 11)
     assert order == ["update", "update", "cost", "update", "cost", "cost"]
 
@@ -82,20 +83,17 @@ def test_what_follows_a_cost_that_is_not_finite_changes_nothing(cuda):
     model.train(TUNES, 3, 1, 3, 11)
     before = weights_of(model)
     broken = iter([1, np.nan, 1, 1, 1, 1, 1])
-    sums = model._functions.sums
+    step = model._functions.step
 
-    def once_nan(*args):
-        whole = sums(*args)
-        return whole._replace(
-            arrays=[whole.arrays[0] * next(broken), *whole.arrays[1:]]
-        )
+    def once_nan(minibatch, *args):
+        return step(minibatch._replace(x=minibatch.x * next(broken)), *args)
 
-    model._functions.sums = once_nan
+    model._functions.step = once_nan
     with pytest.raises(TrainingError, match="update 5 gave"):
         model.train(TUNES, 5, 1, 3, 11)
     assert len(model.instantaneousCost) == 4
-    assert model._progress.update == 1
-    del model._functions.sums
+    assert model._train_state.position.update == 1
+    del model._functions.step
     model.train(TUNES, 5, 1, 3, 11, resume=True)
     assert len(model.instantaneousCost) == 8
     same = cuda(dropout=0.0, gradNorm=None)
@@ -112,7 +110,7 @@ def program(model, monkeypatch):
     calls = []
 
     def watched(program):
-        run = donating(program).run
+        run = donate(program).run
 
         def call(*arrays):
             calls.append((run, jax.tree.map(jax.typeof, arrays), arrays))
@@ -120,8 +118,8 @@ def program(model, monkeypatch):
 
         return program._replace(run=call)
 
-    donating = export.donating
-    monkeypatch.setattr(export, "donating", watched)
+    donate = export.donate
+    monkeypatch.setattr(export, "donate", watched)
     model.train(TUNES, 1, 4, 3, 11)
     return calls
 
@@ -139,7 +137,7 @@ def test_an_update_is_one_program_without_the_host(cuda, monkeypatch, tf32, want
     run, types, arrays = calls[0]
     kept = [array for array in arrays if isinstance(array, jax.Array)]
     gone = [array for array in kept if array.is_deleted()]
-    assert len(gone) == 2 * len(values(model._store.weights))  # and the running means
+    assert len(gone) == 2 * len(leaves(model._store.weights))  # and the running means
     with backend.precision(model._functions.backend, "float32"):
         lowered = run.trace(*types).lower(lowering_platforms=("cuda",))
     text = lowered.as_text()

@@ -80,8 +80,6 @@ def in_child(in_new_process):
     """A function that runs code after `SETTING`; returns what `child` printed."""
 
     def run(code, mode="JAX"):
-        if mode == "JAX":
-            pytest.importorskip("jax", reason="JAX is not installed")
         setting = SETTING.replace("MODE", repr(mode))
         printed = in_new_process(setting + code)
         assert printed, "the child was killed: it hung"
@@ -140,7 +138,6 @@ def test_numba_works_after_a_fork(in_child):
 
 
 def test_multiprocessing_by_fork_raises_the_error_in_the_parent(in_new_process):
-    pytest.importorskip("jax", reason="JAX is not installed")
     printed = in_new_process(
         SETTING.replace("MODE", "'JAX'")
         + """

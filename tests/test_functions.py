@@ -1,7 +1,6 @@
 """What is compiled, how often, and whether chunks of a tune add up to the tune."""
 
 import warnings
-from operator import attrgetter
 
 import numpy as np
 import oracle
@@ -12,7 +11,7 @@ from conftest import H, N
 from lstmmusic import RNN4Music
 from lstmmusic.data.batches import mean_over_tunes
 from lstmmusic.engine.backend import choose_mode
-from lstmmusic.engine.functions import CHUNK, Whole
+from lstmmusic.engine.functions import CHUNK
 from lstmmusic.model.optimizers import Settings
 
 
@@ -164,19 +163,33 @@ def test_deleted_networks_leave_nothing_behind():
 
 @pytest.mark.parametrize("dropout", [False, True])
 def test_an_update_in_one_program_is_that_of_its_parts(network, dropout):
-    # Fails if the program of a whole update differs from gradient, sums and update.
+    # Fails if the program of a whole update differs from gradients and update.
     settings = Settings(*np.array([0.01, 0.02, 0.03, 0.04, 1e-5, 0.1, np.inf, 0.001]))
     rng = np.random.default_rng(5)
     minibatch = mean_over_tunes(*(rng.random((2, 7, 3, N)) < 0.3).astype(float))
     masks = [(rng.random((7, 3, cells)) < 0.5) * 2.0 for cells in H] if dropout else ()
+    functions = network()._functions
+    assert functions.in_one_program(minibatch)
+
+    def step():
+        return functions.step(minibatch, masks, settings)
+
+    def parts():
+        return functions.apply(functions.partial_gradients(minibatch, masks), settings)
+
     found = []
-    for sums in ("sums", "gradient.sums"):
+    for update in (step, parts):
         model = network()  # the same, with its first values
-        make = attrgetter(sums)(model._functions)
-        given = make(minibatch, masks)
-        assert isinstance(given, Whole) == (sums == "sums")
-        cost = model._functions.update(given, settings)
-        found.append({"cost": cost, **model.parameters()})
-    one, parts = found
-    for name, value in parts.items():
-        np.testing.assert_allclose(one[name], value, rtol=1e-9, atol=1e-13)
+        found.append({"cost": update(), **model.parameters()})
+    for name, value in found[1].items():
+        np.testing.assert_allclose(found[0][name], value, rtol=1e-9, atol=1e-13)
+
+
+def test_a_step_in_blocks_is_made_of_its_parts(network, monkeypatch):
+    # Fails if `step` takes a minibatch of several blocks in one piece.
+    functions = network()._functions
+    rolls = np.zeros((2, 7, 3, N))
+    minibatch = mean_over_tunes(*rolls)._replace(block=4)
+    monkeypatch.setattr(functions, "partial_gradients", lambda *given: given)
+    monkeypatch.setattr(functions, "apply", lambda *given: given)
+    assert functions.step(minibatch, (), "settings") == ((minibatch, ()), "settings")

@@ -1,4 +1,4 @@
-"""Blocks of time, parts of tunes, shares and dropout: what must not change, or must."""
+"""The gradient: blocks, threads and padding do not change it; weights and masks do."""
 
 import numpy as np
 import oracle
@@ -16,21 +16,22 @@ from lstmmusic.model.parameters import unpack, weight_shapes
 NAMES = list(weight_shapes(H, N))
 
 
-def as_minibatch(rolls, share, block):
-    x, k = (np.ascontiguousarray(roll.swapaxes(0, 1)) for roll in rolls)
-    return Minibatch(x, k, share, block)
+def as_minibatch(rolls, loss_weight, block):
+    x, targets = (np.ascontiguousarray(roll.swapaxes(0, 1)) for roll in rolls)
+    return Minibatch(x, targets, loss_weight, block)
 
 
 def cost_and_gradients(model, minibatch, masks=()):
-    """The sums of `Gradient`, added up, as {original name: array}."""
-    sums = zip(*model._functions.gradient.sums(minibatch, masks), strict=True)
-    cost, *packed = (sum(map(np.asarray, parts)) for parts in sums)
-    packed = iter(packed)
+    """Return the summed parts of a minibatch's gradient, as {original name: array}."""
+    parts = model._functions.partial_gradients(minibatch, masks)
+    cost = sum(float(part.cost) for part in parts)
+    by_weight = zip(*(part.gradients for part in parts), strict=True)
+    packed = (sum(map(np.asarray, arrays)) for arrays in by_weight)
     network = tree_map(lambda _: next(packed), model._store.weights)
-    return float(cost), unpack(network)
+    return cost, unpack(network)
 
 
-def autodiff(values, inputs, targets, share, masks, original=False):
+def autodiff(values, inputs, targets, loss_weight, masks, original=False):
     """The same by pytensor.grad of the loop in `oracle`, unrolled, cross-entropy.
 
     ``masks``: for each layer (T, B, H).
@@ -47,7 +48,7 @@ def autodiff(values, inputs, targets, share, masks, original=False):
         for t, Y in enumerate(outputs):
             y = oracle.sigma(Y, maths)
             nats = -k[t] * pt.log(y) - (1 - k[t]) * pt.log(1 - y)
-            total = total + share[t, b] * nats.sum()
+            total = total + loss_weight[t, b] * nats.sum()
     with pytensor.config.change_flags(traceback__limit=0):
         found = pytensor.function(
             list(w.values()),
@@ -72,18 +73,18 @@ def make_masks(rng, steps, tunes):
 
 @pytest.mark.parametrize("original", [False, True])
 @pytest.mark.parametrize("fixed", [False, True])
-def test_dropout_and_shares_have_the_gradient_of_pytensor_grad(
+def test_dropout_and_loss_weights_have_the_gradient_of_pytensor_grad(
     network, minibatch, fixed, original
 ):
     # Fails if a mask is left out on the way up, into the output, or back, or acts on
-    # what a layer remembers; or if a step's share does not reach its error.
+    # what a layer remembers; or if a step's loss weight does not reach its error.
     model = network(original=original)
     rng = np.random.default_rng(81)
-    share = rng.uniform(0.1, 1, size=(T, B))
+    loss_weight = rng.uniform(0.1, 1, size=(T, B))
     masks = make_masks(rng, 1 if fixed else T, B)
-    found = cost_and_gradients(model, as_minibatch(minibatch, share, T), masks)
+    found = cost_and_gradients(model, as_minibatch(minibatch, loss_weight, T), masks)
     everywhere = [np.broadcast_to(mask, (T, B, mask.shape[2])) for mask in masks]
-    wanted = autodiff(model.parameters(), *minibatch, share, everywhere, original)
+    wanted = autodiff(model.parameters(), *minibatch, loss_weight, everywhere, original)
     assert_close(found, wanted, 1e-12)
 
 
@@ -93,10 +94,10 @@ def test_blocks_of_time_change_nothing(network, minibatch, masked):
     # errors are lost, or taken twice, where one block meets the next.
     model = network()
     rng = np.random.default_rng(82)
-    share = rng.uniform(0.1, 1, size=(T, B))
+    loss_weight = rng.uniform(0.1, 1, size=(T, B))
     masks = make_masks(rng, T, B) if masked else ()
     whole, blocks = (
-        cost_and_gradients(model, as_minibatch(minibatch, share, block), masks)
+        cost_and_gradients(model, as_minibatch(minibatch, loss_weight, block), masks)
         for block in (T, 3)
     )
     assert_close(blocks, whole, 1e-12)
@@ -111,15 +112,13 @@ def test_threads_and_parts_change_nothing(network, monkeypatch, workers, parts, 
     monkeypatch.setattr(gradient, "FEWEST_TUNES", 1)
     rng = np.random.default_rng(83)
     rolls = rng.choice([0.0, 0.5, 1.0], size=(2, 5, T, N))
-    share = rng.uniform(0.1, 1, size=(T, 5))
+    loss_weight = rng.uniform(0.1, 1, size=(T, 5))
     monkeypatch.setattr(gradient, "threads", lambda mode: workers)
-    given = as_minibatch(rolls, share, block)
-    assert len(model._functions.gradient.sums(given)) == parts
+    given = as_minibatch(rolls, loss_weight, block)
+    assert len(model._functions.partial_gradients(given)) == parts
     found = cost_and_gradients(model, given)
-    alone = [
-        cost_and_gradients(model, as_minibatch(rolls[:, b : b + 1], share[:, [b]], T))
-        for b in range(5)
-    ]
+    each = [as_minibatch(rolls[:, [b]], loss_weight[:, [b]], T) for b in range(5)]
+    alone = [cost_and_gradients(model, one) for one in each]
     cost = sum(cost for cost, _ in alone)
     sums = {name: sum(gradients[name] for _, gradients in alone) for name in NAMES}
     assert_close(found, (cost, sums), 1e-12)
@@ -129,8 +128,8 @@ def test_padding_costs_nothing(network, minibatch):
     # A tune of 4 steps, padded to 7 and more with rows that sound. Fails if padding
     # reaches the cost or a gradient, also where a whole block of it follows.
     model = network()
-    share = np.zeros((T, B))
-    share[:4] = 0.25
-    padded = cost_and_gradients(model, as_minibatch(minibatch, share, 2))
-    cut = as_minibatch([roll[:, :4] for roll in minibatch], share[:4], 4)
+    loss_weight = np.zeros((T, B))
+    loss_weight[:4] = 0.25
+    padded = cost_and_gradients(model, as_minibatch(minibatch, loss_weight, 2))
+    cut = as_minibatch([roll[:, :4] for roll in minibatch], loss_weight[:4], 4)
     assert_close(padded, cost_and_gradients(model, cut), 1e-12)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lstmmusic.engine import cache
+from lstmmusic.engine import cache, process
 
 HERE = Path(__file__).parent.parent
 OTHER = 12345  # a user that is not this one
@@ -19,11 +19,11 @@ import os
 from pathlib import Path
 import numpy as np
 from lstmmusic import RNN4Music
-from lstmmusic.engine import cache
+from lstmmusic.engine import home
 x = np.zeros((1, 2, 4))
 cost, _ = RNN4Music(3, 2, 2, 4, seed=1).gradients(x, x)
 assert cost > 0
-folder = cache.folder()
+folder = home.folder()
 print(folder)
 for path in folder.glob("*/**/*"):
     print(oct(path.stat().st_mode), path.relative_to(folder))
@@ -283,17 +283,22 @@ def test_what_is_kept_must_be_ones_own(tmp_path, fault, whose):
 
 
 @posix
-def test_xlas_programs_are_kept_in_a_folder_of_ones_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "folder", lambda: tmp_path)
-    made = cache.private_folder("xla", "kind")
-    assert made == tmp_path / "xla" / "kind"
-    for path in (made, made.parent):
+def test_xlas_code_is_cached_in_a_folder_of_ones_own(tmp_path, monkeypatch):
+    used = {}
+    monkeypatch.setattr("jax.config.update", used.__setitem__)
+    made = tmp_path / "lstmmusic" / "xla" / "name"
+    process.use_xla_cache(made)
+    assert used["jax_compilation_cache_dir"] == str(made)
+    for path in (made, *made.parents[:2]):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    used.clear()
     made.parent.chmod(0o777)
     with pytest.warns(UserWarning, match="can be written to by every user: it is not"):
-        assert cache.private_folder("xla", "kind") is None
+        process.use_xla_cache(made)
+    made.parent.chmod(0o700)
     (tmp_path / "file").touch()
-    assert cache.private_folder("file", "kind") is None
+    process.use_xla_cache(tmp_path / "file" / "xla" / "name")
+    assert used == {}
 
 
 # The chorales of examples/main.py

@@ -215,7 +215,6 @@ def test_control_groups(tmp_path, monkeypatch, name):
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are read from /proc")
 @pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
 def test_limits_of_the_process(in_new_process, limit):
-    pytest.importorskip("jax", reason="JAX is not installed")
     printed = in_new_process(f"""
 import resource
 import numpy as np

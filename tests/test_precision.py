@@ -1,6 +1,12 @@
-"""Whose floatX counts, each case in a process of its own."""
+"""The dtype of a network: PyTensor's floatX, or the argument; a new process each."""
 
+import copy
+import pickle
+
+import numpy as np
 import pytest
+
+from lstmmusic import RNN4Music
 
 SHOW = "print(pytensor.config.floatX, RNN4Music(3, 2, 1, 4).parameters()['by'].dtype)"
 IMPORT = "from lstmmusic import RNN4Music"
@@ -24,8 +30,8 @@ CLEAN = {"PYTENSOR_FLAGS": "", "PYTENSORRC": "/nonexistent"}
         pytest.param(
             f"import pytensor; pytensor.config.floatX = 'float64'; {IMPORT}",
             "",
-            "float64",
-            id="set before",
+            "float32",
+            id="set before: the import does not see it",
         ),
         pytest.param(
             f"{IMPORT}; import pytensor; pytensor.config.floatX = 'float64'",
@@ -48,6 +54,13 @@ def test_floatX_is_float32_unless_the_user_says_otherwise(
     assert in_new_process(f"{code}; {SHOW}", **environment) == f"{wanted} {wanted}"
 
 
+def test_a_pytensorrc_counts(in_new_process, tmp_path):
+    (tmp_path / "rc").write_text("[global]\nfloatX = float64\n")
+    environment = CLEAN | {"PYTENSORRC": str(tmp_path / "rc")}
+    shown = in_new_process(f"{IMPORT}; import pytensor; {SHOW}", **environment)
+    assert shown == "float64 float64"
+
+
 def test_floatX_set_later_counts_for_objects_made_later(in_new_process):
     code = f"""
 import pytensor
@@ -58,6 +71,33 @@ second = RNN4Music(3, 2, 1, 4)
 print(first.dtype, second.dtype, first.parameters()["by"].dtype)
 """
     assert in_new_process(code, **CLEAN) == "float32 float64 float32"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dtype_is_the_arguments_whatever_floatX_is(dtype, tmp_path):
+    # Fails if a copy, a pickle or fromFile takes floatX in place of the dtype.
+    model = RNN4Music(3, 2, 1, 4, seed=1, dtype=dtype)
+    model.saveParameters(tmp_path / "a")
+    copies = copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+    loaded = RNN4Music.fromFile(tmp_path / "a", dtype=dtype)
+    for network in (model, *copies, loaded):
+        assert network.dtype == np.dtype(dtype)
+        assert {a.dtype.name for a in network.parameters().values()} == {dtype}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int32", "double", np.float32, 64, ""])
+def test_another_dtype_is_refused(dtype, tmp_path):
+    RNN4Music(3, 2, 1, 4).saveParameters(tmp_path / "a")
+    message = "dtype is .*; allowed are 'float32', 'float64'"
+    with pytest.raises(ValueError, match=message):
+        RNN4Music(3, 2, 1, 4, dtype=dtype)
+    with pytest.raises(ValueError, match=message):
+        RNN4Music.fromFile(tmp_path / "a", dtype=dtype)
+
+
+def test_dtype_is_fixed():
+    with pytest.raises(AttributeError, match="dtype is fixed"):
+        RNN4Music(3, 2, 1, 4).dtype = np.dtype("float64")
 
 
 def test_importing_prints_nothing_and_leaves_the_backend_alone(in_new_process):

@@ -11,6 +11,7 @@ from conftest import N
 
 from lstmmusic import ParameterFileError, RNN4Music, datasets, mark_silence
 from lstmmusic.training import provenance
+from lstmmusic.training.loop import Training
 from midi import PackedRoll
 
 RNG = np.random.default_rng(14)
@@ -250,16 +251,16 @@ def test_records_that_could_not_be_read_back_are_not_written(network, tmp_path):
 
 def test_a_resumed_training_goes_on_in_its_record(network, monkeypatch):
     model = network()
-    record = model._record
+    record = Training.record
 
-    def stop_after_the_first(*args):
-        record(*args)
+    def stop_after_the_first(training, *args):
+        record(training, *args)
         if len(model.instantaneousCost) == 1:
-            model._progress.stopped = True
+            model._train_state.stopped = True
 
-    monkeypatch.setattr(model, "_record", stop_after_the_first)
+    monkeypatch.setattr(Training, "record", stop_after_the_first)
     train(model, command="first")
-    model._progress.stopped = False
+    model._train_state.stopped = False
     train(model, command="second", resume=True)
     (only,) = model.trainings
     assert (only["command"], only["updates"]) == ("first", 2)

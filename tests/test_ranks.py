@@ -32,6 +32,7 @@ import os, signal, sys, time
 import numpy as np
 import pytensor
 from lstmmusic import RNN4Music, TrainingError
+from lstmmusic.training.loop import Training
 from mpi4py import MPI
 comm = MPI.COMM_WORLD
 rank = comm.Get_rank()
@@ -50,12 +51,12 @@ def now_ends():  # what the ranks do after it is timed
         file.write(str(time.time()))
 
 def at_update(number, do):
-    record = RNN4Music._record
+    record = Training.record
     def recording(self, *args):
         record(self, *args)
-        if len(self.instantaneousCost) == number:
+        if len(self.state.costs) == number:
             do()
-    RNN4Music._record = recording
+    Training.record = recording
 """
 
 
@@ -107,8 +108,8 @@ def weights(path):
 
 @pytest.mark.slow
 def test_ranks_with_a_part_each_follow_one_with_all(ranks, tmp_path):
-    # Fails if a share is weighted wrongly (5 and 3 tunes for 2 ranks),
-    # if ranks draw other tunes or masks, or do not take the first one's weights.
+    # Fails if a part is weighted wrongly (5 and 3 tunes for 2 ranks), if ranks draw
+    # other tunes or masks, or do not take the first one's weights.
     for n in (1, 2):
         ranks(n, TRAIN)
     for name, tolerance in (("cut", 1e-5), ("whole", 1e-10)):
@@ -159,14 +160,15 @@ def test_a_stopped_training_is_resumed_by_another_number_of_ranks(ranks, tmp_pat
 def test_a_part_that_is_not_finite_ends_all_with_its_name(ranks):
     code = """
 model = make()
-sums = model._functions.gradient.sums
+partial_gradients = model._functions.partial_gradients
 def broken(*args):
-    found = sums(*args)
+    found = partial_gradients(*args)
     if rank == 1 and len(model.instantaneousCost) == 6:
         now_ends()
-        found[0] = [np.full_like(array, np.nan) for array in found[0]]
+        nan = [np.full_like(array, np.nan) for array in found[0].gradients]
+        found[0] = found[0]._replace(gradients=nan)
     return found
-model._functions.gradient.sums = broken
+model._functions.partial_gradients = broken
 try:
     model.train(tunes, *CUT, comm=comm)
 except TrainingError as error:
@@ -212,10 +214,10 @@ def test_main_saves_what_was_learnt_before_a_part_was_not_finite(ranks, tmp_path
     code = f"""
 sys.path.insert(0, {str(ROOT / "examples")!r})
 import main
-record = RNN4Music._record
+record = Training.record
 def broken(self, cost, *args):
-    record(self, np.nan if len(self.instantaneousCost) == 7 else cost, *args)
-RNN4Music._record = broken
+    record(self, np.nan if len(self.state.costs) == 7 else cost, *args)
+Training.record = broken
 main.main(["--sizes", "7", "6", "5", "--midi", "tunes", "--out", "out", "--mpi"])
 """
     _, err, _ = ranks(2, code, fails=True)
@@ -288,10 +290,11 @@ def test_what_is_no_communicator_is_refused():
 
 
 def test_a_rank_without_a_tune_adds_nothing(network):
-    # There are more ranks than tunes in a minibatch. Fails if it has no sums to add.
-    gradient = network()._functions.gradient
+    # There are more ranks than tunes. Fails if this one has no part to add.
+    functions = network()._functions
     x = np.zeros((4, 0, N))
-    for array in gradient.sums(Minibatch(x, x, x[:, :, 0], 4))[0]:
+    (part,) = functions.partial_gradients(Minibatch(x, x, x[:, :, 0], 4))
+    for array in (part.cost, *part.gradients):
         assert not np.asarray(array).any()
 
 

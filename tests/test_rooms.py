@@ -22,7 +22,6 @@ ALLOWED = {
     "stuck": {"statistics"},
     "checks": set(),
     "atomic": set(),
-    "precision": set(),
     "midi": set(),
 }
 

@@ -44,19 +44,20 @@ def seen(monkeypatch):
     def watch(model, stub=False):
         functions, lists = model._functions, SimpleNamespace()
         lists.minibatches, lists.masks, lists.settings = [], [], []
-        sums, update = functions.sums, functions.update
+        lists.weights = []
 
-        def watched_sums(minibatch, masks):
+        def watched_step(minibatch, masks, settings):
             lists.minibatches.append(minibatch)
             lists.masks.append(masks)
-            return None if stub else sums(minibatch, masks)
-
-        def watched_update(parts, settings):
             lists.settings.append(settings)
-            return 1.0 if stub else update(parts, settings)
+            if stub:
+                return 1.0
+            lists.weights.append(model.parameters())
+            parts = functions.partial_gradients(minibatch, masks)
+            return functions.apply(parts, settings)
 
-        monkeypatch.setattr(functions, "sums", watched_sums)
-        monkeypatch.setattr(functions, "update", watched_update)
+        monkeypatch.setattr(functions, "in_one_program", lambda minibatch: True)
+        monkeypatch.setattr(functions, "step", watched_step)
         return lists
 
     return watch
@@ -64,8 +65,8 @@ def seen(monkeypatch):
 
 def tunes_in(minibatch):
     """The numbers of the tunes of a minibatch, as in TUNES."""
-    x, _, share, *_ = minibatch
-    steps = np.count_nonzero(share, axis=0)
+    x, _, loss_weight = minibatch.arrays
+    steps = np.count_nonzero(loss_weight, axis=0)
     rows = {tune[:-1].tobytes(): n for n, tune in enumerate(TUNES)}
     return [rows[x[:n, b].tobytes()] for b, n in enumerate(steps) if n]
 
@@ -101,13 +102,9 @@ def test_the_history_is_the_cost_of_the_tunes_of_each_minibatch(adam, seen, aver
     # By the loop, at the weights before the update.
     adam.setNewRates(1e-2, 1e-2, 1e-2, 1e-2)
     lists = seen(adam)
-    weights = []
-    sums = adam._functions.sums
-    adam._functions.sums = lambda *args: (
-        weights.append(adam.parameters()) or sums(*args)
-    )
     history = train(adam, 1, average=average)
-    for minibatch, w, cost in zip(lists.minibatches, weights, history, strict=True):
+    updates = zip(lists.minibatches, lists.weights, history, strict=True)
+    for minibatch, w, cost in updates:
         tunes = [TUNES[n] for n in tunes_in(minibatch)]
         nats = oracle.evaluate(w, tunes, skip_first=True)[:, [0, 4]].sum(axis=0)
         parts = len(tunes) if average == "tune" else nats[1]
@@ -164,7 +161,7 @@ def test_bytes_train_as_numbers_do(network, seen):
             lists = seen(model, stub=True)
             tunes = [tune.astype(dtype) for tune in TUNES]
             model.train(tunes, 1, 2, 2, length, progress=False)
-            found.append([(x.tobytes(), k.tobytes()) for x, k, *_ in lists.minibatches])
+            found.append([[a.tobytes() for a in m.arrays] for m in lists.minibatches])
         assert found[0] == found[1] == found[2]
 
 
@@ -207,13 +204,14 @@ def test_the_cost_of_a_training_is_that_of_a_loop_with_its_masks(adam, seen):
     lists = seen(adam)
     w = adam.parameters()
     (cost,) = train(adam, 1, [TUNES[1], TUNES[4]])
-    ((x, k, share, *_),), (masks,) = lists.minibatches, lists.masks
+    (minibatch,), (masks,) = lists.minibatches, lists.masks
+    x, targets, loss_weight = minibatch.arrays
     wanted = 0
     for b in range(2):
-        steps = np.count_nonzero(share[:, b])
+        steps = np.count_nonzero(loss_weight[:, b])
         at = [{n: masks[n - 1][t, b] for n in (1, 2, 3)} for t in range(steps)]
         y = oracle.sigma(np.array(oracle.outputs(w, x[:steps, b], masks=at)))
-        wanted -= np.log(np.where(k[:steps, b] == 1, y, 1 - y)).sum() / 2
+        wanted -= np.log(np.where(targets[:steps, b] == 1, y, 1 - y)).sum() / 2
     assert cost == pytest.approx(wanted, rel=1e-12)
 
 

@@ -1,27 +1,29 @@
 """Tunes of unequal length to minibatches: NumPy only.
 
-A tune is a piano-roll (steps, N); a dataset is a sequence of tunes.  A tune may be
-packed: it then has what `midi.PackedRoll` has, and only the rows that a minibatch takes
-are unpacked.
+A tune is a piano-roll (steps, N); a dataset is a sequence of tunes.  A packed tune has
+the interface of `midi.PackedRoll`; a minibatch unpacks only the rows that it takes.
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from lstmmusic import checks
 
-LONGEST_BLOCK = 128  # steps; tunes of more go in blocks of up to
-LONGEST_PART = 100  # which take a tenth less memory, and a hundredth more time
-WHOLE_BLOCK = 32  # steps, where lengths vary
+LONGEST_BLOCK = 128  # steps; longer tunes go in blocks of up to LONGEST_PART
+LONGEST_PART = 100  # steps; takes a tenth less memory, and a hundredth more time
+WHOLE_BLOCK = 32  # steps; the block of whole tunes, whose lengths vary
 GROUP = 8  # minibatches among which tunes are sorted by length
 
 
-def check_dataset(dataset, io_length, dtype, name="the dataset", least=1):
-    """Return the tunes of a dataset as arrays (steps, io_length).
+def check_dataset(
+    dataset, io_length: int, dtype, name: str = "the dataset", least: int = 1
+) -> list:
+    """Check a dataset, and return its tunes as arrays (steps, io_length).
 
-    Of ``dtype``, but uint8 where a tune is given in bytes: a quarter of the memory.
+    The arrays have ``dtype``, or uint8 where a tune is given in bytes, to save memory.
     Packed tunes stay packed; they hold bits, which need no check.
 
     Raises
@@ -58,36 +60,43 @@ def _checked_tune(name, tune, io_length, dtype):
     return checks.roll(name, tune, io_length, np.uint8 if small else dtype)
 
 
-def is_packed(tune):
-    """Whether a tune is packed: what `midi.PackedRoll` has, and no array has."""
+def is_packed(tune) -> bool:
+    """Return whether a tune has the interface of `midi.PackedRoll`."""
     return hasattr(tune, "with_roll")
 
 
-def unpacked(tune, most=None):
-    """Return a tune's rows, or ``most`` of them from its beginning, as an array."""
+def unpacked(tune, most: int | None = None) -> np.ndarray:
+    """Return a tune's rows as an array, or at most the first ``most`` of them."""
     return tune.rows(0, most) if is_packed(tune) else tune[:most]
 
 
 class Minibatch(NamedTuple):
-    """What an update is made from; T steps, B tunes, N notes.
+    """The arrays of one update; T steps, B tunes, N notes.
 
-    Its cost is the sum of what each step of each tune costs, times its ``share``: 1/B
-    gives the mean over tunes, 0 is padding.
+    The cost is the sum over steps and tunes of each step's cost times its
+    ``loss_weight``: 1/B gives the mean over tunes, 0 is padding.
     """
 
     x: np.ndarray  # (T, B, N): the rolls
-    k: np.ndarray  # (T, B, N): what is to follow
-    share: np.ndarray  # (T, B)
-    block: int  # steps that are gone through at once
-    steps: float = math.nan  # how many the cost sums up: cost / steps is per step
+    targets: np.ndarray  # (T, B, N): the rows that follow
+    loss_weight: np.ndarray  # (T, B)
+    block: int  # steps that the passes take at once
+    steps: float = math.nan  # summed in the cost: cost / steps is per step
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, targets and loss_weight."""
+        return self[:3]
 
 
-def draw_tunes(rng, tunes, size):
+def draw_tunes(
+    rng: np.random.Generator, tunes: Sequence, size: int
+) -> list[np.ndarray]:
     """Draw an epoch's one minibatch without replacement: a list of one list."""
     return [rng.choice(len(tunes), size=size, replace=False)]
 
 
-def cut_tunes(tunes, length, dtype):
+def cut_tunes(tunes: Sequence, length: int, dtype) -> Minibatch:
     """Make the Minibatch of tunes brought to ``length`` steps.
 
     A shorter tune is repeated, a longer one truncated.  Every step but the last is
@@ -100,23 +109,23 @@ def cut_tunes(tunes, length, dtype):
     return mean_over_tunes(rolls[:-1], rolls[1:])
 
 
-def mean_over_tunes(x, k):
+def mean_over_tunes(x: np.ndarray, targets: np.ndarray) -> Minibatch:
     """Make the Minibatch of rolls (T, B, N) whose cost is the mean over the tunes."""
     T, B, _ = x.shape
-    return Minibatch(x, k, np.full((T, B), 1 / B, x.dtype), block_of(T), T)
+    return Minibatch(x, targets, np.full((T, B), 1 / B, x.dtype), block_of(T), T)
 
 
-def block_of(T):
-    """Return how many of T steps are gone through at once."""
+def block_of(T: int) -> int:
+    """Return how many of T steps the passes take at once."""
     blocks = 1 if T <= LONGEST_BLOCK else math.ceil(T / LONGEST_PART)
     return math.ceil(T / blocks)
 
 
-def draw_order(rng, tunes, size):
+def draw_order(rng: np.random.Generator, tunes: Sequence, size: int) -> list[list[int]]:
     """Draw the minibatches of one pass over all tunes: lists of ``size`` numbers.
 
-    At random, but tunes of like length together, as far as that can be within eight
-    minibatches: so there is little padding.  The last may be smaller.
+    The order is random, but within eight minibatches tunes of like length stand
+    together, which saves padding.  One minibatch may be smaller.
     """
     drawn = rng.permutation(len(tunes))
     batches = []
@@ -126,7 +135,7 @@ def draw_order(rng, tunes, size):
     return [batches[n] for n in rng.permutation(len(batches))]
 
 
-def whole_tunes(tunes, size, average, dtype):
+def whole_tunes(tunes: Sequence, size: int, average: str, dtype) -> Minibatch:
     """Make the Minibatch of up to ``size`` whole tunes, padded.
 
     ``average``: 'tune' for the mean over tunes of the summed cost, 'step' for the mean
@@ -135,17 +144,17 @@ def whole_tunes(tunes, size, average, dtype):
     rolls = [in_and_out(tune) for tune in tunes]
     longest = max(len(x) for x, _ in rolls)
     T = -(-longest // WHOLE_BLOCK) * WHOLE_BLOCK
-    x, k, there = padded(rolls, T, size, dtype)
+    x, targets, mask = padded(rolls, T, size, dtype)
     count = sum(len(x) for x, _ in rolls)
     divisor = len(tunes) if average == "tune" else count
-    share = (there / divisor).astype(dtype)
-    return Minibatch(x, k, share, WHOLE_BLOCK, count / divisor)
+    loss_weight = (mask / divisor).astype(dtype)
+    return Minibatch(x, targets, loss_weight, WHOLE_BLOCK, count / divisor)
 
 
-def in_and_out(tune, skip_first=True):
-    """Return the rows (steps − 1, N) that go in, and those they are followed by.
+def in_and_out(tune, skip_first: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows (steps − 1, N) that go in, and the rows that follow them.
 
-    Without ``skip_first`` a row of zeros goes in first, and every row is followed.
+    Without ``skip_first`` a row of zeros goes in first, so that every row is a target.
     """
     tune = unpacked(tune)
     if not skip_first:
@@ -153,40 +162,38 @@ def in_and_out(tune, skip_first=True):
     return tune[:-1], tune[1:]
 
 
-def padded(rolls, T, size, dtype):
-    """Put pairs of rolls (steps, N) into arrays x, k (T, size, N), filled up with 0.
+def padded(
+    rolls: Sequence[tuple[np.ndarray, np.ndarray]], T: int, size: int, dtype
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pad pairs of rolls (steps, N) with zeros to x and targets (T, size, N).
 
-    Returns these and ``there`` (T, size), which is 1 where a step is no padding.
+    Returns these and ``mask`` (T, size), which is 0 for padding, otherwise 1.
     """
     N = rolls[0][0].shape[1]
-    x, k = np.zeros((2, T, size, N), dtype)
-    there = np.zeros((T, size), dtype)
+    x, targets = np.zeros((2, T, size, N), dtype)
+    mask = np.zeros((T, size), dtype)
     for b, (row_in, row_out) in enumerate(rolls):
-        x[: len(row_in), b], k[: len(row_in), b] = row_in, row_out
-        there[: len(row_in), b] = 1
-    return x, k, there
+        x[: len(row_in), b], targets[: len(row_in), b] = row_in, row_out
+        mask[: len(row_in), b] = 1
+    return x, targets, mask
 
 
-def piece(array, start, length, axis=0):
-    """Return ``length`` entries from ``start`` on, filled up with zeros to that length.
-
-    In C order.
-    """
-    there = (
-        array[start : start + length] if axis == 0 else array[:, start : start + length]
-    )
-    if there.shape[axis] == length:
-        return np.ascontiguousarray(there)
+def piece(array: np.ndarray, start: int, length: int, axis: int = 0) -> np.ndarray:
+    """Return ``length`` entries from ``start`` on, padded with zeros, in C order."""
+    stop = start + length
+    cut = array[start:stop] if axis == 0 else array[:, start:stop]
+    if cut.shape[axis] == length:
+        return np.ascontiguousarray(cut)
     missing = [(0, 0)] * array.ndim
-    missing[axis] = (0, length - there.shape[axis])
-    return np.pad(there, missing)
+    missing[axis] = (0, length - cut.shape[axis])
+    return np.pad(cut, missing)
 
 
-def mark_silence(dataset):
+def mark_silence(dataset: Iterable) -> list:
     """Return copies in which every silent row sounds the lowest note.
 
-    So does the original's main() before training: no row is then without a note, and
-    the network can tell a rest from the padding of a tune that has ended.
+    The original's main() does so before training.  Every row then has a note, and the
+    network can tell a rest from the padding of a tune that has ended.
 
     Parameters
     ----------
@@ -195,28 +202,56 @@ def mark_silence(dataset):
     Returns
     -------
     list of ndarray, same shapes and dtypes
-        Of a packed tune, a packed one.
+        A packed tune stays packed.
+
+    Raises
+    ------
+    ValueError
+        If a tune has another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmmusic import mark_silence
+    >>> mark_silence([np.array([[0, 1, 0], [0, 0, 0]])])
+    [array([[0, 1, 0],
+           [1, 0, 0]])]
     """
     marked = []
     for n, given in enumerate(dataset):
-        tune = np.array(getattr(given, "piano_roll", given))
-        if tune.ndim != 2 or tune.shape[1] == 0:
-            raise ValueError(
-                f"tune {n} has shape {tune.shape}; allowed are (steps, notes)"
-            )
+        tune = roll_copy(f"tune {n}", given)
         tune[~tune.any(axis=1), 0] = 1
         marked.append(given.with_roll(tune) if is_packed(given) else tune)
     return marked
 
 
-def unmark_silence(tune):
+def unmark_silence(tune) -> np.ndarray:
     """Return a copy of a tune (steps, N) with rows of only the lowest note silent.
 
-    Undoes `mark_silence` in generated tunes (and silences a real lowest note played
-    alone, which the marked tunes cannot tell from a rest).
+    Undoes `mark_silence` in generated tunes.  It also silences a real lowest note
+    played alone: marked tunes cannot tell it from a rest.
+
+    Raises
+    ------
+    ValueError
+        If the tune has another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmmusic import unmark_silence
+    >>> unmark_silence(np.array([[0, 1, 0], [1, 0, 0]]))
+    array([[0, 1, 0],
+           [0, 0, 0]])
     """
-    tune = np.array(getattr(tune, "piano_roll", tune))
-    if tune.ndim != 2 or tune.shape[1] == 0:
-        raise ValueError(f"tune has shape {tune.shape}; allowed are (steps, notes)")
+    tune = roll_copy("tune", tune)
     tune[~tune[:, 1:].any(axis=1), 0] = 0
     return tune
+
+
+def roll_copy(name: str, tune) -> np.ndarray:
+    """Return a copy of a tune's roll (steps, N); raise ValueError for other shapes."""
+    roll = np.array(getattr(tune, "piano_roll", tune))
+    if roll.ndim != 2 or roll.shape[1] == 0:
+        raise ValueError(f"{name} has shape {roll.shape}; allowed are (steps, notes)")
+    return roll

@@ -1,49 +1,20 @@
-"""Which of PyTensor's backends runs, and what it needs set before it starts."""
+"""Choose where compiled functions run, and give arrays to them."""
 
-import contextlib
-import ctypes
 import functools
-import gc
-import hashlib
 import importlib.util
 import os
-import platform
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pytensor
-from pytensor.compile.mode import get_mode
 
-from lstmmusic.engine import cache, forks
+from lstmmusic.engine import forks
 
 MODES = ("JAX", "NUMBA")
 DEVICES = ("cpu", "cuda")
 CUDA_BUILDS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
-HOW_TO = "pip install 'lstmmusic[cuda]'"
-KEEP_BYTES = 2**30
-# Rewrites that find nothing to gain in these graphs that XLA does not find itself.  So
-# none makes an expression stable: the costs stand in stable form (D8).
-SLOW_REWRITES = (
-    "fusion",
-    "stabilize",
-    "specialize",
-    "scan_pushout",
-    "local_subtensor_merge_slice",
-    "dot_diag_to_elemwise",
-    "selection_dot_to_indexing",
-    "orthogonal_dot_transpose_to_eye",
-    "useless_Tanh_of_Arctanh",
-)
-# Makes sums over an axis of length 1 (one tune, one step) float64, which JAX lacks.
-WRONG_REWRITES = ("local_reduce_broadcastable",)
-
-# glibc's malloc.h
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -3, -4, -8
-LARGE_BLOCK, MOST_LARGE_BLOCKS = 2**25, 2**16  # its highest threshold, and its default
+INSTALL_CUDA = "pip install 'lstmmusic[cuda]'"
 
 
 class Backend(NamedTuple):
@@ -55,28 +26,24 @@ class Backend(NamedTuple):
 
 
 def choose_mode(mode=None):
-    """Return the PyTensor mode's name: the one asked for, or the fastest installed."""
+    """Return the PyTensor mode's name: the one asked for, or JAX, the faster."""
     if mode is None:
-        return "JAX" if importlib.util.find_spec("jax") else "NUMBA"
+        return "JAX"
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}; allowed are None, {', '.join(MODES)}")
-    if importlib.util.find_spec(mode.lower()) is None:
-        raise ValueError(
-            f"mode is {mode!r}, but {mode.lower()} is not installed: "
-            f"pip install {mode.lower()}"
-        )
     return mode
 
 
 def choose_device(mode, device):
-    """Return the device's name; ValueError where it cannot be had, and how it can."""
+    """Return the device's name; raise ValueError if JAX cannot use it."""
     if device not in DEVICES:
         raise ValueError(f"device is {device!r}; allowed are {', '.join(DEVICES)}")
     if device == "cpu":
         return device
     if mode != "JAX":
         raise ValueError(
-            f"device is {device!r}, but mode is {mode!r}; allowed is 'JAX': {HOW_TO}"
+            f"device is {device!r}, but mode is {mode!r}; allowed is 'JAX': "
+            f"{INSTALL_CUDA}"
         )
     forks.refuse(f"device={device!r}")
     import jax
@@ -86,7 +53,7 @@ def choose_device(mode, device):
     except RuntimeError as error:
         built = any(map(importlib.util.find_spec, CUDA_BUILDS))
         missing = "no GPU that it can use" if built else "no CUDA build of JAX"
-        found = "" if built else f": {HOW_TO}"
+        found = "" if built else f": {INSTALL_CUDA}"
         raise ValueError(
             f"device is {device!r}, but there is {missing}{found} ({error})"
         ) from error
@@ -95,9 +62,9 @@ def choose_device(mode, device):
 
 @contextmanager
 def precision(backend, dtype):
-    """Return a context in which JAX computes in ``dtype``; it has one for everything.
+    """Return a context in which JAX computes in ``dtype``.
 
-    PyTensor alone would fix it once, by the floatX of its first use.
+    PyTensor alone would fix it once for the process, by the floatX of its first use.
     """
     if backend.mode != "JAX":
         yield
@@ -116,9 +83,9 @@ def precision(backend, dtype):
 def as_given(backend, arrays):
     """Return arrays as the backend's functions take them in a call.
 
-    On a CPU, XLA reads NumPy's arrays where they are: that is faster than to give them
-    to it first, by a twentieth of an update of few tunes.  It may do so after the call:
-    they are not to be changed before the results are there.
+    On a CPU, XLA reads NumPy's arrays in place: that is faster than to copy them first,
+    by a twentieth of an update of few tunes.  XLA may read after the call, so do not
+    change them before the results are there.
     """
     if backend.mode != "JAX":
         return [np.asarray(array) for array in arrays]  # scalars among them
@@ -126,7 +93,7 @@ def as_given(backend, arrays):
 
 
 def on_device(backend, arrays):
-    """Give arrays to the backend, to be used in many calls."""
+    """Copy arrays to the backend's device, to be used in many calls."""
     if backend.mode != "JAX":
         return list(arrays)
     import jax
@@ -140,29 +107,10 @@ def on_device(backend, arrays):
     return arrays
 
 
-def compiled(inputs, outputs, mode, updates=None):
-    """Return `pytensor.function` of these, which trusts its inputs."""
-    excluded = (*SLOW_REWRITES, *WRONG_REWRITES) if mode == "JAX" else ()
-    collecting = gc.isenabled()
-    gc.disable()  # a fifth of the time: millions of objects, few of them garbage
-    try:
-        return pytensor.function(
-            inputs,
-            outputs,
-            updates=updates,
-            mode=get_mode(mode).excluding(*excluded),
-            trust_input=True,
-            on_unused_input="ignore",  # the top layer's mask, gradNorm without a limit
-        )
-    finally:
-        if collecting:
-            gc.enable()
-
-
 def threads(backend):
     """Return how many threads may work at once: the CPUs that this process may use.
 
-    Numba's functions hold Python's lock; a GPU is one for all.
+    Numba holds the GIL; one GPU serves all threads.
     """
     if backend.mode != "JAX" or backend.device != "cpu":
         return 1
@@ -170,13 +118,14 @@ def threads(backend):
 
 
 def cpus():
+    """Return how many CPUs this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def in_threads(work, workers):
-    """Return [work(0), …, work(workers − 1)], the first done by this thread."""
+    """Return [work(0), …, work(workers − 1)]; the first runs on this thread."""
     others = [_pool().submit(work, worker) for worker in range(1, workers)]
     return [work(0), *(other.result() for other in others)]
 
@@ -184,67 +133,3 @@ def in_threads(work, workers):
 @functools.cache
 def _pool():
     return ThreadPoolExecutor(max(1, cpus() - 1), "lstmmusic")
-
-
-@functools.cache
-def prepare(mode):
-    """Set, once, what makes a backend fast; has no effect where it runs already.
-
-    OSError where PyTensor's cache folder is unusable.
-    """
-    cache.folder()
-    if mode == "JAX":
-        import jax
-
-        # What is ready runs in the thread that calls, without a change of threads.
-        jax.config.update("jax_cpu_enable_async_dispatch", False)
-        keep_freed_memory()
-        if jax.config.jax_compilation_cache_dir is None:
-            folder = cache.private_folder("xla", kind_of_cpu())
-            if folder is not None:
-                jax.config.update("jax_compilation_cache_dir", str(folder))
-                jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
-
-@functools.cache
-def kind_of_cpu():
-    """Return a name for what this CPU's instructions are: as LLVM sees them, and Linux.
-
-    XLA has an LLVM of its own, which may see more.
-    """
-    import llvmlite.binding as llvm
-
-    what = [platform.machine(), llvm.get_host_cpu_name()]
-    what.append(llvm.get_host_cpu_features().flatten())
-    with contextlib.suppress(OSError):
-        cpu = Path("/proc/cpuinfo").read_text()
-        what += [line for line in cpu.splitlines() if line.startswith("flags")][:1]
-    return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
-
-
-def keep_freed_memory():
-    """Let glibc keep up to 1 GiB of freed memory for the next update's work space.
-
-    XLA asks for all of an update's work space at once and frees it after.  Left alone,
-    glibc returns so large a piece to the system each time, and the system clears every
-    page anew: a fifth of the time of an update of 20 tunes (benchmarks/RESULTS.md).
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(M_MMAP_MAX, 0)
-            libc.mallopt(M_ARENA_MAX, 1)  # the other settings hold for the first alone
-            libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
-
-
-def return_freed_memory():
-    """Let glibc return large blocks to the system at once, where memory is short.
-
-    Those that it keeps are split by small ones.  The next large one then needs a new
-    place: an update could take twice the memory that it needs.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(M_MMAP_MAX, MOST_LARGE_BLOCKS)
-            libc.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)

@@ -1,251 +1,177 @@
-"""The folder that compiled code is cached in.
+"""Cache compiled code on disk: programs, kernels, and XLA's machine code.
 
-Cached files are code that runs.  So a folder or file is refused that another user owns,
-or that every user may write to.  Root is trusted: it can change any file.  Windows has
-no such owners; there nothing is refused.
-
-This module is imported before PyTensor, which fails where its cache folder is unusable.
+All of it lies in ``lstmmusic`` below `home.folder`, in a folder for each kind.  An
+entry's name is a digest of all that the entry depends on (`entry_path`), so a stale one
+is never read; it goes after `MAX_DAYS` without use, or when the cache is full.
 """
 
-import atexit
-import configparser
 import contextlib
+import functools
 import hashlib
 import os
+import platform
 import re
-import shlex
-import shutil
 import stat
-import sys
-import tempfile
-import warnings
-from functools import cache
+import time
+from importlib.metadata import version
 from pathlib import Path
 
 from lstmmusic import atomic
+from lstmmusic.engine.home import PRIVATE, access_fault, folder, owner_fault
 
-PRIVATE = 0o700  # the mode of new folders
-SET_FOLDER = (
-    "set PYTENSOR_FLAGS=base_compiledir=FOLDER, where FOLDER is yours and can be "
-    "written to"
-)
-
-
-def import_pytensor():
-    """Import PyTensor; give it a temporary cache folder if its default is unusable."""
-    if "pytensor" in sys.modules:
-        return
-    fault = None if is_chosen() else default_fault()
-    if fault:
-        folder = temporary_folder(fault, stacklevel=5)
-        name_folder(folder)
-    with known_home(), named_faults():
-        import pytensor  # noqa: F401
+MAX_BYTES = 2**29
+MAX_DAYS = 90
+# One for each kind.  JAX names XLA's files, and writes them itself.
+PATTERNS = ("programs/*", "kernels/*", "xla/*/*")
+ENTRY = re.compile(r"[0-9a-f]{32}|\.[0-9a-f]{32}\.[0-9a-f]{16}\.part|.+-(cache|atime)")
+PACKAGES = ("pytensor", "jax", "jaxlib", "numpy", "numba", "llvmlite")
+ROOMS = [Path(__file__).parent, Path(__file__).parents[1] / "model"]
 
 
-def is_chosen():
-    """Tell whether PYTENSOR_FLAGS or .pytensorrc names the cache folder."""
-    flags = os.environ.get("PYTENSOR_FLAGS", "")
-    if re.search(r"(^|,)\s*(base_)?compiledir=", flags):
-        return True
-    files = os.environ.get("PYTENSORRC", "~/.pytensorrc").split(os.pathsep)
-    if "PYTENSORRC" not in os.environ and sys.platform == "win32":
-        files.append("~/.pytensorrc.txt")
-    parser = configparser.RawConfigParser()
-    with contextlib.suppress(configparser.Error, UnicodeError):  # PyTensor reports them
-        parser.read(map(os.path.expanduser, files))
-    names = "base_compiledir", "compiledir"
-    return any(parser.has_option("global", name) for name in names)
+def digest_of_sources():
+    """Return a digest of the code in model/ and engine/."""
+    files = sorted(file for room in ROOMS for file in room.rglob("*.py"))
+    return digest(b"".join(file.read_bytes() for file in files))
 
 
-def default_fault():
-    """Return why PyTensor's default cache folder is unusable; None if it is usable.
+def digest(content):
+    return hashlib.sha256(content).hexdigest()
 
-    The folder is made if it is not there.
+
+SOURCES = digest_of_sources()  # at import: files may change later
+
+
+@functools.cache
+def versions():
+    """Return the versions of the packages that make compiled code."""
+    return [version(name) for name in PACKAGES]
+
+
+@functools.cache
+def kind_of_cpu():
+    """Return a digest of this CPU's instructions, as LLVM and Linux name them.
+
+    XLA has another LLVM, which may know more of them.
     """
-    name, leaf = "HOME", ".pytensor"
-    if sys.platform == "win32" and "LOCALAPPDATA" in os.environ:
-        name, leaf = "LOCALAPPDATA", "PyTensor"
-    home = os.environ.get(name)
-    if home is None:
-        try:
-            home = str(Path.home())
-        except RuntimeError:
-            return "there is no home folder: HOME is not set"
-    if not os.path.isabs(home):  # PyTensor would write into the current folder
-        return f"{name} is {home!r}, which is no absolute path"
-    if not os.path.isdir(home):
-        return f"{name} is {home!r}, which is no folder"
-    return home_fault(Path(home), Path(home, leaf))
+    import llvmlite.binding as llvm
+
+    what = [platform.machine(), llvm.get_host_cpu_name()]
+    what.append(llvm.get_host_cpu_features().flatten())
+    with contextlib.suppress(OSError):
+        cpu = Path("/proc/cpuinfo").read_text()
+        what += [line for line in cpu.splitlines() if line.startswith("flags")][:1]
+    return digest(repr(what).encode())
 
 
-def home_fault(home, folder):
-    """Return why a cache folder in a home folder is unusable; None if it is usable."""
-    if not os.path.lexists(folder):
-        fault = owner_fault(home)
-        if fault:
+def root():
+    """Return the folder of all entries."""
+    return folder() / "lstmmusic"
+
+
+def entry_path(kind, *what):
+    """Return the path of an entry; ``what`` it depends on besides versions and CPU.
+
+    Parameters
+    ----------
+    kind : str
+        "programs", "kernels" or "xla".
+    *what
+        Anything whose ``repr`` is the same in every process.
+    """
+    name = digest(repr((versions(), kind_of_cpu(), SOURCES, what)).encode())
+    return root() / kind / name[:32]
+
+
+def make_private(path):
+    """Make a folder, and the two above it; return why another user may write to one."""
+    for made in (path.parents[1], path.parent, path):
+        made.mkdir(mode=PRIVATE, exist_ok=True)
+        if fault := access_fault(made):
             return fault
-    try:
-        folder.mkdir(mode=PRIVATE, exist_ok=True)
-    except OSError as error:
-        return f"{folder} cannot be made ({error.strerror})"
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        return f"{folder} cannot be written to"
-    return folder_fault(folder)
-
-
-def owner_fault(path, found=None):
-    """Return why the owner of a path is not trusted; None if it is."""
-    found = found or os.stat(path)
-    if not hasattr(os, "geteuid") or found.st_uid in (0, os.geteuid()):
-        return None
-    return f"{path} belongs to another user (number {found.st_uid})"
-
-
-def folder_fault(path, found=None):
-    """Return why a path may hold what another user has written; None if it does not."""
-    found = found or os.stat(path)
-    fault = owner_fault(path, found)
-    if fault is None and hasattr(os, "geteuid") and found.st_mode & stat.S_IWOTH:
-        return f"{path} can be written to by every user"
-    return fault
-
-
-def temporary_folder(fault, stacklevel):
-    """Return a new folder, its user's alone, that is removed at exit; warn of it."""
-    try:
-        folder = tempfile.mkdtemp(prefix="lstmmusic-")
-    except OSError as error:
-        raise OSError(
-            f"there is no folder for compiled code: {fault}; {error}; {SET_FOLDER}"
-        ) from None
-    atexit.register(remove, folder, os.getpid())
-    warnings.warn(
-        f"{fault}: compiled code is cached in {folder} until this process ends. "
-        f"To keep it, {SET_FOLDER}",
-        stacklevel=stacklevel,
-    )
-    return Path(folder)
-
-
-def remove(folder, pid):
-    """Remove a folder in the process that made it, not in its forked children."""
-    if os.getpid() == pid:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def name_folder(folder):
-    """Name PyTensor's cache folder in the environment: subprocesses use it, too.
-
-    PyTensor splits its flags by shlex.
-    """
-    flag = f"base_compiledir={shlex.quote(folder.as_posix())}"
-    flags = os.environ.get("PYTENSOR_FLAGS")
-    os.environ["PYTENSOR_FLAGS"] = f"{flags},{flag}" if flags else flag
-
-
-@contextlib.contextmanager
-def known_home():
-    """Set HOME where there is none: PyTensor's import fails without one."""
-    try:
-        Path.home()
-    except RuntimeError:
-        os.environ["HOME"] = os.devnull  # holds no .pytensorrc of another user
-        try:
-            yield
-        finally:
-            del os.environ["HOME"]
-    else:
-        yield
-
-
-@contextlib.contextmanager
-def named_faults():
-    """Turn PyTensor's errors about its cache folder into one that says what to set."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        if "compiledir" not in str(error):
-            raise
-        found = " ".join(str(error).split()).rstrip(".")
-        message = f"PyTensor's cache folder is unusable: {found}; {SET_FOLDER}"
-        raise OSError(message) from None
-
-
-@cache
-def folder():
-    """Return the folder for compiled code: PyTensor's, or a temporary one.
-
-    The latter with a warning, where PyTensor's default is unusable or others may write
-    to the folder.
-
-    Raises
-    ------
-    OSError
-        If the user has named a folder that is unusable.  The message says what to set.
-    """
-    import pytensor
-
-    fault = None if is_chosen() else default_fault()  # imported before us, unchecked
-    if fault is None:
-        with named_faults():
-            used = Path(pytensor.config.compiledir)
-        fault = folder_fault(used)
-    return temporary_folder(fault, stacklevel=2) if fault else used
-
-
-def private_folder(*names):
-    """Return a folder below `folder`, made if missing; None if it is not private."""
-    path = folder()
-    for name in names:
-        path = path / name
-        try:
-            path.mkdir(mode=PRIVATE, exist_ok=True)
-            fault = folder_fault(path)
-        except OSError:
-            return None
-        if fault:
-            warnings.warn(f"{fault}: it is not used as a cache", stacklevel=2)
-            return None
-    return path
+    return None
 
 
 def write_entry(path, content):
-    """Write bytes, and a digest of them before, to a file that its user alone may read.
+    """Write bytes, after a digest of them, to a file that its user alone may read.
 
-    Write nothing where that fails, or another user may write to the folder.
+    Write nothing where that fails, or another user may write to the folder.  The first
+    call in a process evicts other entries.
     """
 
     def write_private(file):
         if hasattr(os, "fchmod"):
             os.fchmod(file.fileno(), 0o600)
-        file.writelines([_digest(content), b"\n", content])
+        file.writelines([digest(content).encode(), b"\n", content])
 
     with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-        if folder_fault(path.parent) is None:
+        if make_private(path.parent) is None:
             atomic.write(path, write_private)
+            evict_once()
 
 
 def read_entry(path):
     """Return what `write_entry` wrote; None if missing, damaged or another user's."""
     try:
         with open(path, "rb") as file:
-            if folder_fault(path.parent) or folder_fault(path, os.fstat(file.fileno())):
+            if access_fault(path.parent) or access_fault(path, os.fstat(file.fileno())):
                 return None
-            digest, _, content = file.read().partition(b"\n")
+            expected, _, content = file.read().partition(b"\n")
     except OSError:
         return None
-    return content if digest == _digest(content) else None
+    return content if expected == digest(content).encode() else None
 
 
-def digest_of(paths):
-    """Return a digest of what is in files, one after the other."""
-    return _digest(b"".join(path.read_bytes() for path in paths)).decode()
+@functools.cache
+def evict_once():
+    evict(MAX_BYTES, MAX_DAYS)
 
 
-def _digest(content):
-    return hashlib.sha256(content).hexdigest().encode()
+def evict(max_bytes, max_days):
+    """Remove old entries, then the least recently used above a size; return bytes.
+
+    Processes may do so at once.  One that has an entry open keeps it; one that comes
+    later compiles anew.
+    """
+    oldest = time.time() - 24 * 3600 * max_days
+    kept = freed = 0
+    for path, found in sorted(entries(), key=lambda e: last_use(e[1]), reverse=True):
+        kept += found.st_size
+        if kept > max_bytes or last_use(found) < oldest:
+            with contextlib.suppress(OSError):  # gone, or open on Windows
+                path.unlink()
+                freed += found.st_size
+    return freed
 
 
-import_pytensor()
+def last_use(found):
+    return max(found.st_atime, found.st_mtime)
+
+
+def entries():
+    """Yield the path and the status of each entry: files that we or JAX wrote."""
+    for pattern in PATTERNS:
+        for path in root().glob(pattern):
+            with contextlib.suppress(OSError):  # another process has removed it
+                found = path.lstat()
+                ours = ENTRY.fullmatch(path.name) and stat.S_ISREG(found.st_mode)
+                if ours and owner_fault(path, found) is None:
+                    yield path, found
+
+
+def clear_cache():
+    """Remove all compiled code that this library has cached on disk.
+
+    Functions that are compiled already still work; what is compiled next takes its time
+    again.  Numba's own cache is PyTensor's, and stays.
+
+    Returns
+    -------
+    int
+        The bytes freed.
+
+    Examples
+    --------
+    >>> from lstmmusic.engine import clear_cache
+    >>> freed = clear_cache()
+    """
+    return evict(-1, MAX_DAYS)

@@ -1,4 +1,4 @@
-"""Compiles symbolic functions of one network, each at its first use, and keeps them.
+"""Compile symbolic functions of one network, each once.
 
 Numba takes arrays of any shape with one compilation.  JAX wants static shapes, and so
 one compilation for each.
@@ -10,9 +10,8 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from lstmmusic.engine import export
-from lstmmusic.engine.backend import as_given, compiled, on_device, precision, prepare
-from lstmmusic.engine.kernels import lowering
+from lstmmusic.engine import export, home, lowering, process
+from lstmmusic.engine.backend import as_given, on_device, precision
 from lstmmusic.model.network import State
 
 
@@ -23,12 +22,14 @@ class Compiler:
     ----------
     store : Store
     form : tuple
-        What the functions depend on besides the sizes: it goes into `export.file_of`.
+        What the functions depend on besides the sizes.
     backend : Backend
     """
 
     def __init__(self, store, form, backend):
-        prepare(backend.mode)  # before another program starts it, if that can be
+        home.folder()  # fail before training, not after
+        if backend.mode == "JAX":
+            process.apply_settings()  # has no effect once JAX has started
         self.store = store
         self.form = form
         self.backend = backend
@@ -37,13 +38,8 @@ class Compiler:
         self.H = [vector.type.shape[0] for vector in store.state.h]
 
     def shape(self, *lengths):
-        """Return the key of a compiled function: the lengths where JAX needs them."""
+        """Return the key of a compiled function: the lengths, if JAX needs them."""
         return lengths if self.backend.mode == "JAX" else (None,) * len(lengths)
-
-    @property
-    def products(self):
-        wide = max(self.H) > lowering.MOST_CELLS
-        return lowering.fastest(self.backend, self.dtype, wide)
 
     def rolls(self, T, B, *names):
         """Return a symbolic roll (T, B, N) for each name."""
@@ -74,14 +70,15 @@ class Compiler:
         widths = [*(4 * H for H in self.H), *self.H]
         return [np.zeros((B, width), self.dtype) for width in widths]
 
-    def kept(self, build):
-        """Return what compiles the inputs, outputs and updates that ``build`` returns.
+    def compile_once(self, build):
+        """Return a cached function that compiles the graph which ``build`` returns.
 
-        Called with the arguments of ``build``, it gives a function that it compiled
-        once; threads may call that at once if it makes no updates, but compiling is
-        for one thread alone.  Where each variable was made is not recorded: that takes
-        longer than the rest.
+        ``build`` returns lists of inputs and of outputs, and updates or None.  Called
+        with ``build``'s arguments, the result compiles at the first call and returns a
+        function, which returns a list.  Threads may call that at once if it makes no
+        updates; compiling is for one thread alone.
         """
+        # To record where each variable was made takes longer than the rest.
         flags = {"floatX": self.dtype, "traceback__limit": 0}
 
         @cache
@@ -89,7 +86,10 @@ class Compiler:
             with (
                 pytensor.config.change_flags(**flags),
                 precision(self.backend, self.dtype),
+                lowering.on(self.backend.device),
             ):
+                if self.backend.device == "cpu":
+                    lowering.start_build(self.dtype)
                 run = self._function(build, key)
 
             def call(*args):
@@ -106,4 +106,12 @@ class Compiler:
                 build, key, self.store.variables, self.form, self.backend
             )
         inputs, outputs, updates = build(*key)
-        return compiled(inputs, outputs, self.backend.mode, updates)
+        with export.no_collection():
+            return pytensor.function(
+                inputs,
+                outputs,
+                updates=updates,
+                mode=self.backend.mode,
+                trust_input=True,
+                on_unused_input="ignore",  # as the top layer's mask
+            )

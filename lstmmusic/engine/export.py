@@ -1,32 +1,42 @@
-"""JAX programs of symbolic functions, kept in files from one process to the next.
+"""Export symbolic functions as JAX programs, and cache them on disk.
 
-PyTensor takes seconds to simplify a graph, and JAX another to trace what comes of it.
-That is kept in StableHLO (`jax.export`), so that a later process needs neither; XLA's
-machine code, made from it, is in JAX's own cache.  What a program depends on is in the
-name of its file: a file that is missing, or damaged, costs those seconds again.  On a
-CPU only, and where flatbuffers is installed; Numba has a cache of its own.
+PyTensor takes seconds to simplify a graph, and JAX another to trace it.  The StableHLO
+that results (`jax.export`) is cached, so that a later process needs neither.  XLA's
+machine code, made from that, is in JAX's own cache.
 """
 
 import functools
-import hashlib
-import importlib.util
+import gc
 import json
 import warnings
-from pathlib import Path
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import pytensor
+from pytensor.compile.mode import get_mode
+from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.traversal import graph_inputs
 
-from lstmmusic.engine import cache, forks
-from lstmmusic.engine.backend import compiled, kind_of_cpu, on_device
-from lstmmusic.engine.kernels import lowering
+from lstmmusic.engine import cache, forks, lowering
+from lstmmusic.engine.backend import on_device
+from lstmmusic.engine.internals import cell
 
-# At import: what is on the disk later is perhaps not what runs.
-ROOMS = [Path(__file__).parent, Path(__file__).parents[1] / "model"]
-OUR_SOURCES = cache.digest_of(sorted(f for room in ROOMS for f in room.rglob("*.py")))
-
-
+# Rewrites that find nothing to gain in these graphs that XLA does not find itself.  So
+# none makes an expression stable: the costs stand in stable form (D8).
+SLOW_REWRITES = (
+    "fusion",
+    "stabilize",
+    "specialize",
+    "scan_pushout",
+    "local_subtensor_merge_slice",
+    "dot_diag_to_elemwise",
+    "selection_dot_to_indexing",
+    "orthogonal_dot_transpose_to_eye",
+    "useless_Tanh_of_Arctanh",
+)
+# Makes sums over an axis of length 1 (one tune, one step) float64, which JAX lacks.
+WRONG_REWRITES = ("local_reduce_broadcastable",)
 MANY_TUNES = 16
 EIGEN = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
@@ -34,28 +44,28 @@ EIGEN = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 class Program(NamedTuple):
     """A function of the inputs and of some of the store's variables, by their numbers.
 
-    It returns the outputs, and then the new values of what it changes.
+    It returns the outputs, and then the new values of the variables that it changes.
     """
 
     run: object
     inputs: list  # shapes and dtypes
     outputs: int
-    single: bool  # of which one is wanted, not in a list
     reads: list
     changes: list
-    kernels: str | None  # for which dtype it calls those of `products`
+    kernels: bool  # called in it
 
 
 def function(build, key, variables, form, backend):
-    """Return what computes the graph of ``build(*key)``: its outputs, and its updates.
+    """Return a function that computes the graph of ``build(*key)``, a list of arrays.
 
-    The function trusts its inputs: arrays of the right type, from `as_given`.  Without
-    updates, threads may call it at once.
+    It trusts its inputs: arrays of the right type, from `as_given`.  Without updates,
+    threads may call it at once.
 
     Parameters
     ----------
     build : callable
-        Returns inputs, outputs and updates, as `pytensor.function` takes them.
+        Returns lists of inputs and of outputs, and updates as `pytensor.function`
+        takes them, or None.
     key : tuple
     variables : list
         All shared variables that the graph may contain.
@@ -65,87 +75,118 @@ def function(build, key, variables, form, backend):
         With mode JAX.
     """
     forks.note_jax()
-    if backend.device != "cpu":
-        program = donating(made(build(*key), variables))
+    if backend.device == "cpu":
+        program = cpu_program(build, key, variables, form)
     else:
-        keeps = importlib.util.find_spec("flatbuffers")  # jax.export writes with it
-        path = file_of(build, key, variables, form)
-        program = read(path) if keeps else None
-        if program is None:
-            program = made(build(*key), variables)
-            dtype = variables[0].type.dtype
-            if keeps and dtype not in lowering.FAILED:  # as every process will expect
-                program = kept(program, variables, path)
-            if program.kernels and not lowering.usable(program.kernels):
-                program = made(build(*key), variables)  # `build` does without them now
-        program = with_fast_products(program, variables)
-    cells = [variable.container.storage for variable in variables]
+        program = donate(compile_graph(build(*key), variables))
+    cells = [cell(variable) for variable in variables]
     shared = [cells[n] for n in program.reads]
     changed = [cells[n] for n in program.changes]
-    run, single, outputs = program.run, program.single, program.outputs
+    run, outputs = program.run, program.outputs
 
     # PyTensor's own call keeps arguments and results in the function object, which
     # threads would share: so XLA's is called, and the updates are made here.
     def call(*args):
-        for cell in shared:
-            if isinstance(cell[0], np.ndarray):  # set, and no update since
-                (cell[0],) = on_device(backend, cell)
-        found = run(*args, *(cell[0] for cell in shared))
-        for cell, value in zip(changed, found[outputs:], strict=True):
-            cell[0] = value
-        return found[0] if single else found[:outputs]
+        for value in shared:
+            if isinstance(value[0], np.ndarray):  # set, and no update since
+                (value[0],) = on_device(backend, value)
+        found = run(*args, *(value[0] for value in shared))
+        for value, new in zip(changed, found[outputs:], strict=True):
+            value[0] = new
+        return list(found[:outputs])
 
     return call
 
 
-def made(graph, variables):
-    """Compile the inputs, outputs and updates of a graph."""
+def cpu_program(build, key, variables, form):
+    """Return the compiled Program of a graph, from the cache or new."""
+    dtype = variables[0].type.dtype
+    program = None
+    if lowering.ready(dtype):
+        path = path_of(build, key, variables, form)
+        program = load_program(path)
+    if program is None:
+        program = compile_graph(build(*key), variables)
+        path = path_of(build, key, variables, form)  # waits for the kernels
+        program = save_program(program, variables, path)
+    return with_fast_products(program, variables)
+
+
+def path_of(build, key, variables, form):
+    """Return the path of a program's cache entry."""
+    types = [str(variable.type) for variable in variables]
+    flags = pytensor.config.floatX, pytensor.config.cast_policy
+    kernels = lowering.enabled(variables[0].type.dtype)
+    what = build.__qualname__, key, types, form, flags, kernels
+    return cache.entry_path("programs", *what)
+
+
+def compile_graph(graph, variables):
+    """Return the Program of inputs, outputs and updates; JAX has not traced it yet."""
+    from pytensor.link.jax.dispatch import jax_funcify
+
     inputs, outputs, updates = graph
     updates = updates or {}
-    single = not isinstance(outputs, list)
-    outputs = [outputs] if single else outputs
-    function = compiled(inputs, [*outputs, *updates.values()], "JAX")
-    numbers = {id(v.container.storage): n for n, v in enumerate(variables)}
-    given = function.input_storage[len(inputs) :]
+    results = [*outputs, *updates.values()]
+    numbers = {variable: n for n, variable in enumerate(variables)}
+    reads = [numbers[v] for v in dict.fromkeys(graph_inputs(results)) if v in numbers]
+    graph = FunctionGraph([*inputs, *(variables[n] for n in reads)], results)
+    mode = get_mode("JAX").excluding(*SLOW_REWRITES, *WRONG_REWRITES)
+    with no_collection():
+        with pytensor.config.change_flags(mode=mode):
+            mode.optimizer.rewrite(graph)
+        run = jax_funcify(graph)  # a scan's own graph by the default mode's rewrites
     return Program(
-        function.vm.jit_fn,
+        run,
         inputs=[(v.type.shape, v.type.dtype) for v in inputs],
         outputs=len(outputs),
-        single=single,
-        reads=[numbers[id(box.storage)] for box in given],
-        changes=[numbers[id(variable.container.storage)] for variable in updates],
-        kernels=lowering.called_in(function.maker.fgraph),
+        reads=reads,
+        changes=[numbers[variable] for variable in updates],
+        kernels=False,
     )
 
 
-def donating(program):
+@contextmanager
+def no_collection():
+    """Collect no garbage: a fifth of the time, of millions of objects in use."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def donate(program):
     """Let XLA write new values of variables where the old ones were."""
     import jax
 
     first = len(program.inputs)
     places = [first + n for n, v in enumerate(program.reads) if v in program.changes]
-    return program._replace(run=jax.jit(program.run.__wrapped__, donate_argnums=places))
+    return program._replace(run=jax.jit(program.run, donate_argnums=places))
 
 
 def with_fast_products(program, variables):
-    """Have XLA compile a program for a CPU, and take products from the faster library.
+    """Compile a program for a CPU, with the faster of XLA's libraries of products.
 
-    YNNPACK, its choice, is that with few rows, those of a step of few tunes; but not in
-    what `products` leaves to XLA of the passes (benchmarks/RESULTS.md).  Sums stay with
-    it.  Compiled now: threads that call it for the first time would each do so.
+    YNNPACK, its default, is the faster with few rows, those of a step of few tunes; but
+    not in what the kernels leave to XLA of the passes (benchmarks/RESULTS.md).  Sums
+    stay with it.  Compiled now: threads that call it for the first time would each do
+    so.
     """
     import jax
 
     tunes = [shape[1] for shape, _ in program.inputs if len(shape) == 3]
     many = program.kernels or (tunes and tunes[0] >= MANY_TUNES)
     with jax.default_device(jax.devices("cpu")[0]):  # where the variables are
-        options = EIGEN if many and can_choose() else None
+        options = EIGEN if many and has_options() else None
         run = jax.jit(program.run).lower(*types_of(program, variables))
         return program._replace(run=run.compile(compiler_options=options))
 
 
 def types_of(program, variables):
-    """Return what JAX needs to know of a program's arguments."""
+    """Return the types of a program's arguments, as JAX names them."""
     import jax
 
     read = [(variables[n].type.shape, variables[n].type.dtype) for n in program.reads]
@@ -153,8 +194,8 @@ def types_of(program, variables):
 
 
 @functools.cache
-def can_choose():
-    """Whether this jaxlib has the options `EIGEN`."""
+def has_options():
+    """Tell whether this jaxlib has the options `EIGEN`."""
     import jax
 
     try:
@@ -164,55 +205,35 @@ def can_choose():
     return True
 
 
-def kept(program, variables, path):
-    """Keep a Program in a file, and return it as it will be read from there.
+def save_program(program, variables, path):
+    """Trace a Program, cache it, and return it as it will be loaded.
 
-    Where that cannot be, for whatever reason, it is as good without.
+    On failure, warn and return the program uncached.
     """
     import jax
 
-    types = types_of(program, variables)
+    run = jax.jit(program.run)
+    checks = map(jax.export.DisabledSafetyCheck.custom_call, lowering.TARGETS)
+    export = jax.export.export(run, platforms=("cpu",), disabled_checks=list(checks))
     try:
-        ours = map(jax.export.DisabledSafetyCheck.custom_call, lowering.names())
-        code = jax.export.export(
-            program.run, platforms=("cpu",), disabled_checks=list(ours)
-        )(*types)
-        serialized = bytes(code.serialize())
+        exported = export(*types_of(program, variables))
+        code = bytes(exported.serialize())
     except Exception as error:
-        warnings.warn(f"a compiled function could not be kept: {error}", stacklevel=2)
-        return program
-    cache.write_entry(path, json.dumps(program[1:]).encode() + b"\n" + serialized)
-    return program._replace(run=code.call)
+        warnings.warn(f"a compiled function was not cached: {error}", stacklevel=2)
+        return program._replace(run=run)
+    kernels = any(name in exported.mlir_module() for name in lowering.TARGETS)
+    program = program._replace(run=exported.call, kernels=kernels)
+    cache.write_entry(path, json.dumps(program[1:]).encode() + b"\n" + code)
+    return program
 
 
-def read(path):
-    """Return the Program in a file; None if there is none that can be used."""
+def load_program(path):
+    """Return the Program in a cache entry; None if there is none."""
     import jax
 
     content = cache.read_entry(path)
     if content is None:
         return None
     head, _, code = content.partition(b"\n")
-    program = Program(jax.export.deserialize(bytearray(code)).call, *json.loads(head))
-    if program.kernels and not lowering.usable(program.kernels):
-        return None
-    return program
-
-
-def file_of(build, key, variables, form):
-    """Return the path of a program: all that it depends on is in its name."""
-    types = [str(variable.type) for variable in variables]
-    flags = pytensor.config.floatX, pytensor.config.cast_policy
-    machine = kind_of_cpu()  # which kernels lay weights out for
-    what = repr((build.__qualname__, key, types, form, flags, machine, made_by()))
-    name = hashlib.sha256(what.encode()).hexdigest()
-    return cache.folder() / "lstmmusic" / name[:32]
-
-
-def made_by():
-    """Return the versions, and a digest of the code, that make programs."""
-    import jax
-    import jaxlib
-
-    modules = pytensor, jax, jaxlib, np
-    return [*(module.__version__ for module in modules), OUR_SOURCES]
+    run = jax.export.deserialize(bytearray(code)).call
+    return Program(run, *json.loads(head))

@@ -1,12 +1,13 @@
 """Refuse compiled code in a process that was forked while JAX ran.
 
 The child has JAX's locks and memory but none of its threads, and would wait for them
-for ever.  A child that was forked before JAX began starts JAX anew: it is not refused.
+for ever.  A child that was forked before JAX started is not refused: JAX starts anew.
 Nor is Numba, whose functions need no threads.
 """
 
 import os
-import sys
+
+from lstmmusic.engine import internals
 
 _ours_ran = False  # compiled code of this library, in this process or one it is from
 _refused = False  # in this process
@@ -21,8 +22,7 @@ def note_jax():
 def note_fork():
     """Note in a new child whether JAX ran in its parent, for us or for other code."""
     global _refused
-    bridge = sys.modules.get("jax._src.xla_bridge")
-    _refused = _refused or _ours_ran or bool(getattr(bridge, "_backends", None))
+    _refused = _refused or _ours_ran or internals.jax_has_started()
 
 
 def refuse(call, mode="JAX"):

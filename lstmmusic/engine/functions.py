@@ -1,40 +1,38 @@
 """The compiled functions of one network: arrays in, arrays out.
 
-Where lengths vary from call to call, in generation and `probabilities`, JAX runs tunes
-in chunks of fixed length with the state carried over, so that it need not compile anew.
+In generation and `probabilities` lengths vary from call to call.  There JAX runs tunes
+in chunks of a fixed length and carries the state over, so that it compiles once.
 """
 
 import math
+from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
 
-from lstmmusic.data.batches import piece
+from lstmmusic.data.batches import Minibatch, piece
 from lstmmusic.engine.backend import in_threads, threads
 from lstmmusic.engine.compiler import Compiler
-from lstmmusic.engine.gradient import Gradient, like_sums
-from lstmmusic.engine.kernels.lowering import MOST_CELLS
+from lstmmusic.engine.gradient import (
+    Gradient,
+    PartialGradient,
+    flatten,
+    last_state,
+    like_partial,
+)
+from lstmmusic.engine.lowering import MOST_CELLS
 from lstmmusic.model.network import forward_pass, leaves, total, tree_map
-from lstmmusic.model.ops import PLAIN
-from lstmmusic.model.optimizers import Settings, new_values, only_if_sound
+from lstmmusic.model.optimizers import Settings, new_values, reject_nonfinite
 from lstmmusic.model.outputs import cross_entropy
-from lstmmusic.model.sampling import generate
+from lstmmusic.model.sampling import Drawing, generate
 
 CHUNK = 32  # steps
 FEWEST_TUNES, MOST_TUNES = 8, 64  # that a thread generates at once
 
 
-class Whole(NamedTuple):
-    """A minibatch that one program makes the update from: its shape, its arrays."""
-
-    key: tuple
-    arrays: list
-
-
 class Functions:
-    """Compiles each function of a network at its first use, and keeps it.
+    """Compile each function of a network at its first use, and keep it.
 
     Everything is time-major: T steps, B tunes, N notes.
 
@@ -52,76 +50,96 @@ class Functions:
         self.store = store
         self.original_forward = original_forward
         self.backend = backend
-        self.ahead = backend.device != "cpu"  # updates are asked for before costs
+        self.asynchronous = backend.device != "cpu"  # a GPU computes in the background
         self.begin()
         # In the instance, so that the compiled functions go when it goes.
         self.compiler = Compiler(store, (cost, original_forward), backend)
         self.gradient = Gradient(self.compiler, cost, original_forward)
-        self._update = self.compiler.kept(self._build_update)
-        self._whole_update = self.compiler.kept(self._build_whole_update)
-        self._counts = self.compiler.kept(self._build_counts)
-        self._probabilities = self.compiler.kept(self._build_probabilities)
-        self._generate = self.compiler.kept(self._build_generate)
+        self._step = self.compiler.compile_once(self._build_step)
+        self._apply = self.compiler.compile_once(self._build_apply)
+        self._counts = self.compiler.compile_once(self._build_counts)
+        self._probabilities = self.compiler.compile_once(self._build_probabilities)
+        self._generate = self.compiler.compile_once(self._build_generate)
 
-    def sums(self, minibatch, masks=()):
-        """Return what `update` makes the update from; nothing is changed yet.
+    def step(
+        self, minibatch: Minibatch, masks: Sequence[np.ndarray], settings: Settings
+    ):
+        """Make one update from a minibatch.
 
-        `Gradient.sums`, or a `Whole`: where there is one thread and one block, a single
-        program for all of an update is faster.
+        Parameters
+        ----------
+        minibatch : Minibatch
+        masks : sequence of 3 arrays (T, B, H_n) or (1, B, H_n), or nothing
+            Dropout's; see `network.forward_pass`.
+        settings : Settings
+            Of arrays.
+
+        Returns
+        -------
+        cost : float
+            Before the update; NaN if the update would not be finite, and changed
+            nothing.  On a GPU a JAX array: ``float(cost)`` waits for the update.  After
+            a cost of NaN no update changes anything until `begin`.
         """
+        if not self.in_one_program(minibatch):
+            return self.apply(self.partial_gradients(minibatch, masks), settings)
+        T, B, _ = minibatch.x.shape
+        run = self._step(T, B, len(masks[0]) if masks else 0, is_limited(settings))
+        return self._call(run, settings, [*minibatch.arrays, *masks])
+
+    def in_one_program(self, minibatch: Minibatch) -> bool:
+        """Return whether one program makes the update: one thread takes one block."""
         T, B, _ = minibatch.x.shape
         workers, _ = self.gradient.plan(B)
-        if self.backend.mode != "JAX" or workers > 1 or minibatch.block < T:
-            return self.gradient.sums(minibatch, masks)
-        key = T, B, len(masks[0]) if masks else 0
-        return Whole(key, [*minibatch[:3], *masks])
+        return self.backend.mode == "JAX" and workers == 1 and minibatch.block == T
 
-    def update(self, sums, settings):
-        """Make one update; return the cost before it, or NaN if nothing was changed.
+    def partial_gradients(
+        self, minibatch: Minibatch, masks: Sequence[np.ndarray] = ()
+    ) -> list[PartialGradient]:
+        """Return a minibatch's gradient in parts; nothing is changed yet."""
+        return self.gradient.partial_gradients(minibatch, masks)
 
-        ``sums`` as they come from `sums`; ``settings`` a `Settings` of arrays.  On a
-        GPU the cost is still there, and the update perhaps not yet made: float(cost)
-        waits.  After one that is NaN the next ones change nothing, either, until
-        `begin`.
-        """
-        limited = bool(np.isfinite(settings.gradNorm))
-        if isinstance(sums, Whole):
-            run, arrays = self._whole_update(*sums.key, limited), sums.arrays
-        else:
-            run = self._update(len(sums), limited)
-            arrays = chain.from_iterable(sums)
-        self._before = run(self._before, *settings, *arrays)
-        return self._before if self.ahead else float(self._before)
+    def apply(self, parts: Sequence[PartialGradient], settings: Settings):
+        """Make one update from partial gradients; return the cost as `step` does."""
+        run = self._apply(len(parts), is_limited(settings))
+        arrays = chain.from_iterable((part.cost, *part.gradients) for part in parts)
+        return self._call(run, settings, arrays)
 
-    def begin(self):
-        """Forget that the cost before was NaN."""
-        self._before = np.zeros((), self.store.dtype)
+    def _call(self, run, settings, arrays):
+        [self._cost_before] = run(self._cost_before, *settings, *arrays)
+        return self._cost_before if self.asynchronous else float(self._cost_before)
 
-    def gradients(self, minibatch):
+    def begin(self) -> None:
+        """Forget a cost of NaN, so that updates change something again."""
+        self._cost_before = np.zeros((), self.store.dtype)
+
+    def gradients(self, minibatch: Minibatch) -> tuple[float, list[np.ndarray]]:
         """Return the cost, and its gradient as arrays in the order of `fields`."""
-        sums = zip(*self.gradient.sums(minibatch), strict=True)
-        cost, *gradients = (sum(map(np.asarray, parts)) for parts in sums)
-        return float(cost), gradients
+        parts = self.partial_gradients(minibatch)
+        cost = sum(np.asarray(part.cost) for part in parts)
+        by_weight = zip(*(part.gradients for part in parts), strict=True)
+        return float(cost), [sum(map(np.asarray, arrays)) for arrays in by_weight]
 
-    def counts(self, x, k, there):
+    def counts(
+        self, x: np.ndarray, targets: np.ndarray, mask: np.ndarray
+    ) -> np.ndarray:
         """Return nats, and notes hit, added and missed: (4, B), summed over steps.
 
-        ``x``, ``k`` (T, B, N); ``there`` (T, B) is 0 for padding.  A note is predicted
-        if its probability is above 0.5.  Threads may call this at once, but for the
-        first time.
+        ``x``, ``targets`` (T, B, N); ``mask`` (T, B) is 0 for padding.  A note is
+        predicted if its probability is above 0.5.  The first call compiles; later ones
+        may come from several threads at once.
         """
         T, B, _ = x.shape
         length = self._chunk(T)
         run = self._counts(*self.compiler.shape(length, B))
-        state, found = self.compiler.state_at_start(B), np.zeros((4, B))
+        state, summed = self.compiler.state_at_start(B), np.zeros((4, B))
         for start in range(0, T, length):
-            counts, *state = run(
-                *(piece(a, start, length) for a in (x, k, there)), *state
-            )
-            found += np.asarray(counts)  # JAX would add in its own precision
-        return found
+            chunk = (piece(a, start, length) for a in (x, targets, mask))
+            counts, *state = run(*chunk, *state)
+            summed += np.asarray(counts)  # JAX would add in its own precision
+        return summed
 
-    def probabilities(self, x):
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Return y (T, B, N) for x (T, B, N), from the state at step −1."""
         T, B, _ = x.shape
         length = self._chunk(T)
@@ -136,7 +154,7 @@ class Functions:
     def generate(self, primer, uniform, threshold, temperature, most=None):
         """Sample after a primer (P, B, N), with random numbers U[0, 1) (S, B, N).
 
-        ``threshold``, ``temperature`` and ``most`` as for `generation.generate`.
+        ``threshold``, ``temperature`` and ``most`` as for `sampling.generate`.
 
         Returns
         -------
@@ -153,22 +171,22 @@ class Functions:
         with np.errstate(over="ignore"):  # a temperature may round to infinity
             limits = np.array(limits, dtype=primer.dtype)
         run = self._generate(*self.compiler.shape(length, tunes), most is not None)
-        found = np.empty((2, T, B, N), primer.dtype)
+        rolls = np.empty((2, T, B, N), primer.dtype)
 
         def work(first):
             part = piece(given, first, tunes, axis=1)
-            out = found[:, :, first : first + tunes]
+            out = rolls[:, :, first : first + tunes]
             row = piece(primer[0], first, tunes)
             state = row, *self.compiler.state_at_start(tunes)
             for start in range(0, T, length):
                 chunk = (piece(a, start, length) for a in (part, is_primer))
                 samples, y, *state = run(*chunk, *limits, *state)
-                for kept, new in zip(out[:, start:], (samples, y), strict=True):
-                    kept[:length] = np.asarray(new)[: len(kept), : kept.shape[1]]
+                for to, new in zip(out[:, start:], (samples, y), strict=True):
+                    to[:length] = np.asarray(new)[: len(to), : to.shape[1]]
 
         firsts = range(0, B, tunes)
         in_threads(lambda w: [work(first) for first in firsts[w::workers]], workers)
-        return found
+        return rolls
 
     def _chunk(self, T):
         return CHUNK if self.backend.mode == "JAX" else T
@@ -176,23 +194,25 @@ class Functions:
     def _share(self, B):
         """Return how many threads generate B tunes, and how many tunes one at once.
 
-        As a sample hangs on rounding, that of a tune should not depend on the threads:
-        the kernels, where there are any, round the same for all numbers of tunes.  One
-        tune does without, and so do layers of over `MOST_CELLS`, in one thread.
+        Samples are sensitive to rounding, so they must not depend on the number of
+        threads: the kernels round the same for all numbers of tunes.  Layers of over
+        `MOST_CELLS` go without kernels, in one thread.
         """
         if max(self.compiler.H) > MOST_CELLS:
             return 1, B
         workers = max(1, min(B // FEWEST_TUNES, threads(self.backend)))
         return workers, math.ceil(B / (workers * math.ceil(B / workers / MOST_TUNES)))
 
-    def _build_update(self, parts, limited):
-        sums = [like_sums(self.store.weights) for _ in range(parts)]
-        cost = sum(cost for cost, _ in sums)
-        gradients = tree_map(lambda *g: sum(g), *(gradients for _, gradients in sums))
-        inputs = [v for cost, g in sums for v in (cost, *leaves(g))]
+    def _build_apply(self, n_parts, limited):
+        parts = [like_partial(self.store.weights) for _ in range(n_parts)]
+        cost = sum(part.cost for part in parts)
+        by_weight = zip(*(part.gradients for part in parts), strict=True)
+        sums = map(sum, by_weight)
+        gradients = tree_map(lambda _: next(sums), self.store.weights)
+        inputs = [v for part in parts for v in (part.cost, *part.gradients)]
         return self._updating(inputs, cost, gradients, limited)
 
-    def _build_whole_update(self, T, B, mask_steps, limited):
+    def _build_step(self, T, B, mask_steps, limited):
         return self._updating(*self.gradient.whole(T, B, mask_steps), limited)
 
     def _updating(self, inputs, cost, gradients, limited):
@@ -200,37 +220,38 @@ class Functions:
         updates = new_values(
             self.store.weights, gradients, self.store.moments, given, limited
         )
-        before = pt.scalar("before")  # the cost of the update before
+        before = pt.scalar("cost_before")
         weights = leaves(self.store.weights)
-        updates, new_cost = only_if_sound(updates, weights, cost, before)
-        return [before, *given, *inputs], new_cost, updates
+        updates, new_cost = reject_nonfinite(updates, weights, cost, before)
+        return [before, *given, *inputs], [new_cost], updates
 
     def _pass(self, x, state):
-        return forward_pass(
-            x, state, self.store.weights, self.original_forward,
-            products=self.compiler.products,
-        )  # fmt: skip
+        return forward_pass(x, state, self.store.weights, self.original_forward)
 
     def _build_counts(self, T, B):
-        (x, k), state = self.compiler.rolls(T, B, "x", "k"), self.compiler.state(B)
-        there = pt.tensor("there", shape=(T, B))
-        Y, trace = self._pass(x, state)
-        nats, _ = cross_entropy(Y, k)
-        sounds, predicted = k > 0.5, Y > 0
-        found = [nats, sounds & predicted, predicted & ~sounds, sounds & ~predicted]
+        x, targets = self.compiler.rolls(T, B, "x", "targets")
+        state = self.compiler.state(B)
+        mask = pt.tensor("mask", shape=(T, B))
+        Y, residuals = self._pass(x, state)
+        nats, _ = cross_entropy(Y, targets)
+        sounds, predicted = targets > 0.5, Y > 0
+        hit, added, missed = (
+            sounds & predicted,
+            predicted & ~sounds,
+            sounds & ~predicted,
+        )
         counts = [
-            total(there * total(pt.cast(each_note, x.dtype), axis=2), axis=0)
-            for each_note in found
+            total(mask * total(pt.cast(each_note, x.dtype), axis=2), axis=0)
+            for each_note in (nats, hit, added, missed)
         ]
-        after = [values[-1] for values in (*trace.h, *trace.c)]
-        inputs = [x, k, there, *state.h, *state.c]
-        return inputs, [pt.stack(counts), *after], None
+        outputs = [pt.stack(counts), *flatten(last_state(residuals))]
+        return [x, targets, mask, *flatten(state)], outputs, None
 
     def _build_probabilities(self, T, B):
         (x,), state = self.compiler.rolls(T, B, "x"), self.compiler.state(B)
-        Y, trace = self._pass(x, state)
-        after = [values[-1] for values in (*trace.h, *trace.c)]
-        return [x, *state.h, *state.c], [pt.sigmoid(Y), *after], None
+        Y, residuals = self._pass(x, state)
+        outputs = [pt.sigmoid(Y), *flatten(last_state(residuals))]
+        return [x, *flatten(state)], outputs, None
 
     def _build_generate(self, T, B, limited):
         (given,), state = self.compiler.rolls(T, B, "given"), self.compiler.state(B)
@@ -239,13 +260,17 @@ class Functions:
         limits = threshold, temperature = pt.scalars("threshold", "temperature")
         most = pt.scalar("most") if limited else None
         rows, probabilities, after = generate(
-            given, is_primer, threshold, temperature, most, row, state,
-            self.store.weights, self.original_forward,
-            PLAIN if B == 1 else self.compiler.products,  # as fast, for one
+            given, is_primer, row, state, self.store.weights,
+            Drawing(threshold, temperature, most), self.original_forward,
         )  # fmt: skip
         limits = [*limits, most] if limited else limits
         return (
-            [given, is_primer, *limits, row, *state.h, *state.c],
-            [rows, probabilities, rows[-1], *after.h, *after.c],
+            [given, is_primer, *limits, row, *flatten(state)],
+            [rows, probabilities, rows[-1], *flatten(after)],
             None,
         )
+
+
+def is_limited(settings: Settings) -> bool:
+    """Return whether the settings limit the gradient's norm, which takes time."""
+    return bool(np.isfinite(settings.gradNorm))

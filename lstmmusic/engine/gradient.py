@@ -1,20 +1,24 @@
 """The gradient of a minibatch, compiled: tunes to threads, steps in blocks.
 
 A block is a fixed number of steps of a thread's tunes.  The forward pass goes through
-the blocks from the first, the backward pass from the last, and what a block hands on
-(`State`, `BackwardCarry`) is exact: blocks change no number beyond rounding.  They
-bound the memory that is touched at once, and give tunes of all lengths one compilation.
+the blocks from the first, the backward pass from the last.  A block hands its exact
+`State` or `BackwardCarry` to the next, so blocks change no number beyond rounding.
+They bound the memory that is touched at once, and tunes of all lengths share one
+compilation.
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
 
-from lstmmusic.data.batches import piece
+from lstmmusic.data.batches import Minibatch, piece
 from lstmmusic.engine.backend import in_threads, threads
-from lstmmusic.engine.kernels.lowering import MOST_CELLS
+from lstmmusic.engine.lowering import MOST_CELLS
 from lstmmusic.model.network import (
     BackwardCarry,
     Residuals,
@@ -25,15 +29,21 @@ from lstmmusic.model.network import (
     leaves,
     output,
     total,
-    tree_map,
 )
 from lstmmusic.model.outputs import COSTS
 
-FEWEST_TUNES = 4  # for a thread: with fewer, the passes take it as long as with more
+FEWEST_TUNES = 4  # a thread takes as long with fewer
+
+
+class PartialGradient(NamedTuple):
+    """The cost and the gradient of some of a minibatch's tunes; parts add up."""
+
+    cost: Any  # ()
+    gradients: list  # in the order of `network.fields`
 
 
 class Gradient:
-    """Compiles the two passes at their first use; call `sums`.
+    """Compile the two passes at their first use; `partial_gradients` calls them.
 
     Parameters
     ----------
@@ -47,28 +57,25 @@ class Gradient:
         self.compiler = compiler
         self.cost = COSTS[cost]
         self.original_forward = original_forward
-        self._forward = compiler.kept(self._build_forward)
-        self._backward = compiler.kept(self._build_backward)
-        self._whole = compiler.kept(self._build_whole)
+        self._forward = compiler.compile_once(self._build_forward)
+        self._backward = compiler.compile_once(self._build_backward)
+        self._whole = compiler.compile_once(self._build_whole)
 
-    def sums(self, minibatch, masks=()):
-        """Return the cost and its gradient in parts that are to be added up.
+    def partial_gradients(
+        self, minibatch: Minibatch, masks: Sequence[np.ndarray] = ()
+    ) -> list[PartialGradient]:
+        """Return the gradient of a minibatch, one part per thread.
 
         Parameters
         ----------
         minibatch : Minibatch
         masks : sequence of 3 arrays (T, B, H_n) or (1, B, H_n), or nothing
             See `network.forward_pass`.
-
-        Returns
-        -------
-        list of list of arrays
-            For each thread the cost, and the gradient in the order of `fields`.
         """
-        arrays = [*minibatch[:3], *masks]
+        arrays = [*minibatch.arrays, *masks]
         B = minibatch.x.shape[1]
-        if B == 0:  # a rank with no part of a small minibatch
-            return [self._nothing]
+        if B == 0:  # this rank received no tunes
+            return [self._zero]
         workers, tunes = self.plan(B)
         mask_steps = min(len(masks[0]), minibatch.block) if masks else 0
         key = *self.compiler.shape(minibatch.block, tunes), mask_steps
@@ -81,18 +88,23 @@ class Gradient:
 
         def work(worker):
             first = worker * tunes
-            return through(*(piece(array, first, tunes, axis=1) for array in arrays))
+            part = (piece(array, first, tunes, axis=1) for array in arrays)
+            cost, *gradients = through(*part)
+            return PartialGradient(cost, gradients)
 
         return in_threads(work, workers)
 
     @cached_property
-    def _nothing(self):
+    def _zero(self) -> PartialGradient:
         store = self.compiler.store
         shapes = [(), *(weight.type.shape for weight in leaves(store.weights))]
-        return self.compiler.given(np.zeros(shape, store.dtype) for shape in shapes)
+        cost, *gradients = self.compiler.given(
+            np.zeros(shape, store.dtype) for shape in shapes
+        )
+        return PartialGradient(cost, gradients)
 
-    def plan(self, B):
-        """Return the number of threads, and of tunes that one takes at once."""
+    def plan(self, B: int) -> tuple[int, int]:
+        """Return the number of threads, and of the tunes that each takes at once."""
         most = max(1, B // FEWEST_TUNES)
         if max(self.compiler.H) > MOST_CELLS:
             most = 1
@@ -101,44 +113,44 @@ class Gradient:
         return math.ceil(B / tunes), tunes
 
     def _through_blocks(self, forward, backward, steps, *part):
-        """Return a part's cost and gradient."""
-        share = part[2]
-        used = np.flatnonzero(share.any(axis=1)).max(initial=0) + 1  # beyond is padding
-        B = share.shape[1]
+        """Return a part's cost, then its gradients."""
+        loss_weight = part[2]
+        used = np.flatnonzero(loss_weight.any(axis=1)).max(initial=0) + 1
+        B = loss_weight.shape[1]
         state = self.compiler.state_at_start(B)
-        held = []
-        for start in range(0, used, steps):
-            x, k, share, *masks = (
+        blocks = []
+        for start in range(0, used, steps):  # steps beyond `used` are padding
+            x, targets, loss_weight, *masks = (
                 array if len(array) == 1 else piece(array, start, steps)
                 for array in part
             )
-            after = forward(x, *masks, *state)
-            trace, after = after[:9], after[9:]
-            held.append((x, k, share, *masks, *state, *trace))
-            state = after
-        later, sums = self.compiler.zero_carry(B), self._nothing
-        while held:
-            found = backward(*held.pop(), *later, *sums)
-            later, sums = found[:6], found[6:]
+            found = forward(x, *masks, *state)
+            residuals, last, _ = unflatten(found, Residuals, State)
+            given = x, targets, loss_weight, *masks, *state
+            blocks.append((*given, *flatten(residuals)))
+            state = flatten(last)
+        carry, sums = self.compiler.zero_carry(B), [self._zero[0], *self._zero[1]]
+        while blocks:
+            found = backward(*blocks.pop(), *carry, *sums)
+            carry_prev, sums = unflatten(found, BackwardCarry)
+            carry = flatten(carry_prev)
         return sums
 
     def whole(self, T, B, mask_steps):
         """Return inputs, cost and gradients, symbolic, of a minibatch in one piece."""
-        (x, k), masks, _ = self._inputs(T, B, mask_steps, "x", "k")
-        share = pt.tensor("share", shape=(T, B))
+        (x, targets), masks, _ = self._inputs(T, B, mask_steps, "x", "targets")
+        loss_weight = pt.tensor("loss_weight", shape=(T, B))
         tunes = pt.zeros((B, 1), dtype=x.dtype)
         start = self.compiler.store.state
         state = State(*(tuple(tunes + vector for vector in all_h) for all_h in start))
         network, d3 = self.compiler.store.weights, self.original_forward
-        products = self.compiler.products
-        Y, trace = forward_pass(x, state, network, d3, masks, products)
-        cost, dY = self.cost(Y, k)
+        Y, residuals = forward_pass(x, state, network, d3, masks)
+        cost, dY = self.cost(Y, targets)
         gradients, _ = backward_pass(
-            x, dY * share[:, :, None], state, trace, network, d3, masks,
-            products=products,
-        )  # fmt: skip
-        inputs = [x, k, share, *(masks or ())]
-        return inputs, total(share * total(cost, axis=2)), gradients
+            x, dY * loss_weight[:, :, None], state, residuals, network, d3, masks
+        )
+        inputs = [x, targets, loss_weight, *(masks or ())]
+        return inputs, total(loss_weight * total(cost, axis=2)), gradients
 
     def _build_whole(self, T, B, mask_steps):
         inputs, cost, gradients = self.whole(T, B, mask_steps)
@@ -152,40 +164,60 @@ class Gradient:
     def _build_forward(self, T, B, mask_steps):
         (x,), masks, state = self._inputs(T, B, mask_steps, "x")
         network = self.compiler.store.weights
-        _, trace = forward_pass(
-            x, state, network, self.original_forward, masks, self.compiler.products
-        )
-        after = [values[-1] for values in (*trace.h, *trace.c)]
-        inputs = [x, *(masks or ()), *state.h, *state.c]
-        return inputs, [*trace.h, *trace.c, *trace.gates, *after], None
+        _, residuals = forward_pass(x, state, network, self.original_forward, masks)
+        outputs = flatten(residuals, last_state(residuals))
+        return [x, *(masks or ()), *flatten(state)], outputs, None
 
     def _build_backward(self, T, B, mask_steps):
-        (x, k), masks, state = self._inputs(T, B, mask_steps, "x", "k")
-        share = pt.tensor("share", shape=(T, B))
+        (x, targets), masks, state = self._inputs(T, B, mask_steps, "x", "targets")
+        loss_weight = pt.tensor("loss_weight", shape=(T, B))
         layers = self.compiler.each_layer
-        trace = Residuals(layers(T, B), layers(T, B), layers(T, B, times=4))
-        later = BackwardCarry(layers(B, times=4), layers(B))
+        residuals = Residuals(layers(T, B), layers(T, B), layers(T, B, times=4))
+        carry = BackwardCarry(layers(B, times=4), layers(B))
         network = self.compiler.store.weights
-        cost_so_far, so_far = like_sums(network)
+        so_far = like_partial(network)
 
-        Y = output(dropped(trace.h, masks), network)
-        cost, dY = self.cost(Y, k)
-        gradients, before = backward_pass(
-            x, dY * share[:, :, None], state, trace, network,
-            self.original_forward, masks, later, self.compiler.products,
+        Y = output(dropped(residuals.h, masks), network)
+        cost, dY = self.cost(Y, targets)
+        gradients, carry_prev = backward_pass(
+            x, dY * loss_weight[:, :, None], state, residuals, network,
+            self.original_forward, masks, carry,
         )  # fmt: skip
-        cost = cost_so_far + total(share * total(cost, axis=2))
-        gradients = tree_map(pt.add, so_far, gradients)
-        inputs = [x, k, share, *(masks or ())]
-        for tuples in (state, trace, later):
-            inputs += [variable for of_layers in tuples for variable in of_layers]
+        cost = so_far.cost + total(loss_weight * total(cost, axis=2))
+        gradients = map(pt.add, so_far.gradients, leaves(gradients))
+        inputs = [x, targets, loss_weight, *(masks or ())]
         return (
-            [*inputs, cost_so_far, *leaves(so_far)],
-            [*before.da, *before.dc, cost, *leaves(gradients)],
+            [
+                *inputs,
+                *flatten(state, residuals, carry),
+                so_far.cost,
+                *so_far.gradients,
+            ],
+            [*flatten(carry_prev), cost, *gradients],
             None,
         )
 
 
-def like_sums(network):
-    """Return a symbolic cost and a symbolic Network like the given one."""
-    return pt.scalar("cost"), tree_map(lambda weight: weight.type(), network)
+def like_partial(network) -> PartialGradient:
+    """Return a symbolic part for a symbolic Network."""
+    return PartialGradient(pt.scalar("cost"), [w.type() for w in leaves(network)])
+
+
+def last_state(residuals: Residuals) -> State:
+    """Return the State after the last step."""
+    return State(*(tuple(a[-1] for a in layers) for layers in residuals[:2]))
+
+
+def flatten(*groups: tuple) -> list:
+    """Return the arrays of `State`, `Residuals` or `BackwardCarry` in one list."""
+    return [array for group in groups for layers in group for array in layers]
+
+
+def unflatten(arrays: Iterable, *kinds: type) -> list:
+    """Undo `flatten`: return one of each of ``kinds``, and a list of the other arrays.
+
+    Each field of a kind has one array for each of the three layers.
+    """
+    left = iter(arrays)
+    groups = [kind(*(tuple(islice(left, 3)) for _ in kind._fields)) for kind in kinds]
+    return [*groups, list(left)]

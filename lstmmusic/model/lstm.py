@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import pytensor.tensor as pt
 
+from lstmmusic.model.ops import packed_dot
+
 
 class Layer(NamedTuple):
     """The weights of one layer; ``W_j`` is None in layer 1, which has none below."""
@@ -28,8 +30,8 @@ def split(a):
     return a[..., :H], a[..., H : 2 * H], a[..., 2 * H : 3 * H], a[..., 3 * H :]
 
 
-def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False, times=pt.dot):
-    """Go one step forward; a_in (B, 4H) holds b + W_x x + W_j h_below.
+def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False):
+    """Go one step forward; a_in (B, 4H) holds b + W_x x + W_j h_below, W_h is packed.
 
     ::
 
@@ -41,10 +43,9 @@ def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False, times=p
         o = σ(a_o + w_co ∘ c)                           (10)
         h = o ∘ tanh(c)                                 (11)
 
-    ``times`` multiplies h_prev with W_h, which is laid out as it wants: see `products`.
     Returns h (B, H), c (B, H) and the gates i, f, g, o side by side (B, 4H).
     """
-    a_i, a_f, a_g, a_o = split(a_in + times(h_prev, W_h))
+    a_i, a_f, a_g, a_o = split(packed_dot(a_in, h_prev, W_h))
     i = pt.sigmoid(a_i + w_c[0] * c_prev)  # (7)
     f = pt.sigmoid(a_f + w_c[1] * c_prev)  # (8)
     g = pt.tanh(a_g)
@@ -55,23 +56,11 @@ def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False, times=p
     return h, c, pt.concatenate([i, f, g, o], axis=-1)
 
 
-def backward_step(
-    dh,
-    gates,
-    c,
-    c_prev,
-    da_next,
-    dc_next,
-    W_h_T,
-    w_c,
-    original_forward=False,
-    times=pt.dot,
-):
+def backward_step(dh, gates, c, c_prev, dc_next, w_c, original_forward=False):
     """Go one step backward through `forward_step`, whose lines this reverses.
 
     ::
 
-        dh   = dh + W_h' da_next
         da_o = dh ∘ tanh(c) ∘ o ∘ (1 − o)               (11), (10)
         dc   = dc_next + dh ∘ o ∘ (1 − tanh(c)²) + da_o ∘ w_co
         da_g = dc ∘ i ∘ (1 − g²)                        (9)
@@ -79,14 +68,11 @@ def backward_step(
         da_i = dc ∘ g ∘ i ∘ (1 − i)                     (9), (7)
         dc_prev = dc ∘ f + da_i ∘ w_ci + da_f ∘ w_cf    (9), (7), (8)
 
-    ``dh`` (B, H) comes from the output and the layer above, ``da_next`` (B, 4H) and
-    ``dc_next`` (B, H) from step t+1.  ``W_h_T`` (4H, H) is W_h', turned round before,
-    once for all steps, and laid out as ``times`` wants it.  Returns da (B, 4H) and the
-    dc (B, H) for t−1.
+    ``dh`` (B, H) comes from the output, from the layer above and, as W_h' da_next, from
+    step t+1, like ``dc_next`` (B, H).  Returns da (B, 4H) and the dc (B, H) for t−1.
     """
     i, f, g, o = split(gates)
     tanh_c = pt.tanh(c)
-    dh = dh + times(da_next, W_h_T)
     da_o = dh * tanh_c * o * (1 - o)  # (11), (10)
     dc = dc_next + dh * o * (1 - tanh_c**2)  # (11)
     if not original_forward:

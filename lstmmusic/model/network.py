@@ -3,8 +3,7 @@
 Everything here is symbolic and time-major.  Shapes: T steps, B tunes, N notes; layer
 n has H_n cells.  A layer runs over the whole minibatch before the next one starts: its
 input products come first, for all steps, only the product with h_prev stays inside the
-scan, and each weight gradient is one contraction over steps and tunes.  How the roll
-and the scans' steps are multiplied is in `ops`.
+scan, and each weight gradient is one contraction over steps and tunes.
 """
 
 from functools import partial
@@ -14,7 +13,14 @@ import pytensor.tensor as pt
 from pytensor.scan import scan
 
 from lstmmusic.model.lstm import Layer, backward_step, forward_step, split
-from lstmmusic.model.ops import PLAIN, contraction
+from lstmmusic.model.ops import (
+    contraction,
+    pack,
+    pack_transposed,
+    packed_dot,
+    roll_dot,
+    roll_outer,
+)
 
 
 class Network(NamedTuple):
@@ -79,50 +85,48 @@ class Residuals(NamedTuple):
     gates: tuple  # (T, B, 4 H_n): i, f, g, o
 
 
-def layer_input(x, h_below, layer, roll=PLAIN.roll, times=pt.dot):
-    """Return b + W_x x + W_j h_below, the part of a_i, a_f, a_g, a_o known before."""
-    below = None if h_below is None else times(h_below, layer.W_j)
-    return roll(x, layer.W_x, layer.b, below)
+def pack_weights(network):
+    """Pack every matrix but W_x, for `step_forward`."""
+    layers = [layer._replace(W_h=pack(layer.W_h)) for layer in network.layers]
+    layers[1:] = [layer._replace(W_j=pack(layer.W_j)) for layer in layers[1:]]
+    return Network(tuple(layers), tuple(map(pack, network.W_y)), network.b_y)
 
 
-def step_forward(
-    x, state, network, original_forward=False, roll=PLAIN.roll, times=pt.dot
-):
-    """Run one step x (B, N) through the network; return Y (B, N) and the next State.
+def step_forward(x, state, packed, original_forward=False):
+    """Run one step x (B, N) through a network of `pack_weights`.
 
-    ``roll`` is that of `Products`; ``times`` multiplies rows with any other matrix.
+    Returns Y (B, N) and the next State; the equations are those of `forward_pass`.
     """
     h, c = [], []
-    for n, layer in enumerate(network.layers):
+    for n, layer in enumerate(packed.layers):
+        a_in = roll_dot(x, layer.W_x, layer.b)
+        if n > 0:
+            a_in = packed_dot(a_in, h[-1], layer.W_j)
+        d3 = original_forward and n == 0
         h_n, c_n, _ = forward_step(
-            layer_input(x, h[-1] if n else None, layer, roll, times),
-            state.h[n],
-            state.c[n],
-            layer.W_h,
-            layer.w_c,
-            original_forward=original_forward and n == 0,
-            times=times,
+            a_in, state.h[n], state.c[n], layer.W_h, layer.w_c, d3
         )
         h.append(h_n)
         c.append(c_n)
-    return output(h, network, times), State(tuple(h), tuple(c))
+    Y = packed.b_y
+    for h_n, W in zip(h, packed.W_y, strict=True):
+        Y = packed_dot(Y, h_n, W)
+    return Y, State(tuple(h), tuple(c))
 
 
-def output(h, network, times=pt.dot):
-    """Return Y = W_hy1 h1 + W_hy2 h2 + W_hy3 h3 + b_y."""
-    return sum(map(times, h, network.W_y), start=network.b_y)
+def output(h, network):
+    """Return Y = W_y1 h1 + W_y2 h2 + W_y3 h3 + b_y."""
+    return sum(map(pt.dot, h, network.W_y), start=network.b_y)
 
 
 def dropped(values, masks):
     """Multiply each layer's values by its mask, if there are masks (dropout)."""
-    return (
-        values
-        if masks is None
-        else [value * mask for value, mask in zip(values, masks, strict=True)]
-    )
+    if masks is None:
+        return values
+    return [value * mask for value, mask in zip(values, masks, strict=True)]
 
 
-def forward_pass(x, state, network, original_forward=False, masks=None, products=PLAIN):
+def forward_pass(x, state, network, original_forward=False, masks=None):
     """Run tunes through the network: Graves 2013, eqs. 1-4 with 7-11.
 
     Layer n = 1, 2, 3 reads the roll and, but for the first, the layer below; every
@@ -145,60 +149,61 @@ def forward_pass(x, state, network, original_forward=False, masks=None, products
         Layer 1's output gate looks at a_g (D3).
     masks : sequence of (T, B, H_n), or of (1, B, H_n), or None
         0 or 1 / (1 − dropout); N. Srivastava et al. 2014.
-    products : Products
-        How to multiply.
 
     Returns
     -------
     Y : (T, B, N)
         The output before σ.
-    trace : Residuals
+    residuals : Residuals
     """
     network = tree_map(pt.as_tensor, network)
     h, c, gates, h_up = [], [], [], None
     for n, layer in enumerate(network.layers):
+        below = [] if h_up is None else [pt.dot(h_up, layer.W_j)]
+        a_in = roll_dot(x, layer.W_x, layer.b, *below)
         d3 = original_forward and n == 0
-        W_h, times = products.lay_out(layer.W_h)
-        gates_n, h_n, c_n = scan(
-            partial(forward_at, original_forward=d3, times=times),
-            sequences=[pt.arange(x.shape[0])],
-            outputs_info=[
-                layer_input(x, h_up, layer, products.roll),
-                state.h[n],
-                state.c[n],
-            ],
-            non_sequences=[W_h, layer.w_c],
-            n_steps=x.shape[0],
-            strict=True,
-            return_updates=False,
-            name=f"forward{n + 1}",
-        )
+        gates_n, h_n, c_n = forward_scan(a_in, state.h[n], state.c[n], layer, d3)
         h.append(h_n)
         c.append(c_n)
-        gates.append(gates_n[-1])  # the array as the last step left it: all gates
+        gates.append(gates_n)
         h_up = h_n if masks is None else h_n * masks[n]
     Y = output(dropped(h, masks), network)
     return Y, Residuals(tuple(h), tuple(c), tuple(gates))
 
 
-def forward_at(t, a_in, h_prev, c_prev, W_h, w_c, **form):
+def forward_scan(a_in, h_first, c_first, layer, original_forward):
+    """Run one layer over all steps; return its gates, h and c, (T, B, …)."""
+    gates, h, c = scan(
+        partial(forward_at, original_forward=original_forward),
+        sequences=[pt.arange(a_in.shape[0])],
+        outputs_info=[a_in, h_first, c_first],
+        non_sequences=[pack(layer.W_h), layer.w_c],
+        n_steps=a_in.shape[0],
+        strict=True,
+        return_updates=False,
+        name="forward",
+    )
+    return gates[-1], h, c  # the array as the last step left it: all gates
+
+
+def forward_at(t, a_in, h_prev, c_prev, W_h, w_c, original_forward):
     """Do `forward_step` at step t of a_in (T, B, 4H), and put the gates in its place.
 
     No second array is filled: a step's pre-activations are not wanted after it.
     """
-    h, c, gates = forward_step(a_in[t], h_prev, c_prev, W_h, w_c, **form)
+    h, c, gates = forward_step(a_in[t], h_prev, c_prev, W_h, w_c, original_forward)
     return pt.set_subtensor(a_in[t], gates), h, c
 
 
 def backward_pass(
-    x, dY, state, trace, network, original_forward=False, masks=None, later=None,
-    products=PLAIN,
-):  # fmt: skip
+    x, dY, state, residuals, network, original_forward=False, masks=None, carry=None
+):
     """Carry dY (T, B, N) back through `forward_pass`, from the top layer to the first.
 
     At each step, from the last to the first, and for each layer::
 
         dh = (W_y' dY + W_j' da) ∘ mask       da of the layer above, with its W_j
+        dh = dh + W_h' da_next
         da = backward_step(dh, …)     (7) to (11) reversed: see `lstm`
 
     and then, summed over steps and tunes::
@@ -207,26 +212,21 @@ def backward_pass(
         dw_ci = Σ da_i ∘ c_prev    dw_cf = Σ da_f ∘ c_prev    dw_co = Σ da_o ∘ c
         dW_y = Σ dY h'    db_y = Σ dY         h and h_below with their masks
 
-    Other arguments as there; ``later`` is what reaches step T−1 from step T, nothing
-    if these are the tunes' last steps.  So a long tune can be gone through in blocks,
-    the last one first.
+    Other arguments as there; ``carry`` is what reaches step T−1 from step T, zeros if
+    these are the tunes' last steps.  So a long tune can be gone through in blocks, the
+    last one first.
 
     Returns
     -------
     gradients : Network
         ∂cost/∂weight in place of each weight.
-    later : BackwardCarry
+    carry : BackwardCarry
         What reaches step −1 from step 0.
-
-    The errors da stand in the order of the steps, beside what each was given (D1).
     """
-    T = x.shape[0]
     network = tree_map(pt.as_tensor, network)
-    h_up = dropped(trace.h, masks)
-    if later is None:
-        later = zero_carry(state)
-    layers, da_first, dc_first = [], [], []
-    da_above = None
+    carry = carry or zero_carry(state)
+    h_up = dropped(residuals.h, masks)
+    layers, da_first, dc_first, da_above = [], [], [], None
     for n, layer in reversed(list(enumerate(network.layers))):
         d3 = original_forward and n == 0
         dh = pt.dot(dY, network.W_y[n].T)
@@ -234,35 +234,19 @@ def backward_pass(
             dh = dh + pt.dot(da_above, network.layers[n + 1].W_j.T)
         if masks is not None:
             dh = dh * masks[n]
-        c_from_start = pt.concatenate([state.c[n][None], trace.c[n]])
-        W_h_T, times = products.turn(layer.W_h)
-        da, da_0, dc_0 = scan(
-            partial(backward_at, original_forward=d3, times=times),
-            sequences=[pt.arange(T)[::-1]],
-            outputs_info=[pt.empty_like(trace.gates[n]), later.da[n], later.dc[n]],
-            non_sequences=[dh, trace.gates[n], c_from_start, W_h_T, layer.w_c],
-            n_steps=T,
-            strict=True,
-            return_updates=False,
-            name=f"backward{n + 1}",
-        )
-        da = da[-1]
+        c = pt.concatenate([state.c[n][None], residuals.c[n]])
+        carried = carry.da[n], carry.dc[n]
+        da, da_0, dc_0 = backward_scan(dh, residuals.gates[n], c, *carried, layer, d3)
+        h_prev = shift_right(residuals.h[n], state.h[n])
         h_below = h_up[n - 1] if n else None
-        h_prev = shift_right(trace.h[n], state.h[n])
-        seen = pre_activation_g(x, h_below, h_prev, layer) if d3 else trace.c[n]
-        multiplied = x, h_below, h_prev, c_from_start[:-1], seen
-        layers.append(layer_gradient(*multiplied, da, products.outer))
-        da_first.append(da_0[-1])
-        dc_first.append(dc_0[-1])
+        seen = pre_activation_g(x, h_prev, layer) if d3 else residuals.c[n]
+        layers.insert(0, layer_gradient(x, h_below, h_prev, c[:-1], seen, da))
+        da_first.insert(0, da_0)
+        dc_first.insert(0, dc_0)
         da_above = da
-    gradients = Network(
-        layers=tuple(reversed(layers)),
-        W_y=tuple(contraction(h_n, dY) for h_n in h_up),
-        b_y=total(dY, axis=(0, 1)),
-    )
-    return gradients, BackwardCarry(
-        tuple(reversed(da_first)), tuple(reversed(dc_first))
-    )
+    W_y = tuple(contraction(h_n, dY) for h_n in h_up)
+    gradients = Network(tuple(layers), W_y, b_y=total(dY, axis=(0, 1)))
+    return gradients, BackwardCarry(tuple(da_first), tuple(dc_first))
 
 
 def zero_carry(state):
@@ -271,29 +255,50 @@ def zero_carry(state):
     return BackwardCarry(tuple(pt.tile(zeros, (1, 4)) for zeros in dc), dc)
 
 
-def backward_at(t, da, da_next, dc_next, dh, gates, c, W_h_T, w_c, **form):
+def backward_scan(dh, gates, c, da_last, dc_last, layer, original_forward):
+    """Run one layer over all steps, from the last to the first.
+
+    Returns da (T, B, 4H) in the order of the steps (D1), and what reaches step −1: da
+    and dc of step 0.
+    """
+    T = dh.shape[0]
+    da, da_0, dc_0 = scan(
+        partial(backward_at, original_forward=original_forward),
+        sequences=[pt.arange(T)[::-1]],
+        outputs_info=[pt.empty_like(gates), da_last, dc_last],
+        non_sequences=[dh, gates, c, pack_transposed(layer.W_h), layer.w_c],
+        n_steps=T,
+        strict=True,
+        return_updates=False,
+        name="backward",
+    )
+    return da[-1], da_0[-1], dc_0[-1]
+
+
+def backward_at(t, da, da_next, dc_next, *whole, original_forward):
     """Do `backward_step` at step t, and write its errors to da (T, B, 4H).
 
     A step takes its part of dh, gates and c, and finds the place in da, by number: as
     sequences and outputs of the scan they would be in backward order, and have to be
     turned round, copies all.  c (T+1, B, H) begins with the memory at step −1.
     """
+    dh, gates, c, W_h_T, w_c = whole
+    dh_t = packed_dot(dh[t], da_next, W_h_T)
     da_t, dc_prev = backward_step(
-        dh[t], gates[t], c[t + 1], c[t], da_next, dc_next, W_h_T, w_c, **form
+        dh_t, gates[t], c[t + 1], c[t], dc_next, w_c, original_forward
     )
     return pt.set_subtensor(da[t], da_t), da_t, dc_prev  # D1: at t, not in turn
 
 
-def layer_gradient(x, h_below, h_prev, c_prev, seen, da, outer=contraction):
+def layer_gradient(x, h_below, h_prev, c_prev, seen, da):
     """Contract da (T, B, 4H) with what each weight multiplied.
 
-    ``seen`` (T, B, H) is what the output gate's peephole looked at; ``outer`` contracts
-    the roll.
+    ``seen`` (T, B, H) is what the output gate's peephole looked at.
     """
     da_i, da_f, _, da_o = split(da)
     peepholes = [da_i * c_prev, da_f * c_prev, da_o * seen]
     return Layer(
-        W_x=outer(x, da),
+        W_x=roll_outer(x, da),
         W_j=None if h_below is None else contraction(h_below, da),
         W_h=contraction(h_prev, da),
         w_c=pt.stack([total(p, axis=(0, 1)) for p in peepholes]),
@@ -301,10 +306,9 @@ def layer_gradient(x, h_below, h_prev, c_prev, seen, da, outer=contraction):
     )
 
 
-def pre_activation_g(x, h_below, h_prev, layer):
-    """Return a_g, which the forward pass does not keep (D3 only)."""
-    a = layer_input(x, h_below, layer) + pt.dot(h_prev, layer.W_h)
-    return split(a)[2]
+def pre_activation_g(x, h_prev, layer):
+    """Return layer 1's a_g, which the forward pass does not keep (D3 only)."""
+    return split(pt.dot(x, layer.W_x) + layer.b + pt.dot(h_prev, layer.W_h))[2]
 
 
 def shift_right(values, first):

@@ -1,44 +1,111 @@
-"""How the passes multiply with a roll, and with the weights of a scan.
+"""The products that the passes are made of, as Ops that know their shapes.
 
-`PLAIN` is by matrix products, for every backend; the engine may take others.
+``compute`` is what each is, in NumPy or JAX.  What it becomes in a compiled function is
+decided when it is lowered to a backend: see `engine.lowering`.  Shapes: M rows, N
+notes, K and Q columns; ``…`` any axes.
 """
 
-from typing import NamedTuple
-
+import numpy as np
 import pytensor.tensor as pt
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
 
 
-class Products(NamedTuple):
-    """Functions of symbolic arrays.  Shapes: T steps, B tunes, N notes; K, Q columns.
+class Product(Op):
+    """Do what the Ops below have in common."""
 
-    ``lay_out`` and ``turn`` give a pair: the weights as a scan takes them, and the
-    function (rows (B, K), these) that multiplies with W, or with its transpose.
+    __props__ = ()
+
+    def apply(self, inputs, shape):
+        """Return the node whose result has the given shape, and the inputs' dtype."""
+        dtypes = {variable.dtype for variable in inputs}
+        if len(dtypes) > 1:
+            found = ", ".join(sorted(dtypes))
+            raise TypeError(f"the dtypes are {found}; allowed is one for all arrays")
+        return Apply(self, inputs, [pt.tensor(dtype=dtypes.pop(), shape=shape)])
+
+    def perform(self, node, inputs, outputs):
+        outputs[0][0] = np.asarray(self.compute(*inputs), order="C")
+
+
+class RollDot(Product):
+    """Compute ``W x + b``, plus ``below`` if it is given.
+
+    Of a roll x (…, N), in which few notes sound, W (N, Q), b (Q,) and below (…, Q).
     """
 
-    roll: object  # x (T, B, N), W (N, Q), b (Q,), below (T, B, Q): b + W x + below
-    outer: object  # x (T, B, N), da (T, B, Q): Σ over T and B of x da', (N, Q)
-    lay_out: object  # W (K, Q)
-    turn: object  # W (Q, K)
+    def make_node(self, x, W, b, *below):
+        W = pt.as_tensor(W)
+        inputs = [pt.cast(x, W.dtype), W, *map(pt.as_tensor, (b, *below))]
+        return self.apply(inputs, (*inputs[0].type.shape[:-1], W.type.shape[1]))
+
+    def infer_shape(self, fgraph, node, shapes):
+        return [(*shapes[0][:-1], shapes[1][1])]
+
+    def compute(self, x, W, b, *below):
+        return sum(below, start=x @ W + b)
 
 
-def plain_roll(x, W, b, below=None):
-    """Return b + W x, and ``below`` added if there is one."""
-    a = pt.dot(x, W) + b
-    return a if below is None else a + below
+class RollOuter(Product):
+    """Compute ``Σ da x'`` (N, Q) of a roll x (…, N) and da (…, Q), the sum over ``…``."""
+
+    def make_node(self, x, da):
+        da = pt.as_tensor(da)
+        x = pt.cast(x, da.dtype)
+        return self.apply([x, da], (x.type.shape[-1], da.type.shape[-1]))
+
+    def infer_shape(self, fgraph, node, shapes):
+        return [(shapes[0][-1], shapes[1][-1])]
+
+    def compute(self, x, da):
+        return x.reshape(-1, x.shape[-1]).T @ da.reshape(-1, da.shape[-1])
+
+
+class Pack(Product):
+    """Lay W (K, Q), or the transpose of W (Q, K), out for `PackedDot`.
+
+    Once for all steps of a scan.  The result is a matrix; its shape and the order of
+    its numbers are the backend's business.
+    """
+
+    __props__ = ("transposed",)
+
+    def __init__(self, transposed=False):
+        self.transposed = transposed
+
+    def make_node(self, W):
+        return self.apply([pt.as_tensor(W)], (None, None))
+
+    def do_constant_folding(self, fgraph, node):
+        return False  # `perform` may lay out otherwise than the backend
+
+    def compute(self, W):
+        return W.T if self.transposed else W
+
+
+class PackedDot(Product):
+    """Compute ``a + W rows`` of a (M, Q) or (Q,), rows (M, K) and a packed W (K, Q)."""
+
+    def make_node(self, a, rows, packed):
+        a, rows, packed = inputs = [*map(pt.as_tensor, (a, rows, packed))]
+        return self.apply(inputs, (rows.type.shape[0], a.type.shape[-1]))
+
+    def infer_shape(self, fgraph, node, shapes):
+        a, rows, _ = shapes
+        return [(rows[0], a[-1])]
+
+    def compute(self, a, rows, packed):
+        return a + rows @ packed
+
+
+roll_dot = RollDot()
+roll_outer = RollOuter()
+pack = Pack()
+pack_transposed = Pack(transposed=True)
+packed_dot = PackedDot()
 
 
 def contraction(a, b):
     """Contract (T, B, P) with (T, B, Q) to Σ over T and B of a b': (P, Q)."""
-    return pt.dot(rows(a).T, rows(b))
-
-
-def rows(a):
-    return a.reshape((-1, a.shape[-1]))
-
-
-PLAIN = Products(
-    roll=plain_roll,
-    outer=contraction,
-    lay_out=lambda W: (W, pt.dot),
-    turn=lambda W: (W.T, pt.dot),
-)
+    rows_a, rows_b = (array.reshape((-1, array.shape[-1])) for array in (a, b))
+    return pt.dot(rows_a.T, rows_b)

@@ -13,7 +13,7 @@ LARGEST_WEIGHT = 1e6
 
 
 class Settings(NamedTuple):
-    """The numbers an update depends on, scalars all."""
+    """The numbers that an update depends on, all of them scalars."""
 
     R1: float
     R2: float
@@ -23,6 +23,11 @@ class Settings(NamedTuple):
     gradClip: float
     gradNorm: float  # infinite: no limit
     lam: float
+
+    @property
+    def rates(self):
+        """Return the rates by `network.fields`' place: three layers, then the output."""
+        return self.R1, self.R2, self.R3, self.Rout
 
 
 class Moments(NamedTuple):
@@ -60,22 +65,14 @@ def new_values(network, gradients, moments, settings, limited):
     J. Ba 2015, arXiv:1412.6980 (Adam).
     """
     if limited:
-        norm = pt.sqrt(sum(total(g**2) for g in leaves(gradients)))
-        scale = pt.minimum(1, settings.gradNorm / norm)
-        gradients = tree_map(lambda g: g * scale, gradients)
+        gradients = limit_norm(gradients, settings.gradNorm)
     updates = {}
     adam = moments.momenta is not None
-    momenta = moments.momenta if adam else moments.means  # the latter not looked at
     if adam:
-        t = moments.updates + 1
-        updates[moments.updates] = t
-    for (place, name, W), g, v, m in zip(
-        fields(network),
-        leaves(gradients),
-        leaves(moments.means),
-        leaves(momenta),
-        strict=True,
-    ):
+        t = updates[moments.updates] = moments.updates + 1
+    remembered = moments.means, moments.momenta if adam else moments.means
+    arrays = map(leaves, (gradients, *remembered))
+    for (place, name, W), g, v, m in zip(fields(network), *arrays, strict=True):
         g = pt.clip(g, -settings.gradClip, settings.gradClip)
         if not name.startswith("b"):
             g = g + settings.lam * pt.sign(W)
@@ -83,8 +80,15 @@ def new_values(network, gradients, moments, settings, limited):
             updates[v], updates[m], step = adam_step(g, v, m, t)
         else:
             updates[v], step = rmsprop_step(g, v, settings.epsilon)
-        updates[W] = W - settings[place] * step
+        updates[W] = W - settings.rates[place] * step
     return updates
+
+
+def limit_norm(gradients, largest):
+    """Scale all gradients by one factor, so that their norm is ``largest`` at most."""
+    norm = pt.sqrt(sum(total(g**2) for g in leaves(gradients)))
+    scale = pt.minimum(1, largest / norm)
+    return tree_map(lambda g: g * scale, gradients)
 
 
 def rmsprop_step(g, v, epsilon):
@@ -113,13 +117,12 @@ def adam_step(g, v, m, t):
     return v_next, m_next, m_next / (1 - DECAY**t) / (root + EPSILON_ADAM)
 
 
-def only_if_sound(updates, weights, cost, before):
-    """Keep every old value where the cost or any new value is not finite.
+def reject_nonfinite(updates, weights, cost, before):
+    """Keep every old value if the cost or any new value is not finite.
 
-    So, too, where a weight would be beyond ±`LARGEST_WEIGHT`, where a training has long
-    diverged, and where ``before`` is not finite: the cost of an update not awaited.
-
-    Returns the guarded updates, and the cost, NaN where they were kept.
+    Keep them also if a weight exceeds ±`LARGEST_WEIGHT`, as the training has diverged
+    by then, and if ``before``, the cost of the last update, which may be awaited later,
+    is not finite.  Returns the guarded updates, and the cost, NaN if they are rejected.
     """
     others = [new for old, new in updates.items() if old not in weights]
     finite = pt.isfinite(before + cost + sum(map(total, others)))

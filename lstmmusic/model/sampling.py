@@ -1,17 +1,30 @@
 """Prime, then sample and feed back: the symbolic loop behind `genMusic`."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.scan import scan
 
-from lstmmusic.model.network import State, step_forward, total
-from lstmmusic.model.ops import PLAIN
+from lstmmusic.model.network import (
+    State,
+    leaves,
+    pack_weights,
+    step_forward,
+    total,
+    tree_map,
+)
 
 
-def generate(
-    given, is_primer, threshold, temperature, most, row, state, network, original,
-    products=PLAIN,
-):  # fmt: skip
+class Drawing(NamedTuple):
+    """How notes are drawn from what the network says: scalars."""
+
+    threshold: pt.TensorVariable  # see `chances`
+    temperature: pt.TensorVariable
+    most: pt.TensorVariable | None = None  # notes at a step: see `rank`
+
+
+def generate(given, is_primer, row, state, network, drawing, original_forward=False):
     """Run the network over the rows of a primer and then over its own samples.
 
     Each step reads a row and gives the next: the primer's, as long as ``is_primer``,
@@ -24,19 +37,14 @@ def generate(
         The primer's next rows, then random numbers U[0, 1).
     is_primer : (T,)
         Truth values.
-    threshold, temperature : scalar
-        See `chances`.
-    most : scalar or None
-        Of the notes drawn at a step, at most so many sound: see `rank`.
     row : (B, N)
         What the first step reads.
     state : State
         At the step before the first.
     network : Network
-    original : bool
+    drawing : Drawing
+    original_forward : bool
         Layer 1's output gate looks at a_g (D3).
-    products : Products
-        How to multiply.
 
     Returns
     -------
@@ -45,35 +53,36 @@ def generate(
     state : State
         After the last step (D6: of all three layers, from the same step).
     """
-    n_layers = len(network.layers)
-    layers = [W for layer in network.layers for W in (layer.W_h, layer.W_j)]
-    laid = {W: products.lay_out(W) for W in (*layers, *network.W_y) if W is not None}
+    packed = pack_weights(network)
+    L = len(packed.layers)
 
     def step(given, is_primer, row, *args):
-        state = State(args[:n_layers], args[n_layers : 2 * n_layers])
-        weights = dict(zip(laid, args[2 * n_layers :], strict=True))
-
-        def times(rows, W):
-            return laid[W][1](rows, weights[W])
-
-        Y, state = step_forward(row, state, network, original, products.roll, times)
-        y = chances(Y, threshold, temperature)
-        drawn = given < y
-        if most is not None:
-            drawn = drawn & (rank(drawn, Y) < most)
-        row = pt.switch(is_primer, given, pt.cast(drawn, row.dtype))
+        state, weights = State(args[:L], args[L : 2 * L]), iter(args[2 * L :])
+        packed_here = tree_map(lambda _: next(weights), packed)
+        Y, state = step_forward(row, state, packed_here, original_forward)
+        row_next, y = draw(given, Y, drawing)
+        row = pt.switch(is_primer, given, row_next)
         return row, *state.h, *state.c, y
 
     rows, *states, probabilities = scan(
         step,
         sequences=[given, is_primer],
         outputs_info=[row, *state.h, *state.c, None],
-        non_sequences=[W for W, _ in laid.values()],
+        non_sequences=leaves(packed),
         return_updates=False,
         name="generate",
     )
     last = [s[-1] for s in states]
-    return rows, probabilities, State(tuple(last[:n_layers]), tuple(last[n_layers:]))
+    return rows, probabilities, State(tuple(last[:L]), tuple(last[L:]))
+
+
+def draw(uniform, Y, drawing):
+    """Return a row of notes, 0 or 1, and the probability of each, (B, N) both."""
+    y = chances(Y, drawing.threshold, drawing.temperature)
+    drawn = uniform < y
+    if drawing.most is not None:
+        drawn = drawn & (rank(drawn, Y) < drawing.most)
+    return pt.cast(drawn, uniform.dtype), y
 
 
 def chances(Y, threshold, temperature):

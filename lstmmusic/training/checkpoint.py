@@ -1,8 +1,10 @@
-"""Take snapshots of a network, restore them, and resume a stopped training."""
+"""Take snapshots of a network, restore them, save them, resume a stopped training.
 
-import copy
-import math
-from dataclasses import replace
+A ``model`` is an `RNN4Music`; its ``_train_state`` is a `TrainState`.
+"""
+
+import time
+from typing import Any
 
 import numpy as np
 
@@ -10,51 +12,37 @@ from lstmmusic import checks
 from lstmmusic.model import parameters
 from lstmmusic.model.optimizers import Moments
 from lstmmusic.training import parameter_file, provenance
-from lstmmusic.training.state import Progress
+from lstmmusic.training.mpi import Ranks
+from lstmmusic.training.parameter_file import Saved
+from lstmmusic.training.state import Plan, TrainState
 
 FIXED = ("cost", "originalForward", "optimizer")  # settings that a file cannot change
 
 
-def snapshot(model):
-    """Return what a file keeps of an RNN4Music, as `parameter_file.Saved`."""
+def snapshot(model) -> Saved:
+    """Return a copy of all that a parameter file holds of a model."""
     weights = weights_of(model)
     state = {n: a for n, a in model.parameters().items() if n not in weights}
-    return parameter_file.Saved(
+    return Saved(
         h_lengths=model.h_lengths,
         io_length=model.io_length,
         weights=weights,
         state=state,
         moments=model._store.get_moments(),
         settings={name: getattr(model, name) for name in parameter_file.SETTINGS},
-        loss=model.loss,
-        history=list(model.instantaneousCost),
-        validation=list(model.validationCost),
-        rng_state=model.rng.bit_generator.state,
-        progress=model._progress and replace(model._progress),
-        steps=steps_of(model),
-        trained_on=model._trained_on,
-        trainings=copy.deepcopy(model.trainings),
+        training=model._train_state.snapshot(),
     )
 
 
-def steps_of(model):
-    """Return the steps that each cost of the model's history sums up.
-
-    NaN where a user has changed the history, so that it has another length.
-    """
-    history, steps = model.instantaneousCost, model.stepsOfCost
-    return list(steps) if len(steps) == len(history) else [math.nan] * len(history)
-
-
-def weights_of(model):
-    """Return {original name: array} of the weights alone."""
+def weights_of(model) -> dict[str, np.ndarray]:
+    """Return a copy of the weights alone, by original name."""
     names = parameters.weight_shapes(model.h_lengths, model.io_length)
     values = model.parameters()
     return {name: values[name].copy() for name in names}
 
 
-def read_for(model, filename):
-    """Read a `Saved` of the model's sizes; ValueError if it has others."""
+def read_for(model, filename) -> Saved:
+    """Read a parameter file; raise ValueError if its sizes are not the model's."""
     saved = parameter_file.read(filename)
     ours = (*model.h_lengths, model.io_length)
     theirs = (*saved.h_lengths, saved.io_length)
@@ -67,8 +55,11 @@ def read_for(model, filename):
     return saved
 
 
-def restore(model, saved, source):
-    """Give a model all that is saved; in an error it stays as it was."""
+def restore(model, saved: Saved, source) -> None:
+    """Set all that a model has to what is saved; change nothing in an error.
+
+    ``source`` is named in warnings.
+    """
     warn_of_departures(model, saved, source)
     state = saved.state or {
         name: np.zeros(shape)
@@ -77,35 +68,31 @@ def restore(model, saved, source):
     moments = saved.moments or Moments()
     if saved.settings["optimizer"] != model.optimizer:
         moments = Moments()
-    best = saved.progress and saved.progress.best
-    for arrays in (moments.means, moments.momenta, best):
+    training = saved.training
+    for arrays in (moments.means, moments.momenta, training.best):
         model._store.check(arrays or {})  # before anything is set
     model._store.set(saved.weights | state)
     model._store.set_moments(moments)
     for name, value in saved.settings.items():
         if name not in FIXED:
             setattr(model, name, value)
-    if saved.rng_state is not None:
-        model.rng.bit_generator.state = saved.rng_state
-    model.instantaneousCost = list(saved.history)
-    model.validationCost = list(saved.validation)
-    model.stepsOfCost = list(saved.steps)
-    model._trained_on = saved.trained_on
-    model.trainings = copy.deepcopy(saved.trainings)
-    model.loss = saved.loss
-    model._progress = saved.progress
+    restored, rng = training.snapshot(), model.rng
+    if training.rng is not None:
+        rng.bit_generator.state = training.rng.bit_generator.state
+    restored.rng = rng
+    model._train_state = restored
 
 
-def broadcast_first(model, ranks):
-    """Give the networks of all `Ranks` what the first one has, its training too."""
+def broadcast_first(model, ranks: Ranks) -> None:
+    """Give all ranks' models what the first rank's has, its training included."""
     if not ranks.alone:
         saved = ranks.comm.bcast(snapshot(model) if ranks.first else None)
         if not ranks.first:
             restore(model, saved, "rank 0")
 
 
-def warn_of_departures(model, saved, source):
-    """Warn of what is in a file and the model cannot take."""
+def warn_of_departures(model, saved: Saved, source) -> None:
+    """Warn of settings and arrays that the model does not take from a file."""
     if saved.moments is None:
         checks.warn_caller(
             f"{source} is of the original program: its RMSprop state is set "
@@ -118,33 +105,33 @@ def warn_of_departures(model, saved, source):
         )
 
 
-def differences(model, saved):
-    """Return (name, theirs, ours) of what differs, and a file cannot change."""
+def differences(model, saved: Saved) -> list[tuple[str, Any, Any]]:
+    """Return (name, theirs, ours) of each fixed setting that differs."""
     ours = {name: getattr(model, name) for name in FIXED}
     theirs = {name: saved.settings.get(name, own) for name, own in ours.items()}
     return [(n, theirs[n], ours[n]) for n in FIXED if theirs[n] != ours[n]]
 
 
-def restore_training(model, plan, checkpoint):
-    """Restore the training of ``checkpoint``, or go on with the model's, or begin it.
+def resume_training(model, plan: Plan, checkpoint) -> None:
+    """Restore the training of ``checkpoint``, go on with the model's, or begin it.
 
-    Keep the model's if it is the checkpoint's training with more updates, as when the
-    disk was full at the next checkpoint.
+    The model's own is kept if it is the checkpoint's training with more updates, as
+    when the disk was full at the next checkpoint.
     """
-    saved, progress = None, model._progress
+    saved, training = None, model._train_state
     if checkpoint is not None:
         if parameter_file.with_suffix(checkpoint).is_file():
             saved = read_for(model, checkpoint)
-            progress = saved.progress
-        elif progress is None or progress.over:
-            model._progress = Progress(plan._asdict())
+            training = saved.training
+        elif training.over:
+            training.begin(plan)
             return
-    if progress is None:
+    if training.plan is None:
         raise ValueError(
             "resume is True, but there is no training to go on with: "
             f"{'this object' if saved is None else checkpoint} holds none"
         )
-    found = progress.differences(plan)
+    found = training.differences(plan)
     if saved is not None:
         found += differences(model, saved)
     if found:
@@ -152,16 +139,73 @@ def restore_training(model, plan, checkpoint):
             "not the training that was stopped: "
             + "; ".join(f"{n} was {was!r:.60}, is {is_!r}" for n, was, is_ in found)
         )
-    if saved is not None and not has_gone_on(model, saved):
+    if saved is not None and not has_gone_on(model._train_state, saved.training):
         restore(model, saved, checkpoint)
 
 
-def has_gone_on(model, saved):
-    """Return whether a model's training is the saved one with more updates."""
-    done, history = len(saved.history), model.instantaneousCost
-    if model._progress is None or model._progress.plan != saved.progress.plan:
+def has_gone_on(ours: TrainState, saved: TrainState) -> bool:
+    """Return whether our training is the saved one with more updates."""
+    done = len(saved.costs)
+    if ours.plan is None or ours.plan != saved.plan:
         return False
-    if done == 0 and model.trainings:  # no cost tells it from another one
-        began = provenance.digest_of_state(saved.rng_state)
-        return model.trainings[-1].get("randomState") == began
-    return 0 < done < len(history) and history[:done] == saved.history
+    if done == 0 and ours.records:  # no cost tells it from another training
+        began = provenance.digest_of_state(saved.rng.bit_generator.state)
+        return ours.records[-1].get("randomState") == began
+    return 0 < done < len(ours.costs) and ours.costs[:done] == saved.costs
+
+
+class CheckpointError(OSError):
+    """The checkpoint cannot be written; the object holds what was learnt."""
+
+
+class Saver:
+    """Save a model as its training goes on, every so many updates or minutes.
+
+    Parameters
+    ----------
+    path : str or None
+        None saves nowhere.
+    every : int or None
+        Updates from one save to the next; None goes by the clock.
+    minutes : float
+        From one save to the next, without ``every``.
+    """
+
+    def __init__(self, path: str | None, every: int | None, minutes: float):
+        self.path, self.every, self.minutes = path, every, minutes
+        self.saved_at, self.updates = time.monotonic(), 0
+
+    def is_due(self) -> bool:
+        """Count one more update; return whether to save after it."""
+        self.updates += 1
+        if self.path is None:
+            return False
+        if self.every is None:
+            return time.monotonic() - self.saved_at >= 60 * self.minutes
+        return self.updates >= self.every
+
+    def save(self, model, done: int) -> None:
+        """Write the checkpoint after ``done`` updates, or raise CheckpointError."""
+        try:
+            model.saveParameters(self.path)
+        except (OSError, ValueError) as error:  # ValueError: the path is now a folder
+            reason = getattr(error, "strerror", None) or error
+            raise CheckpointError(
+                f"checkpoint is {self.path!r}, but it cannot be written after "
+                f"{checks.counted(done, 'update')}: {reason}. The "
+                "object holds what was learnt: saveParameters writes it to another "
+                "path, and resume=True goes on with it"
+            ) from error
+        self.saved_at, self.updates = time.monotonic(), 0
+
+
+def make_saver(checkpoint, every, minutes, ranks: Ranks) -> Saver:
+    """Check arguments of `RNN4Music.train`; return a `Saver` for this rank."""
+    if checkpoint is None and every is not None:
+        raise ValueError(f"checkpointEvery is {every!r}, but there is no checkpoint")
+    checks.optional(checks.check_int, "checkpointEvery", every)
+    checks.check_float("checkpointMinutes", minutes, low_allowed=True)
+    path = None
+    if checkpoint is not None and ranks.first:
+        path = parameter_file.check_checkpoint(checkpoint)
+    return Saver(path, every, minutes)

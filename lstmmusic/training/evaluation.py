@@ -1,5 +1,6 @@
-"""How well a network predicts tunes: likelihood and accuracy, of each and of all."""
+"""Evaluate a network on tunes: likelihood and accuracy, of each tune and of all."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -7,10 +8,11 @@ import numpy as np
 from lstmmusic.checks import counted
 from lstmmusic.data.batches import in_and_out, padded
 from lstmmusic.engine.backend import in_threads, threads
+from lstmmusic.engine.functions import Functions
 
 
 class Evaluation(NamedTuple):
-    """How well the steps of tunes were predicted, all steps pooled.
+    """The likelihood and accuracy of predicted tunes, all steps pooled.
 
     Attributes
     ----------
@@ -22,8 +24,8 @@ class Evaluation(NamedTuple):
         probability is above 0.5 (M. Bay, A. F. Ehmann, J. S. Downie 2009); NaN where
         no note sounds and none is predicted.
     steps : int
-        How many were predicted.
-    nll_of_tunes, accuracy_of_tunes, steps_of_tunes : ndarray
+        Predicted steps.
+    nll_of_tunes, accuracy_of_tunes, steps_of_tunes : ndarray of shape (tunes,)
         The same of each tune.
     """
 
@@ -42,18 +44,20 @@ class Evaluation(NamedTuple):
         )
 
 
-def evaluate(functions, tunes, dtype, size, skip_first):
+def evaluate(
+    functions: Functions, tunes: Sequence, dtype, size: int, skip_first: bool
+) -> Evaluation:
     """Evaluate a network's `Functions` on tunes (steps, N), ``size`` at a time."""
-    order = sorted(range(len(tunes)), key=lambda n: len(tunes[n]))  # little padding
+    order = sorted(range(len(tunes)), key=lambda n: len(tunes[n]))  # saves padding
     batches = [order[first : first + size] for first in range(0, len(order), size)]
-    found = np.zeros((len(tunes), 4))
+    counts = np.zeros((len(tunes), 4))  # nats, and notes hit, added, missed
     steps = np.array([len(tune) - skip_first for tune in tunes])
 
     def count(batch):
         rolls = [in_and_out(tunes[n], skip_first) for n in batch]
         longest = max(len(x) for x, _ in rolls)
         arrays = padded(rolls, longest, size, dtype)
-        found[batch] = functions.counts(*arrays)[:, : len(batch)].T
+        counts[batch] = functions.counts(*arrays)[:, : len(batch)].T
 
     workers = min(threads(functions.backend), len(batches) - 1)
     count(batches[0])  # compiles
@@ -61,14 +65,14 @@ def evaluate(functions, tunes, dtype, size, skip_first):
         others = batches[1:]
         in_threads(lambda w: [count(b) for b in others[w::workers]], workers)
     return Evaluation(
-        *map(float, _of(found.sum(axis=0), steps.sum())),
+        *map(float, _rates(counts.sum(axis=0), steps.sum())),
         int(steps.sum()),
-        *_of(found.T, steps),
+        *_rates(counts.T, steps),
         steps,
     )
 
 
-def _of(counts, steps):
+def _rates(counts, steps):
     """Return the nll and the accuracy of counts (4,) or (4, tunes)."""
     nats, hit, added, missed = counts
     with np.errstate(invalid="ignore"):

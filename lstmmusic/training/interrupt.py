@@ -1,15 +1,21 @@
-"""Ctrl-C while training: the first requests a stop, the second interrupts."""
+"""Handle Ctrl-C while training: the first requests a stop, the second interrupts."""
 
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class Interruption:
-    """The first Ctrl-C requests a stop; the second raises KeyboardInterrupt.
+    """Request a stop at the first Ctrl-C; raise KeyboardInterrupt at the second.
 
-    Within ``postponed`` the second waits for its end, so that the weights are whole.
-    Main thread only; where SIGINT is ignored, it stays ignored.
+    ``postponed`` holds the second back to its end, so that the weights are whole.  Main
+    thread only; an ignored SIGINT stays ignored.
+
+    Attributes
+    ----------
+    wanted : bool
+        A stop was requested.
     """
 
     def __init__(self):
@@ -17,7 +23,7 @@ class Interruption:
         self.at_once = False
         self.busy = False
 
-    def __enter__(self):
+    def __enter__(self) -> "Interruption":
         self.usual = None
         if threading.current_thread() is threading.main_thread():
             usual = signal.getsignal(signal.SIGINT)
@@ -36,7 +42,8 @@ class Interruption:
             raise KeyboardInterrupt
 
     @contextmanager
-    def postponed(self):
+    def postponed(self) -> Iterator[None]:
+        """Return a context that KeyboardInterrupt ends, but does not interrupt."""
         self.busy = True
         try:
             yield

@@ -1,30 +1,36 @@
-"""Training by many processes at once, over MPI: each takes a part of each minibatch.
+"""Train by many processes over MPI: each takes a part of each minibatch.
 
-All of them, the ranks, hold the same network, draw the same random numbers and make the
-same updates.  What they share at an update is one sum: of the costs, the gradients and
-a few flags, in one buffer.  A minibatch's cost is a sum over its steps, each with its
-share, so that parts of any size add up to it.
+All processes, the ranks, hold the same network, draw the same random numbers and make
+the same updates.  An update sums one buffer over the ranks: cost, gradient and a few
+flags.  A minibatch's cost is a sum over its steps, each with its own weight, so parts
+of any size add up to it.
 """
 
 import sys
 import traceback
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmmusic.data.batches import Minibatch
+from lstmmusic.engine.gradient import PartialGradient
+
+METHODS = "Get_rank", "Get_size", "Allreduce", "bcast", "allgather", "Barrier"
+
 
 class Summed(NamedTuple):
-    """What the ranks have added up."""
+    """Hold the sums over all ranks."""
 
-    sums: list  # of the cost and its gradient, as from `Gradient.sums` of one thread
+    gradient: PartialGradient
     stop: bool  # a rank was asked to stop
-    broken: list  # ranks whose part was not finite
+    broken: list[int]  # ranks whose part was not finite
 
 
 class Ranks:
-    """This process among those that train together; alone without a communicator.
+    """This process among those that train together; ``alone`` without a communicator.
 
     Parameters
     ----------
@@ -32,14 +38,7 @@ class Ranks:
     """
 
     def __init__(self, comm=None):
-        for name in (
-            "Get_rank",
-            "Get_size",
-            "Allreduce",
-            "bcast",
-            "allgather",
-            "Barrier",
-        ):
+        for name in METHODS:
             if comm is not None and not hasattr(comm, name):
                 raise ValueError(
                     f"comm is {comm!r:.60}; allowed are None and a communicator of "
@@ -53,10 +52,9 @@ class Ranks:
 
     @contextmanager
     def together(self, agreed):
-        """End the whole job where an error meets this rank alone.
+        """End the whole job if this rank alone raises an error.
 
-        The others would wait for it for ever.  ``agreed`` are the errors that all
-        ranks raise at once.
+        The others would wait for ever.  All ranks raise ``agreed`` errors at once.
         """
         try:
             yield
@@ -65,23 +63,23 @@ class Ranks:
         except BaseException as error:
             if self.alone or (isinstance(error, SystemExit) and not error.code):
                 raise
-            code = getattr(error, "code", 1)  # what SystemExit asks for
+            code = getattr(error, "code", 1)  # SystemExit has one
             if not isinstance(error, SystemExit):
                 traceback.print_exc()
             print(f"rank {self.rank} of {self.size} ends the job", file=sys.stderr)
             sys.stderr.flush()
             self.comm.Abort(code if isinstance(code, int) else 1)
 
-    def in_turn(self, do):
-        """Return what ``do()`` returns, on the first rank before the others begin."""
+    def in_turn(self, do: Callable) -> Any:
+        """Call and return ``do()``, on the first rank before the others begin."""
         if self.first:
             found = do()
         if not self.alone:
             self.comm.Barrier()
         return found if self.first else do()
 
-    def same(self, name, value):
-        """Raise ValueError where a rank's ``value`` is not that of the first."""
+    def same(self, name: str, value: Any) -> None:
+        """Raise ValueError if a rank's ``value`` is not that of the first."""
         if self.alone:
             return
         values = self.comm.allgather(value)
@@ -89,18 +87,24 @@ class Ranks:
             if other != values[0]:
                 raise ValueError(f"{name} is {values[0]} on rank 0, {other} on {rank}")
 
-    def part(self, minibatch, masks):
-        """Return this rank's tunes of a Minibatch, and the masks of these."""
+    def part(
+        self, minibatch: Minibatch, masks: Sequence[np.ndarray]
+    ) -> tuple[Minibatch, list[np.ndarray]]:
+        """Return this rank's tunes of a Minibatch, and their masks."""
         B = minibatch.x.shape[1]
         tunes = slice(self.rank * B // self.size, (self.rank + 1) * B // self.size)
-        x, k, share = (array[:, tunes] for array in minibatch[:3])
-        part = minibatch._replace(x=x, k=k, share=share)
+        arrays = (array[:, tunes] for array in minibatch.arrays)
+        part = minibatch._replace(
+            **dict(zip(minibatch._fields[:3], arrays, strict=True))
+        )
         return part, [mask[:, tunes] for mask in masks]
 
-    def added_up(self, sums, stop):
-        """Add up all ranks' sums: lists of cost and gradients, one for each thread."""
-        threads = ([np.asarray(part) for part in each] for each in sums)
-        arrays = [reduce(np.add, parts) for parts in zip(*threads, strict=True)]
+    def added_up(self, parts: Sequence[PartialGradient], stop: bool) -> Summed:
+        """Sum the parts of all threads of all ranks; any rank may ask to stop."""
+        threads = (map(np.asarray, (part.cost, *part.gradients)) for part in parts)
+        arrays = [
+            reduce(np.add, of_threads) for of_threads in zip(*threads, strict=True)
+        ]
         flags = np.zeros(1 + self.size, arrays[0].dtype)
         buffer = np.concatenate([flags, *(array.ravel() for array in arrays)])
         buffer[0] = stop
@@ -109,15 +113,16 @@ class Ranks:
         self.comm.Allreduce(buffer, found)
         flags, numbers = np.split(found, [len(flags)])
         ends = np.cumsum([array.size for array in arrays])[:-1]
-        pieces = np.split(numbers, ends)
+        pieces = zip(np.split(numbers, ends), arrays, strict=True)
+        cost, *gradients = (piece.reshape(array.shape) for piece, array in pieces)
         return Summed(
-            [p.reshape(a.shape) for p, a in zip(pieces, arrays, strict=True)],
+            PartialGradient(cost, gradients),
             bool(flags[0]),
             np.flatnonzero(flags[1:]).tolist(),
         )
 
-    def pooled(self, evaluate, tunes):
-        """Return nats per step of ``evaluate(tunes)``, the tunes shared out."""
+    def pooled(self, evaluate: Callable, tunes: Sequence) -> float:
+        """Return nats per step of ``evaluate(tunes)``; each rank takes some tunes."""
         if self.alone:
             return evaluate(tunes).nll
         nats, steps = 0.0, 0

@@ -1,8 +1,7 @@
-"""The original's parameter file, an .npz, read and written.
+"""Read and write the original's parameter file, an .npz.
 
-The layout is the original's (EQUATIONS: one array for each of its names), with what it
-lacked added under new names, so that a training can go on where it stopped.  Nothing is
-ever unpickled (`safe_npz`).
+The layout is the original's, one array for each of its names.  Under new names it has
+what a stopped training needs to be resumed.  Nothing is ever unpickled (`safe_npz`).
 """
 
 import json
@@ -10,7 +9,7 @@ import math
 import os
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,16 +21,26 @@ from lstmmusic.model.parameters import state_shapes, weight_shapes
 from lstmmusic.training import provenance
 from lstmmusic.training.provenance import TrainedOn
 from lstmmusic.training.safe_npz import Arrays, File, NpzError
-from lstmmusic.training.state import Progress
+from lstmmusic.training.state import Position, TrainState
 
-# Version 1 had RMSprop alone, and no unfinished training; 2 not what a network was
-# trained on, how, and over how many steps each cost is summed.
+# Version 1 had RMSprop alone, and no unfinished training.  Version 2 lacked the tunes
+# and records of trainings, and the steps that each cost sums up.
 FORMAT_VERSION = 3
+MOST_UPDATES = 2**53  # of an epoch; a float still tells one from the next
+PROGRESS = {  # names in the file, and what they are before the first update
+    "epoch": 0,
+    "update": 0,
+    "epochState": None,
+    "bestNll": math.inf,
+    "sinceBest": 0,
+    "stopped": False,
+    "best": None,
+}
 H_LENGTHS = ("h1_length", "h2_length", "h3_length")
 LONGEST_RECORDS = 2**23  # bytes: a hundred trainings, as JSON escapes them
 LARGEST = 1e30  # a first value; well within float32
 MOST_DROPOUT = 0.99
-# What RNN4Music takes: beside the original's settings, ours.
+# Settings of RNN4Music: the original's, and ours.
 LIMITS = {
     **{name: {} for name in ("R1", "R2", "R3", "gradClip", "Rout", "epsilon")},
     **{name: {"low_allowed": True, "high": LARGEST} for name in ("sigRand", "muRand")},
@@ -47,34 +56,27 @@ class ParameterFileError(ValueError):
 
 
 class Saved(NamedTuple):
-    """What a parameter file holds; None where the original's files lack it."""
+    """The contents of a parameter file; None where the original's files lack it."""
 
-    h_lengths: tuple
+    h_lengths: tuple[int, int, int]
     io_length: int
-    weights: dict  # {original name: array}
-    state: dict | None  # {original name: array}
+    weights: dict[str, np.ndarray]  # by original name
+    state: dict[str, np.ndarray] | None  # at step −1, by original name
     moments: Moments | None  # of {original name of the weight: array}
-    settings: dict  # arguments of RNN4Music
-    loss: float
-    history: list  # costs
-    validation: list  # (updates, nats per step)
-    rng_state: dict | None
-    progress: Progress | None  # of a training that can be resumed
-    steps: list  # over which each cost of the history is summed; NaN where not known
-    trained_on: TrainedOn
-    trainings: list  # of dict, a record of each
+    settings: dict[str, Any]  # arguments of RNN4Music
+    training: TrainState  # its rng is None where the file has none
 
 
-def with_suffix(filename):
+def with_suffix(filename) -> Path:
     """Append .npz when missing, as numpy.savez does."""
     path = checks.path("fileName", filename)
     return Path(path if path.endswith(".npz") else path + ".npz")
 
 
-def check_checkpoint(path):
-    """Raise ValueError where no checkpoint can be written: before training, not after.
+def check_checkpoint(path) -> str:
+    """Return the path of a checkpoint's file; raise ValueError if it is not writable.
 
-    Returns the path of the file.
+    So a training fails before its first update, not at its first checkpoint.
     """
     target = checks.target("checkpoint", path, ".npz")
     folder = Path(os.path.realpath(target)).parent
@@ -86,39 +88,41 @@ def check_checkpoint(path):
     return target
 
 
-def mean_name(name):
-    """Return the original's name for what RMSprop keeps of a weight: Wxi_1 → DWxi1p."""
+def mean_name(name: str) -> str:
+    """Return the original's name of a weight's mean of squares: Wxi_1 → DWxi1p."""
     return f"D{name.replace('_', '')}p"
 
 
-def momentum_name(name):
-    """Return where Adam's running mean of a gradient is kept: Wxi_1 → DWxi1m."""
+def momentum_name(name: str) -> str:
+    """Return the name of Adam's mean of a weight's gradient: Wxi_1 → DWxi1m."""
     return f"D{name.replace('_', '')}m"
 
 
-def write(filename, saved):
+def write(filename, saved: Saved) -> str:
     """Write a `Saved`; a failed or killed write leaves the old file whole.
 
     Returns the path written, ``filename`` with .npz appended when missing.
     """
-    provenance.check_trainings(saved.trainings)
+    training = saved.training
+    provenance.check_trainings(training.records)
+    validation = np.array(training.validation, dtype=np.float64).reshape(-1, 2)
     arrays = {
         **saved.weights,
         **saved.state,
         **_moments_to_write(saved.moments),
-        **_progress_to_write(saved.progress),
+        **_progress_to_write(training),
         **dict(zip(H_LENGTHS, saved.h_lengths, strict=True)),
         **saved.settings,
         "gradNorm": saved.settings["gradNorm"] or math.inf,
         "io_length": saved.io_length,
-        "loss": float(saved.loss),
-        "instantaneousCost": np.array(saved.history, dtype=np.float64),
-        "validationCost": np.array(saved.validation, dtype=np.float64).reshape(-1, 2),
-        "stepsOfCost": np.array(saved.steps, dtype=np.float64),
-        "trainedOn": saved.trained_on.digests,
-        "trainedOnComplete": saved.trained_on.complete,
-        "trainings": np.frombuffer(json.dumps(saved.trainings).encode(), np.uint8),
-        "rngState": json.dumps(saved.rng_state),
+        "loss": float(training.loss),
+        "instantaneousCost": np.array(training.costs, dtype=np.float64),
+        "validationCost": validation,
+        "stepsOfCost": np.array(training.steps, dtype=np.float64),
+        "trainedOn": training.trained_on.digests,
+        "trainedOnComplete": training.trained_on.complete,
+        "trainings": np.frombuffer(json.dumps(training.records).encode(), np.uint8),
+        "rngState": json.dumps(training.rng.bit_generator.state),
         "formatVersion": FORMAT_VERSION,
     }
     path = checks.target("fileName", filename, ".npz")
@@ -133,30 +137,41 @@ def _moments_to_write(moments):
     return arrays
 
 
-def _progress_to_write(progress):
-    if progress is None:
+def _progress_to_write(training):
+    if training.plan is None:
         return {"progress": "null"}
-    numbers = {**vars(progress), "best": None}
-    best = progress.best or {}
+    place = training.position
+    numbers = {
+        "plan": training.plan,
+        "epoch": place.epoch,
+        "update": place.update,
+        "epochState": place.epoch_rng_state,
+        "bestNll": training.best_nll,
+        "sinceBest": training.since_best,
+        "stopped": training.stopped,
+        "best": None,
+    }
+    best = training.best or {}
     return {
         "progress": json.dumps(numbers),
         **{f"best_{name}": array for name, array in best.items()},
     }
 
 
-def read(filename):
+def read(filename) -> Saved:
     """Read a `Saved`, from a file of ours or of the original program.
 
-    The original's RMSprop state is not a running mean of squares (D4), its training
-    ignored the state at step −1 (D9), and it looked at a_g (D3): for its files
-    ``moments`` and ``state`` are None and ``settings["originalForward"]`` is True.
+    For the original's files ``moments`` and ``state`` are None: its RMSprop state is no
+    running mean of squares (D4), and its training ignored the state at step −1 (D9).
+    ``settings["originalForward"]`` is True: its output gate looked at a_g (D3).
 
     Raises
     ------
     FileNotFoundError
     ParameterFileError
-        If what is there is no regular file, or no .npz, is cut off, lacks an array, or
-        holds one of the wrong shape, of objects, or with values that are not finite.
+        If the path is no regular file, or the file is no .npz, is cut off, lacks an
+        array, or holds one of the wrong shape, of objects, or with values that are not
+        finite.
     """
     path = with_suffix(filename)
     if not path.is_file() and os.path.isfile(filename):
@@ -177,6 +192,7 @@ def read(filename):
 
 def _read(arrays):
     ours = "formatVersion" in arrays or "Rout" in arrays  # neither in the original's
+    version = 0
     if ours:
         version = arrays.numbers("formatVersion").item()
         if checks.check_int("formatVersion", version) > FORMAT_VERSION:
@@ -190,41 +206,25 @@ def _read(arrays):
         h_lengths = (*map(arrays.length, H_LENGTHS[:2]), arrays.rows("Whi_3"))
     io_length = arrays.length("io_length")
     shapes = weight_shapes(h_lengths, io_length)
-    history = arrays.history("instantaneousCost")
-    extra = {"state": None, "moments": None, "rng_state": None, "progress": None}
-    settings = _settings(arrays, version if ours else 0)
+    settings = _settings(arrays, version)
+    state = moments = None
     if ours:
-        extra = {
-            "state": {
-                name: arrays.numbers(name, shape)
-                for name, shape in state_shapes(h_lengths).items()
-            },
-            "moments": _moments(arrays, shapes, settings["optimizer"] == "Adam"),
-            "rng_state": arrays.rng_state("rngState"),
-            "progress": _progress(arrays, shapes) if version > 1 else None,
-        }
-    if ours and version > 2:
-        extra |= _provenance(arrays, len(history))
-    else:
-        extra |= {
-            "steps": [math.nan] * len(history),
-            "trained_on": TrainedOn(complete=ours and not history),
-            "trainings": provenance.unknown_trainings(history, extra["progress"]),
-        }
+        shapes_of_state = state_shapes(h_lengths).items()
+        state = {name: arrays.numbers(name, shape) for name, shape in shapes_of_state}
+        moments = _moments(arrays, shapes, settings["optimizer"] == "Adam")
     return Saved(
         h_lengths=h_lengths,
         io_length=io_length,
         weights={name: arrays.numbers(name, shape) for name, shape in shapes.items()},
+        state=state,
+        moments=moments,
         settings=settings,
-        loss=float(arrays.numbers("loss", finite=False)),
-        history=history,
-        validation=arrays.validation() if ours and version > 1 else [],
-        **extra,
+        training=_training(arrays, shapes, version),
     )
 
 
 def _settings(arrays, version):
-    """Read the arguments of RNN4Music; version 0 is the original's."""
+    """Read arguments of RNN4Music; version 0 is the original's."""
     names = ("R1", "R2", "R3", "gradClip")
     if version:
         names = LIMITS.keys() - (SINCE_2 if version < 2 else set())
@@ -260,30 +260,82 @@ def _moments(arrays, shapes, adam):
     return Moments(means, momenta, checks.check_int("optimizerUpdates", updates, low=0))
 
 
-def _progress(arrays, shapes):
-    numbers = json.loads(arrays.text("progress"))
-    if numbers is None:
-        return None
-    try:
-        progress = Progress(**numbers)
-        progress.check()
-    except (TypeError, ValueError) as error:
-        raise ParameterFileError(f"progress is none of a training: {error}") from None
-    if progress.bestNll < math.inf:
-        progress.best = {n: arrays.numbers(f"best_{n}", s) for n, s in shapes.items()}
-    return progress
+def _training(arrays, shapes, version):
+    """Read a `TrainState`; its rng is None in the original's files, version 0."""
+    rng = None
+    if version:
+        rng = np.random.default_rng()
+        rng.bit_generator.state = arrays.rng_state("rngState")
+    costs = arrays.history("instantaneousCost")
+    training = TrainState(
+        rng=rng,
+        costs=costs,
+        steps=[math.nan] * len(costs),
+        loss=float(arrays.numbers("loss", finite=False)),
+        trained_on=TrainedOn(complete=bool(version) and not costs),
+    )
+    if version > 1:
+        training.validation = arrays.validation()
+        _read_progress(training, arrays, shapes)
+    if version > 2:
+        training.steps = _steps(arrays, len(costs))
+        complete = arrays.truth("trainedOnComplete")
+        training.trained_on = TrainedOn(arrays.digests("trainedOn"), complete)
+        records = json.loads(arrays.bytes("trainings", LONGEST_RECORDS))
+        training.records = provenance.check_trainings(records)
+    else:
+        training.records = provenance.unknown_trainings(len(costs), training.plan)
+    return training
 
 
-def _provenance(arrays, updates):
+def _steps(arrays, updates):
     steps = arrays.history("stepsOfCost")
     if len(steps) != updates or any(n <= 0 or n == math.inf for n in steps):
         raise ParameterFileError(
             f"stepsOfCost must hold {updates} numbers above 0, one for each cost"
         )
-    complete = arrays.truth("trainedOnComplete")
-    records = json.loads(arrays.bytes("trainings", LONGEST_RECORDS))
-    return {
-        "steps": steps,
-        "trained_on": TrainedOn(arrays.digests("trainedOn"), complete),
-        "trainings": provenance.check_trainings(records),
-    }
+    return steps
+
+
+def _read_progress(training, arrays, shapes):
+    """Set the plan, the position and the best weights of a training."""
+    numbers = json.loads(arrays.text("progress"))
+    if numbers is None:
+        return
+    try:
+        numbers = _checked_progress(numbers)
+    except ValueError as error:
+        raise ParameterFileError(f"progress is none of a training: {error}") from None
+    place = (numbers[name] for name in ("epoch", "update", "epochState"))
+    training.plan, training.position = numbers["plan"], Position(*place)
+    training.best_nll = numbers["bestNll"]
+    training.since_best = numbers["sinceBest"]
+    training.stopped = numbers["stopped"]
+    if training.best_nll < math.inf:
+        best = {n: arrays.numbers(f"best_{n}", shape) for n, shape in shapes.items()}
+        training.best = best
+
+
+def _checked_progress(numbers):
+    """Return the numbers of a training's progress; raise ValueError for others.
+
+    Of the plan only noOfEpoch is checked: `TrainState.differences` compares the rest.
+    """
+    if not isinstance(numbers, dict) or not isinstance(numbers.get("plan"), dict):
+        raise ValueError(f"it is {numbers!r:.60}; it must hold a plan")
+    if others := numbers.keys() - PROGRESS.keys() - {"plan"}:
+        raise ValueError(f"it holds {', '.join(others)}")
+    numbers = PROGRESS | numbers
+    last = checks.check_int("noOfEpoch", numbers["plan"].get("noOfEpoch"))
+    epoch = checks.check_int("epoch", numbers["epoch"], low=0, high=last)
+    update = checks.check_int("update", numbers["update"], low=0, high=MOST_UPDATES)
+    checks.check_int("sinceBest", numbers["sinceBest"], low=0, high=epoch)
+    checks.truth("stopped", numbers["stopped"])
+    best_nll = numbers["bestNll"]
+    if not isinstance(best_nll, float) or not best_nll > -math.inf:
+        raise ValueError(f"bestNll is {best_nll!r}")
+    if numbers["best"] is not None:
+        raise ValueError("best is among the numbers")
+    if update > 0 or numbers["epochState"] is not None:
+        checks.rng_state("epochState", numbers["epochState"])
+    return numbers

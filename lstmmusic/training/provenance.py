@@ -5,6 +5,7 @@ NumPy only.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -23,37 +24,42 @@ class TrainedOn(NamedTuple):
     Attributes
     ----------
     digests : uint64 ndarray of shape (tunes,)
-        As by `digest_of`; sorted, each once.
+        By `digest_of`; sorted, without duplicates.
     complete : bool
-        False where the network was also trained on tunes that are not known, as that
-        of a parameter file of an earlier version.
+        False if the network was also trained on unknown tunes, as a network from a
+        parameter file of an earlier version.
     """
 
     digests: np.ndarray = np.zeros(0, np.uint64)
     complete: bool = True
 
-    def join(self, digests):
+    def join(self, digests: np.ndarray) -> "TrainedOn":
         """Return these tunes and others, given by their digests."""
         return self._replace(digests=np.union1d(self.digests, digests))
 
-    def holds(self, tune):
-        """Return whether a tune (steps, N) is among them; None where not known."""
+    def holds(self, tune) -> bool | None:
+        """Return whether a tune (steps, N) is among them; None if that is unknown."""
         if np.isin(digest_of(tune), self.digests):
             return True
         return False if self.complete else None
 
 
 class Source(NamedTuple):
-    """The command and the tunes of a training, for its record."""
+    """Hold the command and the tunes of a training, for its record."""
 
     command: str | None
     digests: np.ndarray  # of the tunes
 
 
-def digest_of(tune):
-    """Return 8 bytes, as a uint64, that tell a tune (steps, N) from others.
+def make_source(command, tunes: Iterable) -> Source:
+    """Check the argument ``command`` of `RNN4Music.train`; return a `Source`."""
+    return Source(check_command(command), digests_of(tunes))
 
-    A roll gives the same digest in every dtype, and packed.
+
+def digest_of(tune) -> np.uint64:
+    """Return a digest of 8 bytes of a tune (steps, N).
+
+    A roll has the same digest in every dtype, and packed.
     """
     roll = np.asarray(unpacked(tune))
     sounds = roll != 0
@@ -64,19 +70,19 @@ def digest_of(tune):
     return np.uint64(int.from_bytes(digest.digest(), "little"))
 
 
-def digests_of(tunes):
+def digests_of(tunes: Iterable) -> np.ndarray:
     """Return the digests of tunes, uint64 (tunes,)."""
     return np.array([digest_of(tune) for tune in tunes], np.uint64)
 
 
-def digest_of_state(rng_state):
+def digest_of_state(rng_state: dict) -> str:
     """Return a digest, in hexadecimal, of the state of a random number generator."""
     text = json.dumps(rng_state, sort_keys=True).encode()
     return hashlib.blake2b(text, digest_size=DIGEST_BYTES).hexdigest()
 
 
-def check_command(command):
-    """Return the argument ``command`` of `RNN4Music.train`."""
+def check_command(command: str | None) -> str | None:
+    """Check and return the argument ``command`` of `RNN4Music.train`."""
     if command is None:
         return None
     if not isinstance(command, str) or len(command) > LONGEST_COMMAND:
@@ -87,11 +93,11 @@ def check_command(command):
     return command
 
 
-def add_training(trainings, record):
-    """Add the record of a training that begins, with no update yet.
+def add_training(trainings: list[dict], record: dict) -> None:
+    """Append the record of a training that begins, with no update yet.
 
-    If it is the same as the last one, but for the random state, that goes on counting:
-    whoever calls `train` in a loop has one record.
+    If only the random state differs from the last record, that goes on counting, so
+    that calls of `train` in a loop make one record.
     """
     last = trainings[-1] if trainings else {}
     own = {name: record[name] for name in ("updates", "randomState") if name in record}
@@ -102,21 +108,13 @@ def add_training(trainings, record):
         del trainings[:-MOST_TRAININGS]
 
 
-def unknown_trainings(history, progress):
+def unknown_trainings(updates: int, plan: dict | None) -> list[dict]:
     """Return the records for a file that has none: version 2 or before."""
-    if not history:
-        return []
-    plan = progress.plan if progress else {}
-    return [{"command": None, "updates": len(history), **plan}]
+    return [{"command": None, "updates": updates, **(plan or {})}] if updates else []
 
 
-def check_trainings(trainings):
-    """Return records as they were read, if that is what they are.
-
-    Raises
-    ------
-    ValueError
-    """
+def check_trainings(trainings) -> list[dict]:
+    """Check and return the records of a file; raise ValueError for anything else."""
     if not isinstance(trainings, list) or len(trainings) > MOST_TRAININGS:
         raise ValueError(f"trainings is {trainings!r:.60}; it must be a list")
     for record in trainings:

@@ -1,7 +1,6 @@
-"""Read the arrays of an .npz that may come from anyone, each checked before reading.
+"""Read the arrays of an untrusted .npz, each checked before it is read.
 
-Nothing is unpickled, and no array is read before its header has been compared with the
-shape it must have.
+Nothing is unpickled, and no array is read before its header has the shape it must have.
 """
 
 import io
@@ -38,7 +37,7 @@ class File(io.FileIO):
 
 
 class Arrays:
-    """The members of an .npz, each checked against what it must be before reading."""
+    """The members of an .npz; each method checks one against its kind, and reads it."""
 
     def __init__(self, archive, file_bytes):
         self.archive = archive
@@ -48,7 +47,8 @@ class Arrays:
     def __contains__(self, name):
         return f"{name}.npy" in self.names
 
-    def header(self, name):
+    def header(self, name) -> tuple:
+        """Return the shape and the dtype of an array."""
         if name not in self:
             raise NpzError(f"there is no array {name!r} in it")
         method = self.archive.getinfo(f"{name}.npy").compress_type
@@ -65,11 +65,13 @@ class Arrays:
             shape, _, dtype = npy.read_array_header_1_0(member)
         return shape, dtype
 
-    def read(self, name):
+    def read(self, name) -> np.ndarray:
+        """Read an array whose header was checked."""
         with self.archive.open(f"{name}.npy") as member:
             return npy.read_array(member, allow_pickle=False)
 
-    def numbers(self, name, shape=(), finite=True):
+    def numbers(self, name, shape=(), finite=True) -> np.ndarray:
+        """Read an array of numbers."""
         found, dtype = self.header(name)
         if found != shape:
             raise NpzError(f"{name} has shape {found}; it must be {shape}")
@@ -83,47 +85,57 @@ class Arrays:
             raise NpzError(f"{name} holds values that are not finite")
         return array
 
-    def rows(self, name):
+    def rows(self, name) -> int:
+        """Return the number of rows of an array, at least 1."""
         shape, _ = self.header(name)
         return checks.check_int(f"the number of rows of {name}", (*shape, 0)[0])
 
-    def length(self, name):
+    def length(self, name) -> int:
+        """Read the number of cells in a layer, or of notes."""
         return checks.check_int(name, self.numbers(name).item(), high=checks.LONGEST)
 
-    def mean_of_squares(self, name, shape):
+    def mean_of_squares(self, name, shape) -> np.ndarray:
+        """Read an array of numbers from 0."""
         array = self.numbers(name, shape)
         if (array < 0).any():
             raise NpzError(f"{name} holds negative means of squares")
         return array
 
-    def rng_state(self, name):
+    def rng_state(self, name) -> dict:
+        """Read the state of a random number generator."""
         return checks.rng_state(name, json.loads(self.text(name)))
 
-    def digests(self, name):
+    def digests(self, name) -> np.ndarray:
+        """Read digests of tunes: uint64, sorted, without duplicates."""
         shape, dtype = self.header(name)
         if len(shape) != 1 or dtype != np.uint64 or shape[0] > MOST_DIGESTS:
             raise NpzError(f"{name} must be digests, not {dtype} {shape}")
         return np.unique(self.numbers(name, shape))
 
-    def bytes(self, name, longest):
+    def bytes(self, name, longest) -> bytes:
+        """Read up to ``longest`` bytes."""
         shape, dtype = self.header(name)
         if len(shape) != 1 or dtype != np.uint8 or shape[0] > longest:
             raise NpzError(f"{name} must be up to {longest} bytes, not {dtype} {shape}")
         return self.numbers(name, shape).tobytes()
 
-    def text(self, name):
+    def text(self, name) -> str:
+        """Read a text."""
         shape, dtype = self.header(name)
         if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * LONGEST_TEXT:
             raise NpzError(f"{name} must be a text, not {dtype} {shape}")
         return str(self.read(name))
 
-    def truth(self, name):
+    def truth(self, name) -> bool:
+        """Read a truth value."""
         return checks.truth(name, self.numbers(name).item())
 
-    def validation(self):
+    def validation(self) -> list:
+        """Read the pairs of updates and nats per step."""
         return [(int(n), nll) for n, nll in self.history("validationCost", (2,))]
 
-    def history(self, name, entry=()):
+    def history(self, name, entry=()) -> list:
+        """Read a list of numbers, or of entries of that shape."""
         shape, _ = self.header(name)
         if shape[1:] != entry or not shape or shape[0] > LONGEST_HISTORY:
             raise NpzError(f"{name} must be a list, not of shape {shape}")

@@ -1,20 +1,21 @@
-"""Where a training stands: what a stopped one goes on from."""
+"""The state of a training: all that it needs, beside the weights, to be resumed."""
 
+import copy
 import math
 import zlib
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmmusic import checks
 from lstmmusic.data.batches import unpacked
-
-MOST_UPDATES = 2**53  # of an epoch; a float still tells one from the next
+from lstmmusic.training.provenance import TrainedOn
 
 
 class Plan(NamedTuple):
-    """What a training does, and must be the same when it is resumed."""
+    """The arguments of a training that must be the same when it is resumed."""
 
     noOfEpochPerMB: int
     noOfEpoch: int
@@ -28,7 +29,7 @@ class Plan(NamedTuple):
     validation: str
 
 
-def described(tunes, dtype):
+def described(tunes: Sequence, dtype) -> str:
     """Return a text that tells tunes (steps, N) from others, in other order too."""
     checksum = 0
     for tune in tunes:
@@ -39,74 +40,162 @@ def described(tunes, dtype):
     return f"{len(tunes)} tunes of {steps} steps, checksum {checksum:08x}"
 
 
-def make_plan(
-    tunes, validation, dtype, epochs_per_minibatch, epochs, size, length, lam, average,
-    decay, patience,
-):  # fmt: skip
-    """Check the arguments of `RNN4Music.train`; return a `Plan`."""
-    if patience is not None and not validation:
-        raise ValueError(f"patience is {patience!r}, but there is no validation")
+def make_plan(tunes: Sequence, validation: Sequence, dtype, **given) -> Plan:
+    """Check arguments of `RNN4Music.train`, given by name; return a `Plan`."""
+    if given["patience"] is not None and not validation:
+        raise ValueError(
+            f"patience is {given['patience']!r}, but there is no validation"
+        )
+
+    def checked(check, name, *args, **limits):
+        return check(name, given[name], *args, **limits)
+
+    def optional(check, name, *args, **limits):
+        return checks.optional(check, name, given[name], *args, **limits)
+
     plan = Plan(
-        noOfEpochPerMB=checks.check_int("noOfEpochPerMB", epochs_per_minibatch),
-        noOfEpoch=checks.check_int("noOfEpoch", epochs),
-        sizeOfMiniBatch=checks.check_int("sizeOfMiniBatch", size),
-        lengthOfMB=checks.optional(checks.check_int, "lengthOfMB", length, low=2),
-        lam=checks.check_float("lam", lam, low_allowed=True),
-        average=checks.one_of("average", average, ("tune", "step")),
-        rateDecay=checks.optional(checks.one_of, "rateDecay", decay, ("cosine",)),
-        patience=checks.optional(checks.check_int, "patience", patience),
+        noOfEpochPerMB=checked(checks.check_int, "noOfEpochPerMB"),
+        noOfEpoch=checked(checks.check_int, "noOfEpoch"),
+        sizeOfMiniBatch=checked(checks.check_int, "sizeOfMiniBatch"),
+        lengthOfMB=optional(checks.check_int, "lengthOfMB", low=2),
+        lam=checked(checks.check_float, "lam", low_allowed=True),
+        average=checked(checks.one_of, "average", ("tune", "step")),
+        rateDecay=optional(checks.one_of, "rateDecay", ("cosine",)),
+        patience=optional(checks.check_int, "patience"),
         dataset=described(tunes, dtype),
         validation=described(validation, dtype),
     )
-    if len(tunes) < size:
+    if len(tunes) < plan.sizeOfMiniBatch:
         raise ValueError(
-            f"sizeOfMiniBatch is {size}, but the dataset has "
+            f"sizeOfMiniBatch is {plan.sizeOfMiniBatch}, but the dataset has "
             f"{checks.counted(len(tunes), 'tune')}; allowed are 1 to {len(tunes)}"
         )
     return plan
 
 
-@dataclass
-class Progress:
-    """Where a training stands; with the model, all it needs to go on."""
+class Position(NamedTuple):
+    """The place of a training between two updates."""
 
-    plan: dict
     epoch: int = 0
     update: int = 0  # of this epoch
-    epochState: dict | None = None  # of the random numbers, when the epoch began
-    bestNll: float = math.inf
-    sinceBest: int = 0  # validations
-    stopped: bool = False  # by patience
-    best: dict | None = field(default=None, repr=False)  # {original name: array}
+    epoch_rng_state: dict | None = None  # of the random numbers, when the epoch began
+
+
+@dataclass
+class TrainState:
+    """The state of a network's training: `RNN4Music` keeps it, `loop` changes it.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Draws the next minibatch and masks.
+    costs, steps : list of float
+        The cost before each update so far, and how many steps it sums up; NaN where
+        that is not known.
+    validation : list of (int, float)
+        After how many updates, and nats per step.
+    loss : float
+        The last cost.
+    trained_on : TrainedOn
+    records : list of dict
+        A record of each training, the oldest first.
+    plan : dict or None
+        That of the last training; None before the first one.
+    position : Position
+        In that training.
+    best : dict or None
+        {original name: array}: the weights of its best validation.
+    best_nll : float
+        The nats per step of that validation.
+    since_best : int
+        Validations since then.
+    stopped : bool
+        By patience.
+    """
+
+    rng: np.random.Generator
+    costs: list = field(default_factory=list)
+    steps: list = field(default_factory=list)
+    validation: list = field(default_factory=list)
+    loss: float = math.nan
+    trained_on: TrainedOn = field(default_factory=TrainedOn)
+    records: list = field(default_factory=list)
+    plan: dict | None = None
+    position: Position = field(default_factory=Position)
+    best: dict | None = field(default=None, repr=False)
+    best_nll: float = math.inf
+    since_best: int = 0
+    stopped: bool = False
 
     @property
-    def over(self):
-        return self.stopped or self.epoch >= self.plan["noOfEpoch"]
+    def over(self) -> bool:
+        """False from when a training was stopped until it is resumed to its end."""
+        return (
+            self.plan is None
+            or self.stopped
+            or self.position.epoch >= self.plan["noOfEpoch"]
+        )
 
-    def check(self):
-        """Raise ValueError where a field, as it was read, is not what it must be.
+    def begin(self, plan: Plan) -> None:
+        """Begin a training; the history of those before stays."""
+        self.plan, self.position = plan._asdict(), Position()
+        self.best, self.best_nll, self.since_best = None, math.inf, 0
+        self.stopped = False
 
-        Of the plan only what `over` needs: `differences` finds the rest.
-        """
-        if not isinstance(self.plan, dict):
-            raise ValueError(f"plan is {self.plan!r:.60}")
-        last = checks.check_int("noOfEpoch", self.plan.get("noOfEpoch"))
-        checks.check_int("epoch", self.epoch, low=0, high=last)
-        checks.check_int("update", self.update, low=0, high=MOST_UPDATES)
-        checks.check_int("sinceBest", self.sinceBest, low=0, high=self.epoch)
-        checks.truth("stopped", self.stopped)
-        if not isinstance(self.bestNll, float) or not self.bestNll > -math.inf:
-            raise ValueError(f"bestNll is {self.bestNll!r}")
-        if self.best is not None:
-            raise ValueError("best is among the numbers")
-        if self.update > 0 or self.epochState is not None:
-            checks.rng_state("epochState", self.epochState)
+    def record(self, cost: float, steps: float) -> None:
+        """Append the cost of an update to the history."""
+        self.steps = self.known_steps()
+        self.costs.append(cost)
+        self.steps.append(steps)
+        self.loss = cost
 
-    def differences(self, plan):
-        """Return (name, value, other value) of all in which a `Plan` is another."""
+    def known_steps(self) -> list[float]:
+        """Return the steps of each cost; NaN if a user has changed the costs."""
+        costs, steps = self.costs, self.steps
+        return steps if len(steps) == len(costs) else [math.nan] * len(costs)
+
+    def costs_per_step(self) -> list[float]:
+        """Return the cost of each update per step; NaN where not known."""
+        pairs = zip(self.costs, self.known_steps(), strict=True)
+        return [cost / steps for cost, steps in pairs]
+
+    def compare(self, nll: float) -> bool:
+        """Record a validation; return whether it is the best so far."""
+        self.validation.append((len(self.costs), nll))
+        is_best = nll < self.best_nll
+        self.since_best = 0 if is_best else self.since_best + 1
+        self.best_nll = nll if is_best else self.best_nll
+        self.stopped = self.since_best == self.plan.get("patience")
+        return is_best
+
+    def snapshot(self) -> "TrainState":
+        """Return a copy that later updates do not change."""
+        return replace(
+            self,
+            rng=copy.deepcopy(self.rng),
+            costs=list(self.costs),
+            steps=list(self.known_steps()),
+            validation=list(self.validation),
+            records=copy.deepcopy(self.records),
+        )
+
+    def differences(self, plan: Plan) -> list[tuple[str, Any, Any]]:
+        """Return (name, our value, its value) of all in which a `Plan` differs."""
         ours, theirs = self.plan, plan._asdict()
         return [
             (name, ours.get(name), theirs.get(name))
             for name in {**theirs, **ours}
             if ours.get(name) != theirs.get(name)
         ]
+
+
+def state_attribute(name: str, doc: str | None = None) -> Any:
+    """Make a property of `RNN4Music` that its `TrainState` holds."""
+
+    def get(model):
+        return getattr(model._train_state, name)
+
+    def set_(model, value):
+        setattr(model._train_state, name, value)
+
+    return property(get, set_, doc=doc)

@@ -1,129 +1,136 @@
-"""The machine code of `kernels`: made once, in a process apart, and kept in a file.
+"""Build and test the kernels in a subprocess, cache them, and link them here.
 
-Numba takes seconds to make it, which pass beside those that PyTensor takes; and a
-process that finds it made needs no Numba, only LLVM to link it.
+Numba takes seconds to build them, which pass while PyTensor simplifies the first graph.
+A process that finds them in the cache needs no Numba, only LLVM to link them.
 """
 
 import atexit
-import contextlib
 import functools
-import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
-from importlib.metadata import version
 from pathlib import Path
 
 import llvmlite.binding as llvm
 
 from lstmmusic.engine import cache
-from lstmmusic.engine.backend import kind_of_cpu
-from lstmmusic.engine.kernels.host import host
+from lstmmusic.engine.kernels.host import KERNELS, host
 
-SOURCES = [Path(__file__).with_name(f"{n}.py") for n in ("build", "code", "host")]
-# At import: what is on the disk later is perhaps not what runs.
-OUR_SOURCES = cache.digest_of(SOURCES)
 LONGEST_S = 120
-SIGNALS = ("SIGABRT", "SIGBUS", "SIGILL", "SIGSEGV")  # not every system has all
-CRASHES = [-getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
-APART = """
+CODE = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
-from lstmmusic.engine.kernels import build
-build.make(*sys.argv[2:4])
+from lstmmusic.engine.kernels import self_test
+self_test.build(*sys.argv[2:])
 """
 LOCK = threading.Lock()
-_processes = {}  # dtype: the one that makes, or has made, code for it
+_processes = {}  # dtype: the subprocess that builds, or has built, its kernels
 
 
-def begin(dtype):
-    """Have the code for a dtype made if it is not kept; do not wait for it."""
+def start_build(dtype):
+    """Start to build the kernels for a dtype if they are not cached; do not wait."""
     with LOCK:
-        if dtype in _processes or not is_python():
-            return
-        if cache.read_entry(path_of(dtype)) is None:
-            _processes[dtype] = started(dtype)
+        if dtype not in _processes and cache.read_entry(path_of(dtype)) is None:
+            _processes[dtype] = start(dtype)
 
 
-def is_python():
-    """Whether ``sys.executable`` is Python, and not a program that embeds it."""
-    name = Path(sys.executable or "").name.lower()
-    return name.startswith("python") and not getattr(sys, "frozen", False)
-
-
-def started(dtype):
-    """Start the process apart, and return it; None if that cannot be."""
+def start(dtype):
+    """Start the subprocess; return it, or the error that says why there is none."""
+    if not is_python():
+        return OSError(f"{sys.executable!r} is not Python")
     path = [entry for entry in sys.path if isinstance(entry, str)]
-    arguments = APART, json.dumps(path), dtype, str(cache.folder())
+    arguments = CODE, json.dumps(path), dtype, str(path_of(dtype))
     plain = {key: v for key, v in os.environ.items() if not key.startswith("NUMBA_")}
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", *arguments],
-            env=plain,
+            [sys.executable, "-P", "-W", "ignore", "-c", *arguments],
+            env=plain | {"JAX_PLATFORMS": "cpu"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-    except OSError:
-        return None
+    except OSError as error:
+        return error
     atexit.register(end, process)
     return process
 
 
+def is_python():
+    """Tell whether ``sys.executable`` is Python, not a program that embeds it."""
+    name = Path(sys.executable or "").name.lower()
+    return name.startswith("python") and not getattr(sys, "frozen", False)
+
+
 def end(process):
     process.kill()
-    process.wait()
+    process.communicate()
 
 
-def code_of(dtype):
-    """Return the code for a dtype, an object file as bytes.
-
-    It is made here where no process apart could; RuntimeError if one has crashed.
-    """
-    begin(dtype)
+def is_built(dtype):
+    """Tell whether the kernels are cached, or cannot be: `object_code` will not wait."""
     process = _processes.get(dtype)
+    if isinstance(process, subprocess.Popen):
+        return process.poll() is not None
+    return process is not None or cache.read_entry(path_of(dtype)) is not None
+
+
+def object_code(dtype):
+    """Return the kernels for a dtype, an object file that passed the self-test.
+
+    Raises
+    ------
+    OSError, RuntimeError
+        If the subprocess cannot start, or fails, crashes or does not end.
+    """
+    start_build(dtype)
+    process = _processes.get(dtype)
+    if isinstance(process, OSError):
+        raise process
     if process is not None:
         try:
-            process.wait(LONGEST_S)
+            _, said = process.communicate(timeout=LONGEST_S)
         except subprocess.TimeoutExpired:
             end(process)
-        if process.returncode in CRASHES:  # as this one would
-            raise RuntimeError(f"compiling them ended with {process.returncode}")
-    return cache.read_entry(path_of(dtype)) or make(dtype)
-
-
-def make(dtype, folder=None):
-    """Make the code for a dtype, and keep it in a folder if that can be."""
-    from lstmmusic.engine.kernels.code import object_code
-
-    code = object_code(dtype)
-    with contextlib.suppress(OSError):
-        if cache.digest_of(SOURCES) == OUR_SOURCES:
-            cache.write_entry(path_of(dtype, folder), code)
+            raise RuntimeError(f"it took longer than {LONGEST_S} s") from None
+        if process.returncode:
+            last = said.decode(errors="replace").strip().rpartition("\n")[2]
+            raise RuntimeError(last or f"it ended with {process.returncode}")
+    code = cache.read_entry(path_of(dtype))
+    if code is None:
+        raise RuntimeError(f"{path_of(dtype)} cannot be written or read")
     return code
 
 
-def path_of(dtype, folder=None):
-    """Return where code is kept: all that it depends on is in the file's name."""
-    what = repr((dtype, kind_of_cpu(), makers(), OUR_SOURCES))
-    name = hashlib.sha256(what.encode()).hexdigest()
-    return Path(folder or cache.folder(), "kernels", name[:32])
+def path_of(dtype):
+    """Return the path of the kernels' cache entry."""
+    return cache.entry_path("kernels", dtype)
 
 
-@functools.cache
-def makers():
-    """Return the versions of what makes the code."""
-    return [version(name) for name in ("numba", "llvmlite")]
+def link(code):
+    """Link an object file; return LLVM's engine, which keeps it in memory."""
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine
 
 
 @functools.cache
 def linked(dtype):
-    """Return the code for a dtype, linked: it gives the addresses of the targets."""
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host())
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code_of(dtype)))
-    engine.finalize_object()
-    return engine
+    """Return the kernels for a dtype, linked."""
+    return link(object_code(dtype))
+
+
+@functools.cache
+def symbols(dtype):
+    """Return {kernel: symbol}, by which LLVM finds it when it links Numba's functions.
+
+    Numba caches these functions: so a symbol's name tells one build from another.
+    """
+    build = path_of(dtype).name
+    found = {kernel: f"lstmmusic_{kernel}_{build}" for kernel in KERNELS}
+    for kernel, symbol in found.items():
+        llvm.add_symbol(symbol, linked(dtype).get_function_address(kernel))
+    return found

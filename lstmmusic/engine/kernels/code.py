@@ -1,8 +1,8 @@
-"""The machine code of `products`: Numba compiles it, XLA calls it.
+"""The machine code of the kernels: Numba compiles it, XLA and Numba's functions call it.
 
-XLA hands a target its arrays in a call frame, laid out as ``xla/ffi/api/c_api.h`` of
-jaxlib says; here that is read as words of 64 bits.  Nothing is allocated, no thread is
-started and no lock is held: threads may call a target at once.
+A kernel takes addresses and sizes, all of them 64 bits.  XLA hands its arrays over in a
+call frame, see `header`, of which a handler reads them.  Nothing is allocated, no
+thread is started and no lock is held: threads may call a kernel at once.
 
 Shapes: M rows (steps and tunes), N notes, K and Q columns.
 """
@@ -18,19 +18,25 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from lstmmusic.engine.kernels.host import ROWS, VECTOR, VECTORS, host
+from lstmmusic.engine.kernels.header import EXTENSION_METADATA, FIELDS, MAJOR
+from lstmmusic.engine.kernels.host import KERNELS, ROWS, VECTOR, VECTORS, host
 
-# Of XLA_FFI_CallFrame and XLA_FFI_Buffer, which words are what.
-EXTENSION, ARGUMENT_COUNT, ARGUMENTS, RESULTS = 1, 7, 9, 14
-DATA, RANK, DIMS = 3, 4, 5
-METADATA = 1  # a type of extension
+_FRAME, _BUFFER = FIELDS["XLA_FFI_CallFrame"], FIELDS["XLA_FFI_Buffer"]
+# Numba takes numbers as constants, not what is in a dict.
+EXTENSION, ARGUMENT_COUNT = _FRAME["extension_start"], _FRAME["args.size"]
+ARGUMENTS, RESULTS = _FRAME["args.args"], _FRAME["rets.rets"]
+DATA, RANK, DIMS = _BUFFER["data"], _BUFFER["rank"], _BUFFER["dims"]
+TYPE = FIELDS["XLA_FFI_Extension_Base"]["type"]
+NEXT = FIELDS["XLA_FFI_Extension_Base"]["next"]
+METADATA = FIELDS["XLA_FFI_Metadata_Extension"]["metadata"]
+VERSION = FIELDS["XLA_FFI_Metadata"]["api_version.major_version"]
 FUSED = {"contract"}  # a product and a sum may be rounded once for both
-OUTSIDE = ("llvm.", "memset", "memcpy")  # what machine code may ask for
+OUTSIDE = ("llvm.", "memset", "memcpy")  # LLVM links these itself
 WORD = ir.IntType(64)
 WORDS = types.CPointer(types.int64)
-KIND = np.float32(0)  # a number, for its type: `object_code` puts others here
+KIND = np.float32(0)  # a number, for its type: `object_code` replaces it
 
-inlined = numba.njit(inline="always")  # so that a target needs nothing else
+inlined = numba.njit(inline="always")  # LLVM links a handler without Numba
 
 
 def inttoptr(context, builder, signature, given):
@@ -38,20 +44,20 @@ def inttoptr(context, builder, signature, given):
 
 
 @intrinsic
-def words(context, word):
-    """Take a word for the address of words."""
+def as_pointer(context, word):
+    """Cast a word to a pointer to words."""
     return WORDS(types.int64), inttoptr
 
 
 @intrinsic
-def numbers(context, word, kind):
-    """Take a word for the address of numbers of a kind."""
+def as_numbers(context, word, kind):
+    """Cast a word to a pointer to numbers of a kind."""
     return types.CPointer(kind)(types.int64, kind), inttoptr
 
 
 @intrinsic
-def further(context, start, number):
-    """Return the address so many numbers further on."""
+def offset(context, start, number):
+    """Return the pointer so many numbers after another."""
 
     def code(context, builder, signature, given):
         return builder.gep(given[0], [given[1]])
@@ -127,53 +133,21 @@ def multiply_rows(context, number, rows, K, W, out, width):
     return types.void(word, rows, word, W, out, word), code
 
 
-@inlined
-def shape(buffer):
-    """Return (rows, length of one) of an array (…, length)."""
-    rank, dims = buffer[RANK], words(buffer[DIMS])
-    rows = 1
-    for n in range(rank - 1):
-        rows *= dims[n]
-    return rows, dims[rank - 1]
+def roll_dot(x, W, b, below, out, M, N, Q):
+    """Write ``W x + b``, or that ``+ below``, looking only at the notes that sound.
 
-
-@inlined
-def asked(frame):
-    """Whether XLA only asks for which version of its interface this is; answer it."""
-    extension = frame[EXTENSION]
-    while extension != 0:  # size, type, next, what it holds
-        if words(extension)[1] & 0xFFFFFFFF == METADATA:
-            version = words(words(extension)[3])
-            version[3] = 1 << 32  # major 0, minor 1
-            return True
-        extension = words(extension)[2]
-    return False
-
-
-def roll_dot(frame):
-    """Write b + x W, or below + b + x W, looking only at the notes that sound.
-
-    Of ``x`` (…, N), ``W`` (N, Q), ``b`` (Q,) and, perhaps, ``below`` (…, Q), in whose
-    place the result may come.
+    Of x (M, N), W (N, Q), b (Q,) and below (M, Q), which may lie where ``out`` does; 0
+    is for none.
     """
-    if asked(frame):
-        return 0
-    given, made = words(frame[ARGUMENTS]), words(words(frame[RESULTS])[0])
-    M, N = shape(words(given[0]))
-    Q = shape(made)[1]
-    x = numbers(words(given[0])[DATA], KIND)
-    W = numbers(words(given[1])[DATA], KIND)
-    b = numbers(words(given[2])[DATA], KIND)
-    out_at = made[DATA]
-    on_below = frame[ARGUMENT_COUNT] == 4
-    below_at = words(given[3])[DATA] if on_below else out_at
-    out, below = numbers(out_at, KIND), numbers(below_at, KIND)
+    on_below, in_place = below != 0, below == out
+    x, W, b = as_numbers(x, KIND), as_numbers(W, KIND), as_numbers(b, KIND)
+    below, out = as_numbers(below, KIND), as_numbers(out, KIND)
     for m in range(M):
-        row = further(out, m * Q)
+        row = offset(out, m * Q)
         if not on_below:
             for q in range(Q):
                 row[q] = b[q]
-        elif below_at == out_at:  # by one name, or LLVM would not use vectors
+        elif in_place:  # by one name, or LLVM would not use vectors
             for q in range(Q):
                 row[q] += b[q]
         else:
@@ -182,135 +156,202 @@ def roll_dot(frame):
         for n in range(N):
             value = x[m * N + n]
             if value != 0:
-                of_note = further(W, n * Q)
+                of_note = offset(W, n * Q)
                 for q in range(Q):
                     row[q] += value * of_note[q]
-    return 0
 
 
-def roll_outer(frame):
-    """Write Σ x da' (N, Q) of ``x`` (…, N) and ``da`` (…, Q)."""
-    if asked(frame):
-        return 0
-    given, made = words(frame[ARGUMENTS]), words(words(frame[RESULTS])[0])
-    M, N = shape(words(given[0]))
-    Q = shape(made)[1]
-    x = numbers(words(given[0])[DATA], KIND)
-    da = numbers(words(given[1])[DATA], KIND)
-    out = numbers(made[DATA], KIND)
+def roll_outer(x, da, out, M, N, Q):
+    """Write ``Σ da x'`` (N, Q) of x (M, N) and da (M, Q)."""
+    x, da, out = as_numbers(x, KIND), as_numbers(da, KIND), as_numbers(out, KIND)
     for place in range(N * Q):
         out[place] = 0
     for m in range(M):
-        row = further(da, m * Q)
+        row = offset(da, m * Q)
         for n in range(N):
             value = x[m * N + n]
             if value != 0:
-                of_note = further(out, n * Q)
+                of_note = offset(out, n * Q)
                 for q in range(Q):
                     of_note[q] += value * row[q]
-    return 0
 
 
-def blocks(frame):
-    """Write ``W`` (K, Q) in blocks of columns, (blocks, K, columns), zeros at the end.
-
-    See `columns_of_block`.
-    """
-    if asked(frame):
-        return 0
-    given, made = words(frame[ARGUMENTS]), words(words(frame[RESULTS])[0])
-    K, Q = shape(words(given[0]))
-    columns = shape(made)[1]
-    W = numbers(words(given[0])[DATA], KIND)
-    out = numbers(made[DATA], KIND)
+def pack(W, out, K, Q, columns):
+    """Write W (K, Q) in blocks of columns, (blocks K, columns), zeros at the end."""
+    W, out = as_numbers(W, KIND), as_numbers(out, KIND)
     for block in range((Q + columns - 1) // columns):
         first = block * columns
         full = min(columns, Q - first)
         for k in range(K):
-            row = further(W, k * Q + first)
-            new = further(out, (block * K + k) * columns)
+            row = offset(W, k * Q + first)
+            new = offset(out, (block * K + k) * columns)
             for column in range(full):
                 new[column] = row[column]
             for column in range(full, columns):
                 new[column] = 0
-    return 0
 
 
-def blocks_turned(frame):
-    """Write the transpose of ``W`` (Q, K) as `blocks` does; a few rows at a time."""
-    if asked(frame):
-        return 0
-    given, made = words(frame[ARGUMENTS]), words(words(frame[RESULTS])[0])
-    Q, K = shape(words(given[0]))
-    columns = shape(made)[1]
-    W = numbers(words(given[0])[DATA], KIND)
-    out = numbers(made[DATA], KIND)
+def pack_transposed(W, out, K, Q, columns):
+    """Write the transpose of W (Q, K) as `pack` does; a few rows at a time."""
+    W, out = as_numbers(W, KIND), as_numbers(out, KIND)
     for block in range((Q + columns - 1) // columns):
-        new = further(out, block * K * columns)
+        new = offset(out, block * K * columns)
         full = min(columns, Q - block * columns)
         for start in range(0, K, 32):
             end = min(start + 32, K)
             for column in range(full):
-                row = further(W, (block * columns + column) * K)
+                row = offset(W, (block * columns + column) * K)
                 for k in range(start, end):
                     new[k * columns + column] = row[k]
             for column in range(full, columns):
                 for k in range(start, end):
                     new[k * columns + column] = 0
-    return 0
 
 
-def step_dot(frame):
-    """Write rows W, with W in blocks of columns.
+def packed_dot(rows, packed, out, M, K, width, columns):
+    """Write the product of rows (M, K) and a packed matrix (K, Q): (M, width).
 
-    ``rows`` (M, K), ``W`` (blocks, K, columns), the result (M, blocks columns): see
-    `columns_of_block`.  A block stays in a near cache while all rows go by.
+    ``width`` is that of all blocks, Q or more; behind Q there are zeros.  A block stays
+    in a near cache while all rows go by.
     """
-    if asked(frame):
-        return 0
-    given, made = words(frame[ARGUMENTS]), words(words(frame[RESULTS])[0])
-    M, K = shape(words(given[0]))
-    columns = shape(words(given[1]))[1]
-    width = shape(made)[1]
-    rows = numbers(words(given[0])[DATA], KIND)
-    W = numbers(words(given[1])[DATA], KIND)
-    out = numbers(made[DATA], KIND)
+    rows, packed = as_numbers(rows, KIND), as_numbers(packed, KIND)
+    out = as_numbers(out, KIND)
     turns = (M + ROWS - 1) // ROWS
     for block in range(width // columns):
         first = 0
         for left in range(turns, 0, -1):
-            number = (M - first + left - 1) // left  # as evenly as can be
+            number = (M - first + left - 1) // left  # as evenly as possible
             multiply_rows(
                 number,
-                further(rows, first * K),
+                offset(rows, first * K),
                 K,
-                further(W, block * K * columns),
-                further(out, first * width + block * columns),
+                offset(packed, block * K * columns),
+                offset(out, first * width + block * columns),
                 width,
             )
             first += number
+
+
+@inlined
+def shape(buffer):
+    """Return (rows, length of one) of an array (…, length)."""
+    rank, dims = buffer[RANK], as_pointer(buffer[DIMS])
+    rows = 1
+    for n in range(rank - 1):
+        rows *= dims[n]
+    return rows, dims[rank - 1]
+
+
+@inlined
+def argument(frame, n):
+    """Return an argument's address, rows and length of one."""
+    buffer = as_pointer(as_pointer(frame[ARGUMENTS])[n])
+    rows, length = shape(buffer)
+    return buffer[DATA], rows, length
+
+
+@inlined
+def result(frame):
+    """Return the result's address, rows and length of one."""
+    buffer = as_pointer(as_pointer(frame[RESULTS])[0])
+    rows, length = shape(buffer)
+    return buffer[DATA], rows, length
+
+
+@inlined
+def answer_version_query(frame):
+    """Tell whether XLA only asks for the version of the interface; answer it."""
+    extension = frame[EXTENSION]
+    while extension != 0:
+        fields = as_pointer(extension)
+        if fields[TYPE] & 0xFFFFFFFF == EXTENSION_METADATA:
+            as_pointer(fields[METADATA])[VERSION] = (1 << 32) + MAJOR  # minor 1
+            return True
+        extension = fields[NEXT]
+    return False
+
+
+def xla_roll_dot(frame):
+    if answer_version_query(frame):
+        return 0
+    x, M, N = argument(frame, 0)
+    W, _, Q = argument(frame, 1)
+    b, _, _ = argument(frame, 2)
+    below = 0
+    if frame[ARGUMENT_COUNT] == 4:
+        below, _, _ = argument(frame, 3)
+    roll_dot(x, W, b, below, result(frame)[0], M, N, Q)
     return 0
 
 
-TARGETS = roll_dot, roll_outer, blocks, blocks_turned, step_dot
+def xla_roll_outer(frame):
+    if answer_version_query(frame):
+        return 0
+    x, M, N = argument(frame, 0)
+    da, _, Q = argument(frame, 1)
+    roll_outer(x, da, result(frame)[0], M, N, Q)
+    return 0
+
+
+def xla_pack(frame):
+    if answer_version_query(frame):
+        return 0
+    W, K, Q = argument(frame, 0)
+    out, _, columns = result(frame)
+    pack(W, out, K, Q, columns)
+    return 0
+
+
+def xla_pack_transposed(frame):
+    if answer_version_query(frame):
+        return 0
+    W, Q, K = argument(frame, 0)
+    out, _, columns = result(frame)
+    pack_transposed(W, out, K, Q, columns)
+    return 0
+
+
+def xla_packed_dot(frame):
+    if answer_version_query(frame):
+        return 0
+    rows, M, K = argument(frame, 0)
+    packed, _, columns = argument(frame, 1)
+    out, _, width = result(frame)
+    packed_dot(rows, packed, out, M, K, width, columns)
+    return 0
+
+
+HANDLERS = xla_roll_dot, xla_roll_outer, xla_pack, xla_pack_transposed, xla_packed_dot
 
 
 def object_code(dtype):
-    """Return the machine code of `TARGETS` for a dtype, an object file as bytes.
+    """Return the machine code of `KERNELS` and `HANDLERS`, an object file as bytes.
 
     It calls nothing of Numba's or Python's: LLVM alone can link it.
     """
+    signatures = {
+        name: types.void(*[types.int64] * arguments)
+        for name, arguments in KERNELS.items()
+    }
+    names = globals() | {"KIND": np.dtype(dtype).type(0)}
+    called = names | {n: types.ExternalFunction(n, s) for n, s in signatures.items()}
     module = llvm.parse_assembly("")
-    for target in TARGETS:
-        names = target.__globals__ | {"KIND": np.dtype(dtype).type(0)}
-        function = FunctionType(target.__code__, names)
-        compiled = numba.cfunc(types.int64(WORDS), fastmath=FUSED, error_model="numpy")(
-            function
-        )
-        code = compiled.inspect_llvm().replace(compiled.native_name, target.__name__)
-        code = llvm.parse_assembly(code)
-        for called in code.functions:
-            if called.is_declaration and not called.name.startswith(OUTSIDE):
-                raise RuntimeError(f"{target.__name__} calls {called.name}")
-        module.link_in(code)
+    for name, signature in signatures.items():
+        module.link_in(compiled(globals()[name], signature, names))
+        llvm.add_symbol(name, 1)  # Numba links what it compiles; nothing is called
+    for handler in HANDLERS:
+        module.link_in(compiled(handler, types.int64(WORDS), called))
     return host().emit_object(module)
+
+
+def compiled(function, signature, names):
+    """Return LLVM's module of a function that has some global names."""
+    wrap = numba.cfunc(signature, fastmath=FUSED, error_model="numpy")
+    found = wrap(FunctionType(function.__code__, names))
+    code = found.inspect_llvm().replace(found.native_name, function.__name__)
+    module = llvm.parse_assembly(code)
+    for called in module.functions:
+        allowed = called.name.startswith(OUTSIDE) or called.name in KERNELS
+        if called.is_declaration and not allowed:
+            raise RuntimeError(f"{function.__name__} calls {called.name}")
+    return module

@@ -1,7 +1,12 @@
-"""This machine's CPU: its vectors, and how LLVM describes it."""
+"""The kernels' names, and this machine's CPU: its vectors, how LLVM describes it."""
 
 import llvmlite.binding as llvm
 import numpy as np
+
+# The kernels of `code`, and how many arguments each takes: all of them are 64 bits.
+KERNELS = {
+    "roll_dot": 8, "roll_outer": 6, "pack": 5, "pack_transposed": 5, "packed_dot": 7
+}  # fmt: skip
 
 # Bytes of a vector, vectors beside one another, and rows at once, for which
 # `code.multiply_rows` keeps sums: in 12 of 16 registers with AVX, in 16 of 32 with
@@ -11,7 +16,7 @@ VECTOR, VECTORS, ROWS = (64, 2, 8) if HAS_AVX512 else (32, 3, 4)
 
 
 def columns_of_block(dtype):
-    """Return how many columns of a matrix stand together for `code.step_dot`."""
+    """Return how many columns of a matrix stand together for `code.packed_dot`."""
     return VECTORS * VECTOR // np.dtype(dtype).itemsize
 
 

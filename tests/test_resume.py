@@ -16,6 +16,8 @@ from lstmmusic import CheckpointError, RNN4Music, TrainingError
 from lstmmusic.training import parameter_file
 from lstmmusic.training.checkpoint import weights_of
 from lstmmusic.training.divergence import Divergence
+from lstmmusic.training.loop import Training
+from lstmmusic.training.state import Position
 
 RNG = np.random.default_rng(101)
 TUNES = [RNG.choice([0.0, 0.0, 1.0], size=(n, N)) for n in (9, 40, 5, 33, 20)]
@@ -78,14 +80,14 @@ def at_update(monkeypatch):
     """A function that makes something happen at the end of update n."""
 
     def hook(model, n, act):
-        record = model._record
+        record = Training.record
 
-        def recorded(*args):
-            record(*args)
-            if len(model.instantaneousCost) == n:
+        def recorded(training, *args):
+            record(training, *args)
+            if training.model is model and len(model.instantaneousCost) == n:
                 act()
 
-        monkeypatch.setattr(model, "_record", recorded)
+        monkeypatch.setattr(Training, "record", recorded)
 
     return hook
 
@@ -116,37 +118,48 @@ def test_ctrl_c_ends_after_the_update_and_resume_goes_on(
 @pytest.mark.parametrize("plan", PLANS)
 @pytest.mark.parametrize(
     ("place", "n"),
-    [*((place, n) for place in ("sums", "update") for n in (1, 4, 6, 7)),
-     ("evaluate", 1), ("evaluate", 2), ("setParameters", 1)],
+    [*((place, n) for place in ("gradient", "update") for n in (1, 4, 6, 7)),
+     ("evaluate", 1), ("evaluate", 2), ("best weights", 1)],
 )  # fmt: skip
 def test_a_second_ctrl_c_interrupts_at_once_and_nothing_is_half_done(
     begin, straight, everything, same, monkeypatch, plan, place, n
 ):
-    # While gradients are computed, weights are changed, tunes evaluated, or the best
+    # While a gradient is computed, weights are changed, tunes evaluated, or the best
     # weights put back. Fails if random numbers are drawn for an update that is not
-    # made, or if weights are changed by half: at once is then too soon.
+    # made, or if weights are half changed: at once is then too soon.
     model = begin()
     usual = signal.getsignal(signal.SIGINT)
-    owner = model._functions if place in ("sums", "update") else model
-    function, calls = getattr(owner, place), []
+    functions, calls = model._functions, []
+    places = {
+        "gradient": [(Training, "masks"), (functions, "partial_gradients")],
+        "update": [(functions, "step"), (functions, "apply")],
+        "evaluate": [(model, "evaluate")],
+        "best weights": [(model._store, "set")],
+    }
 
-    def interrupted(*args):
-        calls.append(args)
-        if len(calls) == n:
-            ctrl_c()
-            ctrl_c()
-        return function(*args)
+    def interrupted(function):
+        def call(*args):
+            if len(calls) < n:
+                calls.append(len(model.instantaneousCost))
+                if len(calls) == n:
+                    ctrl_c()
+                    ctrl_c()
+            return function(*args)
+
+        return call
 
     with monkeypatch.context() as patch:
-        patch.setattr(owner, place, interrupted)
+        for owner, name in places[place]:
+            patch.setattr(owner, name, interrupted(getattr(owner, name)))
         with pytest.raises(KeyboardInterrupt):
             train(model, plan)
     assert signal.getsignal(signal.SIGINT) is usual
-    done = {"sums": n - 1, "update": n, "setParameters": UPDATES}
+    done = {"gradient": calls[-1], "update": n, "best weights": UPDATES}
     done["evaluate"] = EPOCHS[plan][n - 1] if place == "evaluate" else None
+    assert len(calls) == n
     assert len(model.instantaneousCost) == done[place]
-    if place == "setParameters":
-        same(weights_of(model), model._progress.best)
+    if place == "best weights":
+        same(weights_of(model), model._train_state.best)
     train(model, plan, resume=True)
     same(everything(model), straight[plan])
 
@@ -209,7 +222,7 @@ def test_every_checkpoint_goes_on_as_if_never_stopped(
     paths = checkpoints(1, plan)
     assert len(paths) == UPDATES + 1
     for n, path in enumerate(paths, start=1):
-        assert len(parameter_file.read(path).history) == min(n, UPDATES)
+        assert len(parameter_file.read(path).training.costs) == min(n, UPDATES)
         model = begin()
         history = train(model, plan, checkpoint=path, resume=True)
         assert len(history) == UPDATES
@@ -219,7 +232,7 @@ def test_every_checkpoint_goes_on_as_if_never_stopped(
 
 
 def test_checkpoints_come_after_as_many_updates_or_minutes_as_said(checkpoints):
-    lengths = [len(parameter_file.read(path).history) for path in checkpoints(5)]
+    lengths = [len(parameter_file.read(path).training.costs) for path in checkpoints(5)]
     assert lengths == [5, 10, 12]
     assert len(checkpoints(None)) == 1  # it took no five minutes
     assert len(checkpoints(None, checkpointMinutes=0)) == UPDATES + 1
@@ -308,7 +321,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(
         patch.setattr(parameter_file.os, "replace", full)
         with pytest.raises(OSError, match="no space left"):
             train(model, checkpoint=path, checkpointEvery=2)
-    assert len(parameter_file.read(path).history) == 4
+    assert len(parameter_file.read(path).training.costs) == 4
     assert [file.name for file in tmp_path.iterdir()] == ["a.npz"]
     train(model, resume=True)
     same(everything(model), straight["whole"])
@@ -331,12 +344,12 @@ def test_a_checkpoint_that_is_not_there_begins_or_goes_on(
 
 
 def test_a_copy_goes_on_alone(begin, straight, at_update, everything, same):
-    # Fails if the copy's progress is the original's.
+    # Fails if the copy's position is the original's.
     model = begin()
     at_update(model, 5, ctrl_c)
     train(model)
     other = copy.copy(model)
-    other._progress.epoch = other._progress.update = 0
+    other._train_state.position = Position()
     train(model, resume=True)
     same(everything(model), straight["whole"])
 
@@ -537,7 +550,7 @@ def test_a_checkpoint_of_no_update_is_gone_on_from_too(
 ):
     # Saved before the first update. Fails if what came after it is made again.
     model, path = begin(), tmp_path / "a"
-    monkeypatch.setattr(model._functions, "sums", lambda *_: ctrl_c() or ctrl_c())
+    monkeypatch.setattr(Training, "masks", lambda *_: ctrl_c() or ctrl_c())
     with pytest.raises(KeyboardInterrupt):
         train(model, checkpoint=path)
     model.saveParameters(path)

@@ -1,0 +1,34 @@
+"""Describe a network in words: its repr, and tables of its arrays."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from lstmmusic import checks
+from lstmmusic.model import parameters
+
+
+def describe(model) -> str:
+    """Return the repr of an `RNN4Music`."""
+    shapes = parameters.weight_shapes(model.h_lengths, model.io_length)
+    weights = sum(map(math.prod, shapes.values()))
+    costs = model.instantaneousCost
+    last = f", last cost {model.loss:g}" if costs else ""
+    where = model.mode if model.device == "cpu" else f"{model.mode} on {model.device}"
+    return (
+        f"<RNN4Music {model.h1_length}-{model.h2_length}-{model.h3_length} cells, "
+        f"{checks.counted(model.io_length, 'note')}, {weights} weights, "
+        f"{model.dtype}, {where}; "
+        f"{model.cost}, rates {model.R1:g} {model.R2:g} {model.R3:g} {model.Rout:g}; "
+        f"{checks.counted(len(costs), 'update')}{last}>"
+    )
+
+
+def table(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return a line for each array: name, shape, mean, deviation, range."""
+    return "\n".join(
+        f"{name:8} {a.shape!s:12} mean {a.mean():+.4e}  std {a.std():.4e}  "
+        f"from {a.min():+.4e} to {a.max():+.4e}"
+        for name, a in arrays.items()
+    )

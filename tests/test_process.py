@@ -1,0 +1,98 @@
+"""What is set for the whole process, and the switch that prevents it."""
+
+import json
+import sys
+
+import pytest
+
+# Prints JAX's settings, the calls of mallopt, and what a training gives.
+JOURNEY = """
+import ctypes, json
+import numpy as np
+calls = []
+class Watched(ctypes.CDLL):
+    def __getattr__(self, name):
+        found = super().__getattr__(name)
+        if name != "mallopt":
+            return found
+        return lambda *setting: calls.append(setting) or found(*setting)
+ctypes.CDLL = Watched
+import jax
+from lstmmusic import RNN4Music
+names = [
+    "jax_cpu_enable_async_dispatch",
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+]
+def settings():
+    return [getattr(jax.config, name, None) for name in names]
+before = settings()
+tunes = [(np.random.default_rng(n).random((n, 6)) < 0.3) * 1.0 for n in (20, 21, 22)]
+model = RNN4Music(5, 4, 3, 6, seed=1, dropout=0.3)
+costs = model.train(tunes, 2, 2, 2, 9, progress=False)
+sums = [float(np.sum(value)) for value in model.parameters().values()]
+made = model.genMusic(tunes[0], 4, seed=2)[1].tolist()
+from lstmmusic.engine.process import return_freed_memory
+return_freed_memory()
+print(json.dumps([before, settings(), calls, [list(costs), sums, made]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def journeys(tmp_path_factory):
+    """What `JOURNEY` prints with the switch on and off."""
+    import os
+    import subprocess
+    from pathlib import Path
+
+    def run(switch):
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+        if switch is not None:
+            environment["LSTMMUSIC_PROCESS_SETTINGS"] = switch
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", JOURNEY],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(done.stdout)
+
+    return {switch: run(switch) for switch in (None, "0")}
+
+
+def test_the_settings_are_those_that_are_listed(journeys):
+    before, after, calls, _ = journeys[None]
+    assert before[1] is None
+    dispatch, folder, seconds = after
+    assert dispatch is False
+    assert "lstmmusic" in folder
+    assert seconds == 0.2
+    if sys.platform == "linux":
+        applied = [[-4, 0], [-8, 1], [-1, 2**30]]
+        undone = [[-4, 65536], [-3, 2**25]]
+        assert calls in ([], applied + undone)  # [] without glibc
+
+
+def test_the_switch_prevents_all_of_them(journeys):
+    # Fails if one setting is made elsewhere.
+    before, after, calls, _ = journeys["0"]
+    assert after == before
+    assert calls == []
+
+
+def test_numbers_do_not_depend_on_the_switch(journeys):
+    assert journeys[None][3] == journeys["0"][3]
+
+
+def test_another_value_of_the_switch_is_refused(in_new_process):
+    code = """
+from lstmmusic import RNN4Music
+try:
+    RNN4Music(3, 2, 2, 6)
+except ValueError as error:
+    print(error)
+"""
+    printed = in_new_process(code, LSTMMUSIC_PROCESS_SETTINGS="off")
+    assert printed == "LSTMMUSIC_PROCESS_SETTINGS is 'off'; allowed are 0, 1"
