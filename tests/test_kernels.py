@@ -1,6 +1,7 @@
 """The kernels' numbers, by NumPy: in JAX, in Numba, and from threads at once."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import pytest
@@ -35,10 +36,14 @@ def in_jax(op, *arrays):
 
 
 def in_numba(op, *arrays):
+    return numba_function(op, arrays[0].dtype.name, kernels.LARGEST)(*arrays)
+
+
+@cache
+def numba_function(op, dtype, largest):
     from lstmmusic.engine.kernels.numba_calls import in_numba
 
-    function = in_numba(op, arrays[0].dtype.name)
-    return numba.njit(lambda *a: function(*a))(*arrays)
+    return numba.njit(in_numba(op, dtype).py_func)
 
 
 backends = pytest.mark.parametrize("compute", [in_jax, in_numba])
