@@ -79,18 +79,25 @@ def function(build, key, variables, form, backend):
         program = cpu_program(build, key, variables, form)
     else:
         program = donate(compile_graph(build(*key), variables))
+    return with_variables(program, variables, backend)
+
+
+def with_variables(program, variables, backend):
+    """Return a function of a Program's inputs, which reads and sets the variables.
+
+    PyTensor's own call keeps arguments and results in the function object, which
+    threads would share.
+    """
     cells = [cell(variable) for variable in variables]
-    shared = [cells[n] for n in program.reads]
+    read = [cells[n] for n in program.reads]
     changed = [cells[n] for n in program.changes]
     run, outputs = program.run, program.outputs
 
-    # PyTensor's own call keeps arguments and results in the function object, which
-    # threads would share: so XLA's is called, and the updates are made here.
     def call(*args):
-        for value in shared:
+        for value in read:
             if isinstance(value[0], np.ndarray):  # set, and no update since
                 (value[0],) = on_device(backend, value)
-        found = run(*args, *(value[0] for value in shared))
+        found = run(*args, *(value[0] for value in read))
         for value, new in zip(changed, found[outputs:], strict=True):
             value[0] = new
         return list(found[:outputs])
@@ -128,8 +135,8 @@ def compile_graph(graph, variables):
     inputs, outputs, updates = graph
     updates = updates or {}
     results = [*outputs, *updates.values()]
-    found = set(graph_inputs(results))
-    reads = [n for n, variable in enumerate(variables) if variable in found]
+    numbers = {variable: n for n, variable in enumerate(variables)}
+    reads = [numbers[v] for v in dict.fromkeys(graph_inputs(results)) if v in numbers]
     graph = FunctionGraph([*inputs, *(variables[n] for n in reads)], results)
     mode = get_mode("JAX").excluding(*SLOW_REWRITES, *WRONG_REWRITES)
     with no_collection():
@@ -141,7 +148,7 @@ def compile_graph(graph, variables):
         inputs=[(v.type.shape, v.type.dtype) for v in inputs],
         outputs=len(outputs),
         reads=reads,
-        changes=[variables.index(variable) for variable in updates],
+        changes=[numbers[variable] for variable in updates],
         kernels=False,
     )
 

@@ -1,7 +1,7 @@
 """Refuse compiled code in a process that was forked while JAX ran.
 
 The child has JAX's locks and memory but none of its threads, and would wait for them
-for ever.  A child that was forked before JAX began starts JAX anew: it is not refused.
+for ever.  A child that was forked before JAX started is not refused: JAX starts anew.
 Nor is Numba, whose functions need no threads.
 """
 

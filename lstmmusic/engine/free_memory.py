@@ -1,4 +1,4 @@
-"""Return how much memory this process can still take, as the system reports it."""
+"""Ask the system how much memory this process can still take, and return some."""
 
 import ctypes
 import gc
@@ -13,14 +13,14 @@ except ImportError:  # Windows
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
-UNLIMITED = 2**60  # version 1 writes a limit near 2**63 where there is none
+UNLIMITED = 2**60  # version 1 writes a limit near 2**63 for none
 
 
 def free():
-    """Return how many bytes this process can still take; None where that is unknown.
+    """Return how many bytes this process can still take; None if that is unknown.
 
-    The least of what the machine, the control group and the limits of this process
-    leave.
+    The machine, the control groups and the limits of the process each leave some; the
+    least counts.
     """
     found = [machine_free(), group_free(), *process_free()]
     return min((value for value in found if value is not None), default=None)
@@ -39,7 +39,7 @@ def machine_free():
 
 
 def group_free():
-    """Return what the control groups of this process, and those above, leave."""
+    """Return the bytes that this process's control groups, and their parents, leave."""
     try:
         lines = OWN_GROUPS.read_text().splitlines()
     except OSError:
@@ -59,9 +59,9 @@ def group_free():
 
 
 def group_left(folder, limit, usage, prefix):
-    """Return what a control group leaves; None without a limit.
+    """Return the bytes that a control group leaves; None without a limit.
 
-    What is used to hold files can be given back at any time.
+    Linux frees the pages that cache files at any time, so they do not count as used.
     """
     try:
         most = int((folder / limit).read_text())
@@ -76,7 +76,7 @@ def group_left(folder, limit, usage, prefix):
 
 
 def process_free():
-    """Return what RLIMIT_AS and RLIMIT_DATA leave."""
+    """Yield the bytes that RLIMIT_AS and RLIMIT_DATA leave."""
     used = fields("/proc/self/status")
     for limit, name in (("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData")):
         if hasattr(resource, limit) and name in used:
@@ -96,7 +96,7 @@ def fields(path):
 
 
 def give_back():
-    """Give freed memory back to the system; glibc keeps it (`keep_freed_memory`)."""
+    """Give freed memory back to the system; glibc keeps it (`process`)."""
     gc.collect()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -1,4 +1,4 @@
-"""The arrays that training changes, in shared variables, by the original's names."""
+"""Hold the arrays that training changes, in shared variables."""
 
 import numpy as np
 import pytensor
@@ -12,7 +12,7 @@ OPTIMIZERS = ("RMSprop", "Adam")
 
 
 class Store:
-    """A network's weights, what its optimizer remembers, and the state at step −1.
+    """Holds a network's weights, its optimizer's moments and the state at step −1.
 
     Parameters
     ----------
@@ -20,16 +20,14 @@ class Store:
         {original name: array} of weights and state.
     dtype : dtype
     optimizer : str
-        A key of `OPTIMIZERS`.
+        One of `OPTIMIZERS`.
 
     Attributes
     ----------
     weights : Network
-        Shared variables; what a compiled update reads and writes.
     moments : Moments
-        The same.
     state : State
-        Shared variables, one (H,) for each layer.
+        One (H,) for each layer.
     variables : list
         All of them.
     """
@@ -49,7 +47,7 @@ class Store:
         self.state = State(*(tuple(map(self._shared, s)) for s in state))
 
     def _array(self, value):
-        # In C order: Numba compiles anew for another.
+        # Numba compiles anew for another order than C.
         return np.array(value, dtype=self.dtype, order="C")
 
     def _shared(self, value):
@@ -69,9 +67,9 @@ class Store:
         }
 
     def get_moments(self):
-        """Return what the optimizer remembers, as `Moments` of arrays by original name.
+        """Return `Moments` of {original name of the weight: array}, and an int.
 
-        {original name of the weight: array}, and an int; None where there is none.
+        RMSprop has None for what only Adam remembers.
         """
         means, momenta, updates = self.moments
         return Moments(
@@ -81,7 +79,7 @@ class Store:
         )
 
     def check(self, values):
-        """Return the current values, with ``values`` in place of some of them.
+        """Return the current values, some of them replaced by ``values``.
 
         Raises
         ------
@@ -105,7 +103,7 @@ class Store:
         return current
 
     def set(self, values):
-        """Set some or all of what `get` returns; nothing if one of them is wrong."""
+        """Set some or all of what `get` returns; change nothing if one is wrong."""
         values = self.check(values)
         self._assign(self.weights, parameters.pack(values))
         for shared, new in zip(self.state, parameters.pack_state(values), strict=True):
@@ -113,7 +111,7 @@ class Store:
                 variable.set_value(self._array(value))
 
     def set_moments(self, values=None):
-        """Set what `get_moments` returns; without it, or what it lacks, to zero."""
+        """Set what `get_moments` returns; set what ``values`` lacks to zero."""
         for ours, theirs in zip(self.moments, values or Moments(), strict=True):
             if isinstance(ours, Network):
                 zeros = {name: np.zeros_like(a) for name, a in self.get().items()}
