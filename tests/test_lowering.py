@@ -4,6 +4,8 @@ import shutil
 import signal
 from pathlib import Path
 
+import jax
+import jaxlib
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
@@ -18,12 +20,8 @@ from lstmmusic.model.network import State
 from lstmmusic.model.parameters import pack
 
 build = pytest.importorskip("lstmmusic.engine.kernels.build")
-
-import jax
-import jaxlib
-
-from lstmmusic.engine.kernels import header
-from lstmmusic.engine.kernels import lowering as kernels
+header = pytest.importorskip("lstmmusic.engine.kernels.header")
+kernels = pytest.importorskip("lstmmusic.engine.kernels.lowering")
 
 C_API = Path(jaxlib.__file__).parent / "include/xla/ffi/api/c_api.h"
 

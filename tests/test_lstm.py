@@ -112,9 +112,7 @@ def test_D2_the_peephole_of_o_sends_its_error_back_within_its_step(numbers):
         _, c, gates = forward(False)(v)
         # The gates are held, so that w_co is seen in the backward step alone.
         gates = pt.as_tensor(sigma(numbers["a_in"]))
-        return backward_step(
-            v["dh"], gates, c, v["c_prev"], v["dc_next"], v["w_c"]
-        )
+        return backward_step(v["dh"], gates, c, v["c_prev"], v["dc_next"], v["w_c"])
 
     held = {"c_prev": numbers["c_prev"]}
     without_w = numbers["w_c"] * [[0], [0], [0]]

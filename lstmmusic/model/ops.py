@@ -47,7 +47,7 @@ class RollDot(Product):
 
 
 class RollOuter(Product):
-    """Compute ``Σ da x'`` (N, Q) of a roll x (…, N) and da (…, Q), the sum over ``…``."""
+    """Compute ``Σ da x'`` (N, Q), summed over ``…``, of a roll x (…, N) and da (…, Q)."""
 
     def make_node(self, x, da):
         da = pt.as_tensor(da)

@@ -1,4 +1,4 @@
-"""The machine code of the kernels: Numba compiles it, XLA and Numba's functions call it.
+"""The kernels: Numba compiles them; XLA, and Numba's other functions, call them.
 
 A kernel takes addresses and sizes, all of them 64 bits.  XLA hands its arrays over in a
 call frame, see `header`, of which a handler reads them.  Nothing is allocated, no
