@@ -26,7 +26,7 @@ class Settings(NamedTuple):
 
     @property
     def rates(self):
-        """Return the rate at each place of `network.fields`: three layers, the output."""
+        """Return the rate of each place of `network.fields`: the layers, the output."""
         return self.R1, self.R2, self.R3, self.Rout
 
 
