@@ -7,6 +7,7 @@ import pytest
 from pytensor.compile.mode import Mode
 
 from lstmmusic.model.lstm import backward_step, forward_step, split
+from lstmmusic.model.ops import pack, pack_transposed, packed_dot
 
 B, H = 3, 4
 PYTHON = Mode(linker="py", optimizer=None)
@@ -39,8 +40,13 @@ def evaluate(graph, numbers, **replaced):
 
 
 def forward(original):
-    names = ("a_in", "h_prev", "c_prev", "W_h", "w_c")
-    return lambda v: forward_step(*(v[name] for name in names), original)
+    def run(v):
+        W_h = pack(v["W_h"])
+        return forward_step(
+            v["a_in"], v["h_prev"], v["c_prev"], W_h, v["w_c"], original
+        )
+
+    return run
 
 
 def test_split_takes_the_gates_in_the_order_i_f_g_o():
@@ -84,10 +90,10 @@ def test_backward_step_is_the_derivative_of_forward_step(numbers, original):
 
     def backward(v):
         _, c, gates = forward(original)(v)
+        dh = packed_dot(v["dh"], v["da_next"], pack_transposed(v["W_h"]))
         return backward_step(
-            v["dh"], gates, c, v["c_prev"], v["da_next"], v["dc_next"], v["W_h"].T,
-            v["w_c"], original,
-        )  # fmt: skip
+            dh, gates, c, v["c_prev"], v["dc_next"], v["w_c"], original
+        )
 
     da, dc_prev = evaluate(backward, numbers)
     for column in range(4 * H):
@@ -100,16 +106,13 @@ def test_backward_step_is_the_derivative_of_forward_step(numbers, original):
 def test_D2_the_peephole_of_o_sends_its_error_back_within_its_step(numbers):
     # No error comes from step t+1, so all that w_co adds to dc_prev comes from step t:
     # da_o ∘ w_co ∘ f. In the original's form, w_co would add nothing here.
-    quiet = {name: np.zeros_like(numbers[name]) for name in ("da_next", "dc_next")}
+    quiet = {"dc_next": np.zeros_like(numbers["dc_next"])}
 
     def backward(v):
         _, c, gates = forward(False)(v)
         # The gates are held, so that w_co is seen in the backward step alone.
         gates = pt.as_tensor(sigma(numbers["a_in"]))
-        return backward_step(
-            v["dh"], gates, c, v["c_prev"], v["da_next"], v["dc_next"], v["W_h"].T,
-            v["w_c"],
-        )  # fmt: skip
+        return backward_step(v["dh"], gates, c, v["c_prev"], v["dc_next"], v["w_c"])
 
     held = {"c_prev": numbers["c_prev"]}
     without_w = numbers["w_c"] * [[0], [0], [0]]

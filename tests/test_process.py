@@ -1,7 +1,10 @@
 """What is set for the whole process, and the switch that prevents it."""
 
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,13 +22,12 @@ class Watched(ctypes.CDLL):
 ctypes.CDLL = Watched
 import jax
 from lstmmusic import RNN4Music
-names = [
-    "jax_cpu_enable_async_dispatch",
-    "jax_compilation_cache_dir",
-    "jax_persistent_cache_min_compile_time_secs",
-]
 def settings():
-    return [getattr(jax.config, name, None) for name in names]
+    return [
+        jax.config.read("jax_cpu_enable_async_dispatch"),
+        jax.config.jax_compilation_cache_dir,
+        jax.config.jax_persistent_cache_min_compile_time_secs,
+    ]
 before = settings()
 tunes = [(np.random.default_rng(n).random((n, 6)) < 0.3) * 1.0 for n in (20, 21, 22)]
 model = RNN4Music(5, 4, 3, 6, seed=1, dropout=0.3)
@@ -39,11 +41,8 @@ print(json.dumps([before, settings(), calls, [list(costs), sums, made]]))
 
 
 @pytest.fixture(scope="module")
-def journeys(tmp_path_factory):
+def journeys():
     """What `JOURNEY` prints with the switch on and off."""
-    import os
-    import subprocess
-    from pathlib import Path
 
     def run(switch):
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}

@@ -13,7 +13,7 @@ import platform
 import re
 import stat
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from lstmmusic import atomic
@@ -44,7 +44,14 @@ SOURCES = digest_of_sources()  # at import: files may change later
 @functools.cache
 def versions():
     """Return the versions of the packages that make compiled code."""
-    return [version(name) for name in PACKAGES]
+
+    def found(name):
+        try:
+            return version(name)
+        except PackageNotFoundError:  # in a program that embeds Python
+            return None
+
+    return list(map(found, PACKAGES))
 
 
 @functools.cache
@@ -172,6 +179,7 @@ def clear_cache():
     Examples
     --------
     >>> from lstmmusic.engine import clear_cache
-    >>> freed = clear_cache()
+    >>> clear_cache()  # doctest: +SKIP
+    54768123
     """
     return evict(-1, MAX_DAYS)

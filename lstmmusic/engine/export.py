@@ -79,18 +79,25 @@ def function(build, key, variables, form, backend):
         program = cpu_program(build, key, variables, form)
     else:
         program = donate(compile_graph(build(*key), variables))
+    return with_variables(program, variables, backend)
+
+
+def with_variables(program, variables, backend):
+    """Return a function of a Program's inputs, which reads and sets the variables.
+
+    PyTensor's own call keeps arguments and results in the function object, which
+    threads would share.
+    """
     cells = [cell(variable) for variable in variables]
-    shared = [cells[n] for n in program.reads]
+    read = [cells[n] for n in program.reads]
     changed = [cells[n] for n in program.changes]
     run, outputs = program.run, program.outputs
 
-    # PyTensor's own call keeps arguments and results in the function object, which
-    # threads would share: so XLA's is called, and the updates are made here.
     def call(*args):
-        for value in shared:
+        for value in read:
             if isinstance(value[0], np.ndarray):  # set, and no update since
                 (value[0],) = on_device(backend, value)
-        found = run(*args, *(value[0] for value in shared))
+        found = run(*args, *(value[0] for value in read))
         for value, new in zip(changed, found[outputs:], strict=True):
             value[0] = new
         return list(found[:outputs])

@@ -50,9 +50,17 @@ def check(purpose, needed, arguments):
     if bytes_needed <= available:
         return
 
-    def limit(names):
-        """Return the largest limit of some arguments with which the call fits."""
+    name, advice = what_fits(needed, arguments, available)
+    raise ValueError(
+        f"{name} is {arguments[name]}; {purpose} needs about "
+        f"{in_units(bytes_needed)}, and {in_units(available)} are free; {advice}"
+    )
 
+
+def what_fits(needed, arguments, available):
+    """Return the argument to lower, and how far, for a call to fit."""
+
+    def limit(names):
         def fits(most):
             cut = {name: min(arguments[name], most) for name in names}
             return needed(*{**arguments, **cut}.values()) <= available
@@ -62,17 +70,10 @@ def check(purpose, needed, arguments):
     names = sorted(arguments, key=arguments.get, reverse=True)
     for name in names:
         if most := limit([name]):
-            advice = f"at most {most} fits"
-            break
-    else:
-        most, name = limit(names), names[0]
-        advice = f"at most {most} for each of {', '.join(names)} fits"
-    if not most:
-        advice = "no value fits"
-    raise ValueError(
-        f"{name} is {arguments[name]}; {purpose} needs about "
-        f"{in_units(bytes_needed)}, and {in_units(available)} are free; {advice}"
-    )
+            return name, f"at most {most} fits"
+    if most := limit(names):
+        return names[0], f"at most {most} for each of {', '.join(names)} fits"
+    return names[0], "no value fits"
 
 
 def largest(fits, high):

@@ -1,4 +1,8 @@
-"""Change what holds for the whole process, not for this library alone."""
+"""Change what holds for the whole process, not for this library alone.
+
+Besides this, `home` may name PyTensor's cache folder in the environment, and `forks`
+registers a hook; neither can be turned off.
+"""
 
 import ctypes
 import functools

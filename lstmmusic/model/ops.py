@@ -47,7 +47,10 @@ class RollDot(Product):
 
 
 class RollOuter(Product):
-    """Compute ``Σ da x'`` (N, Q) of a roll x (…, N) and da (…, Q), the sum over ``…``."""
+    """Compute ``Σ da x'`` (N, Q) of a roll x (…, N) and da (…, Q).
+
+    The sum goes over ``…``.
+    """
 
     def make_node(self, x, da):
         da = pt.as_tensor(da)

@@ -26,7 +26,7 @@ class Settings(NamedTuple):
 
     @property
     def rates(self):
-        """Return the rates by `network.fields`' place: three layers, then the output."""
+        """Return the rate of each place of `network.fields`: the layers, the output."""
         return self.R1, self.R2, self.R3, self.Rout
 
 

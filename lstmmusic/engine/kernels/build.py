@@ -70,7 +70,7 @@ def end(process):
 
 
 def is_built(dtype):
-    """Tell whether the kernels are cached, or cannot be: `object_code` will not wait."""
+    """Tell whether `object_code` does not wait: kernels are cached, or cannot be."""
     process = _processes.get(dtype)
     if isinstance(process, subprocess.Popen):
         return process.poll() is not None

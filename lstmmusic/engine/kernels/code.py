@@ -1,4 +1,4 @@
-"""The machine code of the kernels: Numba compiles it, XLA and Numba's functions call it.
+"""The kernels: Numba compiles them; XLA, and Numba's other functions, call them.
 
 A kernel takes addresses and sizes, all of them 64 bits.  XLA hands its arrays over in a
 call frame, see `header`, of which a handler reads them.  Nothing is allocated, no
@@ -72,51 +72,12 @@ def multiply_rows(context, number, rows, K, W, out, width):
     The sums stay in registers until all is added up.  ``width`` is that of a row of
     ``out``; the block's columns go to the first of it.
     """
-    item = rows.dtype.bitwidth // 8
-    lanes = VECTOR // item
-    scalar = {4: ir.FloatType(), 8: ir.DoubleType()}[item]
-    vector = ir.VectorType(scalar, lanes)
-    nothing = ir.Constant(vector, ir.Undefined)
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes), None)
-
-    def vectors(builder, start):
-        for v in range(VECTORS):
-            place = builder.gep(start, [WORD(v * lanes)])
-            yield builder.bitcast(place, vector.as_pointer())
-
-    def multiply(builder, fma, number, rows, K, W, out, width):
-        before = builder.block
-        loop, end = builder.append_basic_block(), builder.append_basic_block()
-        starts = [builder.gep(rows, [builder.mul(K, WORD(r))]) for r in range(number)]
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        k = builder.phi(WORD)
-        sums = [[builder.phi(vector) for _ in range(VECTORS)] for _ in starts]
-        row = builder.gep(W, [builder.mul(k, WORD(VECTORS * lanes))])
-        weights = [builder.load(p, align=item) for p in vectors(builder, row)]
-        added = []
-        for start, of_row in zip(starts, sums, strict=True):
-            value = builder.load(builder.gep(start, [k]))
-            value = builder.insert_element(nothing, value, ir.IntType(32)(0))
-            value = builder.shuffle_vector(value, nothing, zeros)
-            pairs = zip(weights, of_row, strict=True)
-            added.append([builder.call(fma, [value, w, s]) for w, s in pairs])
-        k_next = builder.add(k, WORD(1))
-        k.add_incoming(WORD(0), before)
-        k.add_incoming(k_next, loop)
-        for s, new in zip(chain(*sums), chain(*added), strict=True):
-            s.add_incoming(ir.Constant(vector, None), before)
-            s.add_incoming(new, loop)
-        builder.cbranch(builder.icmp_signed("<", k_next, K), loop, end)
-        builder.position_at_end(end)
-        for r, of_row in enumerate(added):
-            start = builder.gep(out, [builder.mul(width, WORD(r))])
-            for place, new in zip(vectors(builder, start), of_row, strict=True):
-                builder.store(new, place, align=item)
+    scalar = {32: ir.FloatType(), 64: ir.DoubleType()}[rows.dtype.bitwidth]
+    vector = ir.VectorType(scalar, VECTOR * 8 // rows.dtype.bitwidth)
 
     def code(context, builder, signature, given):
         kind = ir.FunctionType(vector, [vector] * 3)
-        name = f"llvm.fmuladd.v{lanes}f{8 * item}"
+        name = f"llvm.fmuladd.v{vector.count}f{rows.dtype.bitwidth}"
         fma = cgutils.get_or_insert_function(builder.module, kind, name)
         end = builder.append_basic_block()
         choice = builder.switch(given[0], end)
@@ -124,13 +85,60 @@ def multiply_rows(context, number, rows, K, W, out, width):
             case = builder.append_basic_block()
             choice.add_case(WORD(count), case)
             builder.position_at_end(case)
-            multiply(builder, fma, count, *given[1:])
+            multiply_count(builder, fma, count, *given[1:])
             builder.branch(end)
         builder.position_at_end(end)
         return context.get_dummy_value()
 
     word = types.int64
     return types.void(word, rows, word, W, out, word), code
+
+
+def multiply_count(builder, fma, count, rows, K, W, out, width):
+    """Write the code that multiplies ``count`` rows, all of them in one loop over K."""
+    vector = fma.ftype.return_type
+    before = builder.block
+    loop, end = builder.append_basic_block(), builder.append_basic_block()
+    starts = [builder.gep(rows, [builder.mul(K, WORD(r))]) for r in range(count)]
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    k = builder.phi(WORD)
+    sums = [[builder.phi(vector) for _ in range(VECTORS)] for _ in starts]
+    row = builder.gep(W, [builder.mul(k, WORD(VECTORS * vector.count))])
+    places = vectors(builder, row, vector)
+    weights = [builder.load(place, align=VECTOR // vector.count) for place in places]
+    added = []
+    for start, of_row in zip(starts, sums, strict=True):
+        value = broadcast(builder, builder.load(builder.gep(start, [k])), vector)
+        pairs = zip(weights, of_row, strict=True)
+        added.append([builder.call(fma, [value, w, s]) for w, s in pairs])
+    k_next = builder.add(k, WORD(1))
+    k.add_incoming(WORD(0), before)
+    k.add_incoming(k_next, loop)
+    for s, new in zip(chain(*sums), chain(*added), strict=True):
+        s.add_incoming(ir.Constant(vector, None), before)
+        s.add_incoming(new, loop)
+    builder.cbranch(builder.icmp_signed("<", k_next, K), loop, end)
+    builder.position_at_end(end)
+    for r, of_row in enumerate(added):
+        start = builder.gep(out, [builder.mul(width, WORD(r))])
+        for place, new in zip(vectors(builder, start, vector), of_row, strict=True):
+            builder.store(new, place, align=VECTOR // vector.count)
+
+
+def vectors(builder, start, vector):
+    """Return the places of the vectors of a block's row, from its start."""
+    starts = [WORD(v * vector.count) for v in range(VECTORS)]
+    pointer = vector.as_pointer()
+    return [builder.bitcast(builder.gep(start, [at]), pointer) for at in starts]
+
+
+def broadcast(builder, value, vector):
+    """Return a vector that holds one number in each lane."""
+    nothing = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(nothing, value, ir.IntType(32)(0))
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+    return builder.shuffle_vector(first, nothing, lanes)
 
 
 def roll_dot(x, W, b, below, out, M, N, Q):

@@ -5,8 +5,6 @@ import functools
 import math
 import threading
 
-import numpy as np
-
 from lstmmusic.engine.kernels import build
 from lstmmusic.engine.kernels.host import KERNELS, columns_of_block
 from lstmmusic.model import ops

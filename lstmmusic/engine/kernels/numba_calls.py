@@ -41,7 +41,7 @@ def roll_dot(dtype):
 
     @numba_njit
     def compute(x, W, b, *below):
-        out = np.empty(x.shape[:-1] + (W.shape[1],), x.dtype)
+        out = np.empty(x.shape[:-1] + (W.shape[1],), x.dtype)  # noqa: RUF005
         if len(below):
             out[...] = below[0]
         W, b = np.ascontiguousarray(W), np.ascontiguousarray(b)

@@ -1,0 +1,141 @@
+"""Where the kernels' machine code comes from.  What it does: see test_kernels."""
+
+import json
+
+import pytest
+
+pytest.importorskip("lstmmusic.engine.kernels", reason="there are no kernels")
+
+from lstmmusic.engine import cache
+from lstmmusic.engine.kernels import build
+
+# Prints the code's size, whether it is cached, and whether Numba was needed here.
+JOURNEY = """
+import sys
+from lstmmusic.engine.kernels import build
+build.start_build("float64")
+code = build.object_code("float64")
+print(len(code), build.path_of("float64").exists(), "numba" in sys.modules)
+"""
+WRITE = """
+import sys
+sys.path[:] = __import__("json").loads(sys.argv[1])
+from pathlib import Path
+from lstmmusic.engine import cache
+cache.write_entry(Path(sys.argv[3]), b"built")
+"""
+
+
+@pytest.fixture
+def nothing_built(monkeypatch, tmp_path):
+    """Nothing is cached, and the subprocess only writes what it should have built."""
+    monkeypatch.setattr(build, "path_of", lambda dtype: tmp_path / "kernels" / dtype)
+    monkeypatch.setattr(build, "_processes", {})
+    monkeypatch.setattr(build, "CODE", WRITE)
+
+
+@pytest.mark.slow
+def test_a_subprocess_builds_and_caches_the_code(in_new_process, tmp_path):
+    flags = f"base_compiledir={tmp_path / 'compiled'}"
+    first = in_new_process(JOURNEY, PYTENSOR_FLAGS=flags)
+    size, cached, numba = first.split()
+    assert int(size) > 1000
+    assert (cached, numba) == ("True", "False")
+    (file,) = tmp_path.glob("compiled/*/lstmmusic/kernels/*")
+    written = file.stat().st_mtime_ns
+    assert in_new_process(JOURNEY, PYTENSOR_FLAGS=flags) == first
+    assert file.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("program", [None, "/usr/bin/blender", "frozen"])
+def test_a_program_that_is_not_python_is_not_started(
+    monkeypatch, nothing_built, program
+):
+    # It may be the user's own: a window would open, or the work begin again.
+    if program == "frozen":
+        monkeypatch.setattr(build.sys, "frozen", True, raising=False)
+    else:
+        monkeypatch.setattr(build.sys, "executable", program)
+    build.start_build("float32")
+    assert build.is_built("float32")  # nothing to wait for
+    with pytest.raises(OSError, match="is not Python"):
+        build.object_code("float32")
+
+
+def test_python_that_does_not_start_is_no_wait(monkeypatch, nothing_built):
+    monkeypatch.setattr(build.sys, "executable", "/no such folder/python3")
+    with pytest.raises(OSError, match="no such folder"):
+        build.object_code("float32")
+    assert build.is_built("float32")
+
+
+def test_the_subprocess_finds_what_this_process_finds(
+    monkeypatch, nothing_built, tmp_path
+):
+    # Not what lies in the working directory; and a path that is no str is passed over.
+    seen = tmp_path / "seen"
+    (tmp_path / "json.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(build.sys, "path", [*build.sys.path, tmp_path, "x"])
+    code = f"""
+import json, os, sys
+assert "NUMBA_CPU_NAME" not in os.environ
+assert os.environ["JAX_PLATFORMS"] == "cpu"  # it is to leave a GPU alone
+open({str(seen)!r}, "w").write(sys.argv[1])
+"""
+    monkeypatch.setattr(build, "CODE", code + WRITE)
+    monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    build.start_build("float32")
+    assert build.object_code("float32") == b"built"
+    assert json.loads(seen.read_text()) == [*build.sys.path[:-2], "x"]
+
+
+def test_a_subprocess_that_does_not_end_is_ended(monkeypatch, nothing_built):
+    monkeypatch.setattr(build, "CODE", "import time; time.sleep(600)")
+    monkeypatch.setattr(build, "LONGEST_S", 0.5)
+    build.start_build("float32")
+    assert not build.is_built("float32")
+    with pytest.raises(RuntimeError, match=r"it took longer than 0\.5 s"):
+        build.object_code("float32")
+    assert build._processes["float32"].returncode is not None
+
+
+def test_damaged_code_is_built_again(monkeypatch, nothing_built):
+    path = build.path_of("float32")
+    cache.write_entry(path, b"as it was built")
+    build.start_build("float32")
+    assert build._processes == {}
+    assert build.object_code("float32") == b"as it was built"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert build.object_code("float32") == b"built"
+
+
+def test_code_of_sources_that_have_changed_is_not_cached(monkeypatch, tmp_path):
+    from lstmmusic.engine.kernels import self_test
+
+    monkeypatch.setattr(self_test, "check_header", lambda: None)
+    monkeypatch.setattr(self_test, "object_code", lambda dtype: b"code")
+    monkeypatch.setattr(build, "link", lambda code: None)
+    monkeypatch.setattr(self_test.lowering, "register_with_xla", lambda *_: None)
+    monkeypatch.setattr(self_test, "self_test", lambda dtype: None)
+    monkeypatch.setattr(build, "path_of", lambda dtype: tmp_path / "kernels" / dtype)
+    path = build.path_of("float32")
+    self_test.build("float32", str(path))
+    assert cache.read_entry(path) == b"code"
+    path.unlink()
+    with pytest.raises(RuntimeError, match="has changed meanwhile"):
+        self_test.build("float32", str(tmp_path / "another library's"))
+    monkeypatch.setattr(cache, "SOURCES", "as they were at import")
+    with pytest.raises(RuntimeError, match="has changed meanwhile"):
+        self_test.build("float32", str(path))
+    assert not path.exists()
+
+
+@pytest.mark.slow
+def test_code_that_calls_what_llvm_cannot_link_is_refused(monkeypatch):
+    from lstmmusic.engine.kernels import code
+
+    monkeypatch.setattr(code, "OUTSIDE", ())
+    with pytest.raises(RuntimeError, match="roll_outer calls llvm"):
+        code.object_code("float32")

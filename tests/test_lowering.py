@@ -1,0 +1,212 @@
+"""What the Ops become: the kernels, or plain products and a warning why."""
+
+import shutil
+import signal
+from pathlib import Path
+
+import jax
+import jaxlib
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from pytensor.graph.fg import FunctionGraph
+from pytensor.link.jax.dispatch import jax_funcify
+
+from lstmmusic import RNN4Music
+from lstmmusic.engine import lowering
+from lstmmusic.model import ops
+from lstmmusic.model.network import State
+from lstmmusic.model.parameters import pack
+
+build = pytest.importorskip("lstmmusic.engine.kernels.build")
+header = pytest.importorskip("lstmmusic.engine.kernels.header")
+kernels = pytest.importorskip("lstmmusic.engine.kernels.lowering")
+
+C_API = Path(jaxlib.__file__).parent / "include/xla/ffi/api/c_api.h"
+
+
+@pytest.fixture
+def asked_anew(monkeypatch):
+    """Whether the kernels can be used is asked anew, and of this test alone."""
+    monkeypatch.setattr(lowering, "_enabled", {})
+    monkeypatch.setattr(build, "_processes", {})
+    monkeypatch.setattr(kernels, "_enable", kernels._enable.__wrapped__)
+    monkeypatch.setattr(kernels, "register_with_xla", lambda *_: None)
+    monkeypatch.setattr(build, "linked", build.linked.__wrapped__)
+    monkeypatch.setattr(build, "symbols", lambda dtype: {})
+
+
+def lowered(device, dtype="float32"):
+    """JAX's program of all Ops, for a device, as text."""
+    rows, W = pt.tensor(shape=(3, 5), dtype=dtype), pt.tensor(shape=(5, 7), dtype=dtype)
+    graph = ops.packed_dot(ops.roll_dot(rows, W, W[0]), rows, ops.pack(W))
+    lowering.register_with_jax()
+    arrays = np.ones((3, 5), dtype), np.ones((5, 7), dtype)
+    with lowering.on(device):
+        run = jax.jit(jax_funcify(FunctionGraph([rows, W], [graph])))
+    with jax.enable_x64(dtype == "float64"):
+        return run.lower(*arrays).as_text(), np.asarray(run(*arrays)[0])
+
+
+def test_who_multiplies_how(monkeypatch):
+    for dtype in ("float32", "float64"):
+        text, found = lowered("cpu", dtype)
+        assert f"lstmmusic.packed_dot.{dtype}" in text
+        assert "dot_general" not in text
+        np.testing.assert_array_equal(found, np.full((3, 7), 11))
+    text, found = lowered("cuda")
+    assert "lstmmusic." not in text
+    assert text.count("dot_general") >= 2
+    np.testing.assert_array_equal(found, np.full((3, 7), 11))
+    monkeypatch.setitem(lowering._enabled, "float32", False)
+    assert "lstmmusic." not in lowered("cpu")[0]
+    assert "lstmmusic." in lowered("cpu", "float64")[0]
+
+
+def test_plain_products_in_numba_are_those_of_numpy():
+    import numba
+
+    rng = np.random.default_rng(4)
+    x, W, b, a = (rng.normal(size=s) for s in ((5, 3, 7), (7, 4), (4,), (3, 4)))
+    below = rng.normal(size=(5, 3, 4))
+    for op, arrays in (
+        (ops.roll_dot, (x, W, b)),
+        (ops.roll_dot, (x, W, b, below)),
+        (ops.roll_outer, (x, below)),
+        (ops.pack_transposed, (W,)),
+        (ops.packed_dot, (a, x[0], W)),
+    ):
+        function = lowering.in_numba_plainly(op, "float64")
+        found = numba.njit(function.py_func)(*arrays)
+        np.testing.assert_allclose(found, op.compute(*arrays), rtol=1e-12)
+
+
+@pytest.mark.parametrize("original", [False, True])
+def test_the_kernels_change_nothing_beyond_rounding(monkeypatch, minibatch, original):
+    def gradients():
+        with pytensor.config.change_flags(floatX="float64"):
+            form = {"originalForward": original, "sigRand": 0.6, "seed": 1}
+            return RNN4Music(5, 4, 3, 6, **form).gradients(*minibatch)
+
+    assert lowering.enabled("float64")
+    cost, found = gradients()
+    monkeypatch.setitem(lowering._enabled, "float64", False)
+    plain_cost, plain = gradients()
+    assert cost == pytest.approx(plain_cost, rel=1e-13)
+    for name, gradient in plain.items():
+        np.testing.assert_allclose(found[name], gradient, rtol=1e-11, atol=1e-12)
+
+
+def test_weights_may_be_arrays(network):
+    # As `RNN4Music.forwardPass` says of itself and of `backwardPass`.
+    model = network()
+    weights = pack(model.parameters())
+    state = State(
+        *(tuple(pt.zeros((2, H), dtype="float64") for H in (5, 4, 3)) for _ in range(2))
+    )
+    x = pt.as_tensor(np.ones((7, 2, 6)))
+    flags = pytensor.config.change_flags(mode="JAX", floatX="float64")
+    with flags, jax.enable_x64(True):  # whoever has used JAX before
+        Y, residuals = model.forwardPass(x, state, weights)
+        found, _ = model.backwardPass(x, Y, state, residuals, weights)
+        assert Y.eval().shape == (7, 2, 6)
+        assert found.layers[1].W_h.eval().shape == (4, 16)
+
+
+# Plain products, and a warning
+
+
+def assert_plain(match):
+    with pytest.warns(UserWarning, match=f"slower than they could be.*{match}") as seen:
+        assert not lowering.enabled("float32")
+    assert len(seen) == 1
+    assert not lowering.enabled("float32")  # without another warning
+    assert "lstmmusic." not in lowered("cpu")[0]
+
+
+CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+BREAK = """
+import sys
+sys.path[:] = __import__("json").loads(sys.argv[1])
+import numpy as np
+from lstmmusic.engine.kernels import code, header, lowering, self_test
+self_test.object_code = lambda dtype: b""
+self_test.builder.link = lambda code: None
+lowering.register_with_xla = lambda *_: None
+"""
+WRONG = "lowering.in_jax = lambda op, *a: op.compute(*a) + 1\n"
+HEADER = "header.MAJOR = 1\n"
+RUN = 'self_test.build("float32", sys.argv[3])'
+
+
+@pytest.mark.parametrize(
+    ("code", "match"),
+    [
+        pytest.param(
+            CRASH, "it ended with -11", id="a crash",
+            marks=pytest.mark.skipif(not hasattr(signal, "SIGSEGV"), reason="none"),
+        ),
+        pytest.param("1 / 0", "ZeroDivisionError: division", id="an exception"),
+        pytest.param(BREAK + WRONG + RUN, "ArithmeticError: self-test", id="a number"),
+        pytest.param(BREAK + HEADER + RUN, "XLA_FFI_API_MAJOR is not 1", id="a header"),
+        pytest.param("", "cannot be written or read", id="nothing"),
+    ],
+)  # fmt: skip
+def test_what_fails_in_the_subprocess_ends_in_a_warning(
+    monkeypatch, tmp_path, asked_anew, code, match
+):
+    # Fails if this process runs what crashed, or was found wrong, there.
+    path = tmp_path / "kernels"
+    monkeypatch.setattr(build, "path_of", lambda dtype: path)
+    monkeypatch.setattr(build, "CODE", code)
+    assert_plain(match)
+    assert not path.exists()
+
+
+def test_a_build_that_cannot_start_ends_in_a_warning(monkeypatch, asked_anew):
+    monkeypatch.setattr(build, "start_build", lambda dtype: 1 / 0)
+    with pytest.warns(UserWarning, match="slower than they could be.*division"):
+        lowering.start_build("float32")
+    assert lowering.ready("float32")
+    assert not lowering.enabled("float32")
+
+
+def test_jaxlibs_header_is_as_tested():
+    header.check_header()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("#define XLA_FFI_API_MAJOR 0", "#define XLA_FFI_API_MAJOR 1", "API_MAJOR is"),
+        ("Extension_Metadata = 1", "Extension_Metadata = 2", "Extension_Metadata is"),
+        ("  XLA_FFI_Args args;\n  XLA_FFI_Rets rets;",
+         "  XLA_FFI_Rets rets;\n  XLA_FFI_Args args;", "args.size of"),
+        ("  void* data;\n  int64_t rank;", "  int64_t rank;\n  void* data;", "data of"),
+        ("  XLA_FFI_DataType dtype;\n  void* data;", "  void* data;", "data of"),
+        ("  XLA_FFI_DataType dtype;\n", "  XLA_FFI_New dtype;\n", "data of"),
+        ("  XLA_FFI_ExecutionStage stage;", "  int64_t stage;\n  int more;", "args"),
+        ("struct XLA_FFI_Buffer {", "struct XLA_FFI_Array {", "data of XLA_FFI_Buffer"),
+    ],
+)  # fmt: skip
+def test_a_header_with_other_offsets_is_refused(old, new, fault):
+    text = C_API.read_text()
+    assert old in text
+    found = header.find_fault(text.replace(old, new))
+    assert fault in found
+
+
+def test_fields_that_a_header_adds_behind_are_no_fault():
+    text = C_API.read_text()
+    added = text.replace("  int64_t* dims;", "  int64_t* dims;\n  XLA_FFI_New layout;")
+    assert added != text
+    assert header.find_fault(added) is None
+
+
+def test_a_jaxlib_without_a_header_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(jaxlib, "__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(RuntimeError, match=r"has no c_api\.h"):
+        header.check_header()
+    shutil.copytree(C_API.parent, tmp_path / "include/xla/ffi/api")
+    header.check_header()
