@@ -1,8 +1,10 @@
-"""How Sphinx makes pages of the README and the docstrings; they begin with index.md.
+"""Build pages of the README, the docstrings, the notebooks and docs/ with Sphinx.
 
-``python -m sphinx -W docs build/docs`` makes them; a warning is an error.  What is made
-is not committed.
+``python -m sphinx -W docs build/docs`` builds them; a warning is an error.
 """
+
+import json
+from pathlib import Path
 
 import lstmmusic
 
@@ -26,6 +28,31 @@ html_copy_source = False
 html_show_copyright = False
 
 
+NOTEBOOKS = Path(__file__).parents[1] / "examples"
+
+
+def show_notebook(app, page, source):
+    """Put the notebook of examples/ in place of a page of tutorial/, not executed.
+
+    To execute it takes minutes; a reader sees pictures and hears sound by running it.
+    """
+    if not page.startswith("tutorial/"):
+        return
+    name = f"{Path(page).name}.ipynb"
+    cells = json.loads((NOTEBOOKS / name).read_text("utf-8"))["cells"]
+    title, *rest = (cell_to_markdown(cell) for cell in cells)
+    run = (
+        f"```{{note}}\nThis is `examples/{name}`. To run it: "
+        "`.venv/bin/pip install notebook`, then `.venv/bin/jupyter notebook examples`.\n```"
+    )
+    source[0] = "\n\n".join([title, run, *rest])
+
+
+def cell_to_markdown(cell):
+    text = "".join(cell["source"])
+    return text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
+
+
 def skip_aliases(app, what, name, value, skip, options):
     """Leave out the fields of a NamedTuple: all that Python says is their number."""
     alias = (getattr(value, "__doc__", None) or "").startswith("Alias for field number")
@@ -34,3 +61,4 @@ def skip_aliases(app, what, name, value, skip, options):
 
 def setup(app):
     app.connect("autodoc-skip-member", skip_aliases)
+    app.connect("source-read", show_notebook)
