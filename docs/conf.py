@@ -42,8 +42,8 @@ def show_notebook(app, page, source):
     cells = json.loads((NOTEBOOKS / name).read_text("utf-8"))["cells"]
     title, *rest = (cell_to_markdown(cell) for cell in cells)
     run = (
-        f"```{{note}}\nThis is `examples/{name}`. To run it: "
-        "`.venv/bin/pip install notebook`, then `.venv/bin/jupyter notebook examples`.\n```"
+        f"This page is `examples/{name}`. To run it: `.venv/bin/pip install notebook`, "
+        "then `.venv/bin/jupyter notebook examples`."
     )
     source[0] = "\n\n".join([title, run, *rest])
 
