@@ -22,6 +22,7 @@ default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [("py:class", ".*"), ("py:obj", r"\w+|.*[^\w.].*")]
 
+myst_heading_anchors = 2
 html_theme = "furo"
 html_title = f"LSTMmusic {release}"
 html_copy_source = False
