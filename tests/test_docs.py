@@ -221,12 +221,6 @@ def test_how_to_run_an_old_script(folder):
     assert Path("old.mid").is_file()
 
 
-def test_how_to_train_by_many_processes(folder):
-    pytest.importorskip("mpi4py")
-    names = run_page("docs/howto/many-processes.md")  # one rank; test_ranks.py has two
-    assert len(names["model"].instantaneousCost) == 3
-
-
 def test_the_changelog_has_its_form_and_knows_the_version():
     """Fails if pyproject.toml has a version of which the changelog does not tell."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
