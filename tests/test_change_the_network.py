@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from pages import ROOT
+from shown import ROOT
 
 PAGE = ROOT / "docs" / "howto" / "change-the-network.md"
 TEXT = PAGE.read_text(encoding="utf-8")

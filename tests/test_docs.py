@@ -15,7 +15,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from pages import ROOT, blocks, folder_of_tunes, shorten
+from shown import ROOT, blocks, folder_of_tunes, shorten
 
 import lstmmusic
 from lstmmusic import RNN4Music

@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from pages import ROOT, blocks, folder_of_tunes
+from shown import ROOT, blocks, folder_of_tunes
 
 import lstmmusic
 from midi import midiread
