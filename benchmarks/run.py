@@ -266,7 +266,7 @@ NETWORKS = {  # bytes a second, seconds of a message
 
 
 def projection(H, tune, making, size, cores=16):
-    """Yield rows by the cost model of docs/explanation/scaling.md.
+    """Yield rows by the cost model of docs/scaling.md.
 
     ``tune``: seconds of a core's work on one; ``making``: of making an update;
     ``size``: bytes added up.
