@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from shown import ROOT
@@ -46,16 +47,21 @@ def copy(tmp_path):
     return tmp_path
 
 
-def run_tests(folder, *arguments):
-    """Run pytest in a folder, on its own library; return its exit status and output."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-q", *arguments],
+def run_python(folder, *arguments):
+    """Run Python in a folder, on its own library."""
+    return subprocess.run(
+        [sys.executable, *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def run_tests(folder, *arguments):
+    """Run pytest in a folder, on its own library; return its exit status and output."""
+    done = run_python(folder, "-m", "pytest", "-n", "0", "-q", *arguments)
     return done.returncode, done.stdout
 
 
@@ -72,6 +78,22 @@ def test_the_new_cost_passes_the_test_named(copy):
     status, output = run_tests(copy, "tests/test_costs.py")
     assert status == 0, output
     assert "9 passed" in output  # three tests, of three costs
+
+
+@pytest.mark.slow
+def test_a_network_has_the_new_cost(copy):
+    # Where all notes sound, each counts three times.
+    apply(COST, copy)
+    code = """
+        import numpy as np
+        from lstmmusic import RNN4Music
+        x, k = np.zeros((1, 4, 3)), np.ones((1, 4, 3))
+        for cost in ("cross-entropy", "weighted"):
+            print(RNN4Music(2, 2, 2, 3, cost=cost, seed=1).gradients(x, k)[0])
+    """
+    done = run_python(copy, "-c", textwrap.dedent(code))
+    plain, weighted = map(float, done.stdout.split())
+    assert weighted == pytest.approx(3 * plain, rel=1e-5)
 
 
 @pytest.mark.slow
@@ -95,7 +117,7 @@ def test_without_its_error_the_gradient_is_told_to_be_wrong(copy):
     assert len(kept) == len(lines) - 1
     file.write_text("".join(kept), encoding="utf-8")
     some = "cross-entropy and paper and pytensor_grad"
-    status, output = run_tests(copy, "tests/test_network.py", "-k", some)
+    status, output = run_tests(copy, "tests/test_network.py", "-vv", "-k", some)
     assert status == 1
-    wrong = set(re.findall(r"'(\w+_\d)':", output.split("assert {")[1]))
+    wrong = re.findall(r"'(\w+)':", output.split("AssertionError: assert {")[1])
     assert {name[-1] for name in wrong} == {"1", "2"}
