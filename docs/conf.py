@@ -50,6 +50,7 @@ def show_notebook(app, page, source):
 
 
 def cell_to_markdown(cell):
+    """Return a notebook's cell, of text or of code, as Markdown."""
     text = "".join(cell["source"])
     return text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
 
