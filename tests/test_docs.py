@@ -184,6 +184,7 @@ def run_page(page, names=None):
     return names
 
 
+@pytest.mark.slow
 def test_how_to_use_own_music(folder, capsys):
     names = run_page("docs/howto/own-music.md")
     model = names["model"]
@@ -216,6 +217,7 @@ def test_how_to_steer(folder, capsys):
     assert Path("statistics.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_how_to_run_an_old_script(folder):
     names = run_page("docs/howto/old-scripts.md", {})
     assert names["dataset"][0].dtype == names["theano"].config.floatX
