@@ -65,10 +65,10 @@ def save_wav(filename, roll, r=(21, 109), dt=0.2):
         If pretty_midi is missing.
     """
     # The one thing that this room takes from that of the files: how bytes get there.
-    from midi.files import checked_target, write_bytes
+    from midi.files import check_target, write_bytes
 
     if not hasattr(filename, "write"):
-        checked_target(filename)  # before the sound, which takes seconds
+        check_target(filename)  # before the sound, which takes seconds
     write_bytes(filename, _wav(_samples(roll, r, dt)))
 
 

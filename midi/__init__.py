@@ -1,4 +1,18 @@
-"""MIDI files to piano-rolls and back; knows nothing of the network."""
+"""Read MIDI files as piano-rolls, and write piano-rolls as MIDI files.
+
+Examples
+--------
+>>> import io
+>>> import midi
+>>> file = io.BytesIO()
+>>> midi.midiwrite(file, [[1, 0], [1, 1], [0, 1]], r=(60, 62), dt=0.5)
+>>> file.seek(0)
+0
+>>> midi.midiread(file, r=(60, 62), dt=0.5).piano_roll
+array([[1, 0],
+       [1, 1],
+       [0, 1]], dtype=uint8)
+"""
 
 from midi.checks import MidiError
 from midi.packed import PackedRoll

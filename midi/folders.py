@@ -1,17 +1,26 @@
-"""Many files, one after the other or through joblib: what `read_folder` is made of."""
+"""Find the MIDI files below a folder and read them, here or through joblib."""
 
 import math
 import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 
 from midi.checks import MidiError
-from midi.files import shown
+from midi.files import printable
 
-LARGEST_BATCH = 64  # files to a task: at 1 ms a file, a task is worth sending
-BATCHES_PER_JOB = 4  # at least, where there are files enough: some are slower to read
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+RollT = TypeVar("RollT")
+Reader: TypeAlias = Callable[[str, str], RollT]  # of a path, and of the name to give it
+Result: TypeAlias = tuple[RollT | None, str | None]  # the roll, or why there is none
+
+MAX_BATCH = 64  # files to a task: at 1 ms a file, worth sending to another process
+MIN_BATCHES_PER_JOB = 4  # so that a slow file does not leave the other jobs idle
 
 
-class MidiFolder(list):
-    """What `read_folder` returns: a list of rolls, in order of their paths.
+class MidiFolder(list[RollT]):
+    """Hold the rolls that `read_folder` read, in order of their paths.
 
     Attributes
     ----------
@@ -19,14 +28,14 @@ class MidiFolder(list):
         Path and reason of each file that could not be read.
     """
 
-    def __init__(self, read, skipped):
-        super().__init__(read)
+    def __init__(self, rolls: Sequence[RollT], skipped: list[tuple[str, str]]) -> None:
+        super().__init__(rolls)
         self.skipped = skipped
 
 
-def midi_files(folder):
-    """Paths of all .mid and .midi files below `folder`, sorted."""
-    os.listdir(folder)  # a missing folder is an error, which os.walk would swallow
+def find_midi_files(folder: str) -> list[str]:
+    """Return the paths of all .mid and .midi files below `folder`, sorted."""
+    os.listdir(folder)  # raises for a missing folder, which os.walk would pass over
     return sorted(
         os.path.join(parent, name)
         for parent, _, names in os.walk(folder)
@@ -35,62 +44,73 @@ def midi_files(folder):
     )
 
 
-def read_all(files, read, n_jobs, progress):
-    """Return for each file what ``read(path, name)`` does, and None or why it cannot.
+def read_all(
+    files: Sequence[str], read: Reader[RollT], n_jobs: int | None, progress: bool
+) -> list[Result[RollT]]:
+    """Read each file, and return its roll or the reason why it cannot be read.
 
     Parameters
     ----------
     files : list of str
     read : function
-        One that can be pickled, where ``n_jobs`` is no None.
+        ``read(path, name)`` returns a roll. joblib pickles it.
     n_jobs : int or None
         As for `read_folder`; checked.
     progress : bool
-        Show a bar, if attached to a terminal; of files read, or of those handed out.
+        Show a bar, if attached to a terminal, of files read or handed to joblib.
 
     Returns
     -------
-    list of (roll or None, str or None)
+    list of (roll or None, reason or None)
     """
-    from tqdm import tqdm  # not paid by `import midi`
+    from tqdm import tqdm  # imported late to keep `import midi` fast
 
-    # disable=None: a bar only where there is a terminal.
+    # disable=None shows the bar only in a terminal.
     with tqdm(total=len(files), unit="file", disable=None if progress else True) as bar:
         if n_jobs is None:
-            found = [_read_batch(each, "", read) for each in _batches(files, 1, bar)]
+            results = [_read_batch(each, "", read) for each in _batches(files, 1, bar)]
         else:
-            found = _in_jobs(files, read, n_jobs, bar)
-    return [each for batch in found for each in batch]
+            results = _read_in_jobs(files, read, n_jobs, bar)
+    return [result for batch in results for result in batch]
 
 
-def _in_jobs(files, read, n_jobs, bar):
+def _read_in_jobs(
+    files: Sequence[str], read: Reader[RollT], n_jobs: int, bar: "tqdm[NoReturn]"
+) -> list[list[Result[RollT]]]:
     import joblib
 
-    jobs = joblib.effective_n_jobs(n_jobs)  # a cluster's own number, where one is set
-    size = math.ceil(len(files) / (BATCHES_PER_JOB * jobs))
-    batches = _batches(files, min(max(size, 1), LARGEST_BATCH), bar)
-    # A worker may have been started in another folder: paths are joined to this one.
-    task, here = joblib.delayed(_read_batch), os.getcwd()
+    jobs = joblib.effective_n_jobs(n_jobs)  # a cluster sets its own number
+    size = math.ceil(len(files) / (MIN_BATCHES_PER_JOB * jobs))
+    batches = _batches(files, min(max(size, 1), MAX_BATCH), bar)
+    # A worker may have started in another folder, so it needs this one.
+    task, folder = joblib.delayed(_read_batch), os.getcwd()
     parallel = joblib.Parallel(n_jobs=n_jobs, batch_size=1)
-    return parallel(task(batch, here, read) for batch in batches)
+    results: list[list[Result[RollT]]] = parallel(
+        task(batch, folder, read) for batch in batches
+    )
+    return results
 
 
-def _batches(files, size, bar):
-    """Yield the files, ``size`` at a time; the bar counts them when the next go."""
+def _batches(
+    files: Sequence[str], size: int, bar: "tqdm[NoReturn]"
+) -> Iterator[Sequence[str]]:
+    """Yield `size` files at a time; advance the bar when the next are asked for."""
     for first in range(0, len(files), size):
         batch = files[first : first + size]
         yield batch
         bar.update(len(batch))
 
 
-def _read_batch(files, here, read):
-    return [_read_one(file, os.path.join(here, file), read) for file in files]
+def _read_batch(
+    files: Sequence[str], folder: str, read: Reader[RollT]
+) -> list[Result[RollT]]:
+    return [_read_one(file, os.path.join(folder, file), read) for file in files]
 
 
-def _read_one(file, path, read):
+def _read_one(name: str, path: str, read: Reader[RollT]) -> Result[RollT]:
     try:
-        return read(path, file), None
+        return read(path, name), None
     except MidiError as error:
-        return None, str(error).removeprefix(f"{shown(path)}: ")
+        return None, str(error).removeprefix(f"{printable(path)}: ")
     except OSError as error:
         return None, error.strerror or str(error)

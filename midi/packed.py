@@ -1,38 +1,42 @@
-"""A piano-roll kept in as few bytes as it takes: for collections of many files."""
+"""Hold a piano-roll in as few bytes as possible, for collections of many files."""
 
 import functools
 import zlib
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from midi import checks
-from midi.files import shown
+from midi.files import printable
+from midi.rolls import MidiRoll
 
-RAW = -15  # zlib's sign for a stream without header and checksum: 6 bytes less
-COUNT_BYTES = 4  # the number of steps, before the stream
+_RAW = -15  # zlib's sign for a stream without header and checksum: 6 bytes less
+_COUNT_BYTES = 4  # the number of steps, before the stream
+_Layout: TypeAlias = tuple[int, tuple[int, int] | None, float | None]  # width, r, dt
 
 
 class PackedRoll:
-    """A piano-roll kept as bits, compressed; unpacked anew each time it is looked at.
+    """Hold a piano-roll as compressed bits; each access unpacks it again.
 
-    `PackedRoll.of` makes it, and `read_folder` with ``packed=True``. It keeps neither
-    the notes nor the file. `lstmmusic` trains on it, and unpacks the rows of one
-    minibatch at a time.
+    `PackedRoll.of` packs a roll, and so does `read_folder` with ``packed=True``. The
+    notes and the file's bytes are dropped. `lstmmusic` trains on packed rolls, and
+    unpacks the rows of one minibatch at a time.
 
     Attributes
     ----------
     piano_roll : uint8 ndarray of shape (T, N), read-only
         As that of `MidiRoll`.
     shape : (int, int)
-        (T, N); `len` gives T. Nothing is unpacked for it.
+        (T, N); `len` gives T. Neither unpacks the roll.
     r : (int, int) or None
-        Lowest pitch, and one above the highest; None if it was made without.
+        Lowest pitch, and one above the highest; None if packed without.
     dt : float or None
         Seconds from one row to the next.
     filename : str or None
         Also called `name`, as in `MidiRoll`.
     nbytes : int
-        Bytes in which the roll is kept, without the object around them.
+        Bytes of the packed roll, without the object around them.
 
     Notes
     -----
@@ -41,23 +45,44 @@ class PackedRoll:
     2478 that the bits alone take, and of the 19823 of the array. Bits alone would be
     unpacked in 4 µs, these in 30 µs at most: 1 ms for a minibatch of 32. Notes drawn at
     random, 12 a second for 4 minutes, hardly shrink: 5 kB of 13, in 93 µs for 28.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from midi import PackedRoll
+    >>> tune = PackedRoll.of(np.eye(88, dtype=int), r=(21, 109), dt=0.2)
+    >>> tune.shape
+    (88, 88)
+    >>> tune.nbytes < tune.piano_roll.size / 8
+    True
     """
 
-    __slots__ = ("_frame", "_kept", "filename")
+    __slots__ = ("_data", "_layout", "filename")
 
-    def __init__(self, kept, frame, filename):
-        self._kept = kept
-        self._frame = frame
+    def __init__(
+        self,
+        data: bytes,
+        layout: _Layout,
+        filename: str | None,
+    ) -> None:
+        self._data = data
+        self._layout = layout
         self.filename = filename
 
     @classmethod
-    def of(cls, roll, r=None, dt=None, filename=None):
+    def of(
+        cls,
+        roll: "MidiRoll | PackedRoll | npt.ArrayLike",
+        r: tuple[int, int] | None = None,
+        dt: float | None = None,
+        filename: str | None = None,
+    ) -> "PackedRoll":
         """Pack a roll.
 
         Parameters
         ----------
-        roll : MidiRoll or array of shape (T, N)
-            Zeros and ones. A MidiRoll brings its own r, dt and name.
+        roll : MidiRoll, PackedRoll or array of shape (T, N)
+            Zeros and ones. A MidiRoll or PackedRoll brings its own r, dt and name.
         r : (int, int), optional
             0 <= low < high <= 128, with N = high - low.
         dt : float, optional
@@ -72,88 +97,131 @@ class PackedRoll:
         ------
         ValueError
             If an argument is not allowed.
-        """
-        if hasattr(roll, "piano_roll"):
-            r, dt, filename = roll.r, roll.dt, roll.name
-            roll = roll.piano_roll
-        r = None if r is None else checks.checked_range(r)
-        dt = None if dt is None else checks.checked_dt(dt)
-        roll = checks.checked_bits(roll, r)
-        stream = zlib.compressobj(wbits=RAW)
-        rows = (
-            stream.compress(np.packbits(roll != 0, axis=1).tobytes()) + stream.flush()
-        )
-        kept = len(roll).to_bytes(COUNT_BYTES, "little") + rows
-        return cls(kept, _shared_frame(roll.shape[1], r, dt), filename)
 
-    def with_roll(self, piano_roll):
-        """Pack another roll (steps, N) with this one's r, dt and filename."""
+        Examples
+        --------
+        >>> from midi import PackedRoll
+        >>> PackedRoll.of([[0, 1], [1, 1]]).piano_roll
+        array([[0, 1],
+               [1, 1]], dtype=uint8)
+        """
+        tune: Any = roll
+        if hasattr(tune, "piano_roll"):
+            r, dt, filename = tune.r, tune.dt, tune.name
+        r = None if r is None else checks.check_range(r)
+        dt = None if dt is None else checks.check_dt(dt)
+        bits = checks.check_bits(getattr(tune, "piano_roll", tune), r)
+        stream = zlib.compressobj(wbits=_RAW)
+        rows = (
+            stream.compress(np.packbits(bits != 0, axis=1).tobytes()) + stream.flush()
+        )
+        data = len(bits).to_bytes(_COUNT_BYTES, "little") + rows
+        return cls(data, _shared_layout(bits.shape[1], r, dt), filename)
+
+    def with_roll(self, piano_roll: npt.ArrayLike) -> "PackedRoll":
+        """Pack another roll with this one's r, dt and filename.
+
+        Parameters
+        ----------
+        piano_roll : array of shape (T, N)
+            Zeros and ones.
+
+        Returns
+        -------
+        PackedRoll
+
+        Raises
+        ------
+        ValueError
+            As `PackedRoll.of`.
+
+        Examples
+        --------
+        >>> from midi import PackedRoll
+        >>> tune = PackedRoll.of([[0, 1], [1, 1]], filename="a.mid")
+        >>> inverted = tune.with_roll(1 - tune.piano_roll)
+        >>> inverted.rows(0, 1), inverted.filename
+        (array([[1, 0]], dtype=uint8), 'a.mid')
+        """
         return PackedRoll.of(piano_roll, self.r, self.dt, self.filename)
 
-    def rows(self, start=0, stop=None):
-        """Unpack only rows ``start`` to ``stop``, as ``piano_roll[start:stop]`` does.
+    def rows(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.uint8]:
+        """Unpack rows ``start`` to ``stop``, as ``piano_roll[start:stop]`` does.
+
+        Rows from ``stop`` are not unpacked; those before ``start`` are.
 
         Returns
         -------
         uint8 ndarray of shape (rows, N)
-            A new one. What comes after it stays packed; what comes before does not.
+            A new array.
+
+        Examples
+        --------
+        >>> from midi import PackedRoll
+        >>> PackedRoll.of([[0, 1], [1, 1], [1, 0]]).rows(1, 2)
+        array([[1, 1]], dtype=uint8)
         """
         steps, width = self.shape
         start, stop, _ = slice(start, stop).indices(steps)
         if stop <= start:
             return np.zeros((0, width), np.uint8)
         row_bytes = -(-width // 8)
-        kept = memoryview(self._kept)[COUNT_BYTES:]
-        rows = zlib.decompressobj(RAW).decompress(kept, stop * row_bytes)
+        stream = memoryview(self._data)[_COUNT_BYTES:]
+        rows = zlib.decompressobj(_RAW).decompress(stream, stop * row_bytes)
         bits = np.frombuffer(rows, np.uint8, offset=start * row_bytes)
         return np.unpackbits(bits.reshape(-1, row_bytes), axis=1, count=width)
 
     @property
-    def piano_roll(self):
+    def piano_roll(self) -> npt.NDArray[np.uint8]:
         roll = self.rows()
-        roll.flags.writeable = False  # what is written there would be lost
+        roll.flags.writeable = False  # a value written to this copy would be lost
         return roll
 
     @property
-    def shape(self):
-        return len(self), self._frame[0]
+    def shape(self) -> tuple[int, int]:
+        return len(self), self._layout[0]
 
     @property
-    def r(self):
-        return self._frame[1]
+    def r(self) -> tuple[int, int] | None:
+        return self._layout[1]
 
     @property
-    def dt(self):
-        return self._frame[2]
+    def dt(self) -> float | None:
+        return self._layout[2]
 
     @property
-    def name(self):
+    def name(self) -> str | None:
         return self.filename
 
     @property
-    def nbytes(self):
-        return len(self._kept)
+    def nbytes(self) -> int:
+        return len(self._data)
 
-    def __len__(self):
-        return int.from_bytes(self._kept[:COUNT_BYTES], "little")
+    def __len__(self) -> int:
+        return int.from_bytes(self._data[:_COUNT_BYTES], "little")
 
-    def __reduce__(self):
-        return _restored, (self._kept, *self._frame, self.filename)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickle, (self._data, *self._layout, self.filename)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         steps, width = self.shape
         return (
-            f"<PackedRoll {shown(self.filename)}: {checks.counted(steps, 'step')} of "
-            f"{checks.counted(width, 'note')} "
-            f"in {self.nbytes} bytes>"
+            f"<PackedRoll {printable(self.filename)}: {checks.counted(steps, 'step')} "
+            f"of {checks.counted(width, 'note')} in {self.nbytes} bytes>"
         )
 
 
 @functools.cache
-def _shared_frame(width, r, dt):
-    """Return (width, r, dt), the same object for all rolls that have it in common."""
+def _shared_layout(width: int, r: tuple[int, int] | None, dt: float | None) -> _Layout:
+    """Return (width, r, dt), one object for all rolls that have the same."""
     return width, r, dt
 
 
-def _restored(kept, width, r, dt, filename):
-    return PackedRoll(kept, _shared_frame(width, r, dt), filename)
+def _unpickle(
+    data: bytes,
+    width: int,
+    r: tuple[int, int] | None,
+    dt: float | None,
+    filename: str | None,
+) -> PackedRoll:
+    return PackedRoll(data, _shared_layout(width, r, dt), filename)

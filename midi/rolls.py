@@ -1,21 +1,27 @@
-"""Times -> rows of a piano-roll, and back. T steps, N = r[1] - r[0] notes."""
+"""Turn note times into the rows of a piano-roll, and rows into note times.
+
+A roll has T steps and N = r[1] - r[0] notes. Row t is time t * dt, column n is pitch
+r[0] + n.
+"""
 
 import io
-import os
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from midi import events
 from midi.checks import counted
-from midi.files import shown
+from midi.files import printable
 
-PIECE = 4096  # rows that are drawn at once
 NOTE_DTYPE = np.dtype([("pitch", np.uint8), ("onset_s", "f8"), ("offset_s", "f8")])
+_MAX_CELLS_AT_ONCE = 2**20  # indexing takes 16 bytes for each
+_MAX_RUN_STEPS = 4096
 
 
 class MidiRoll:
-    """What `midiread` returns: a file as a piano-roll.
+    """Hold a MIDI file as a piano-roll; `midiread` returns it.
 
     Attributes
     ----------
@@ -29,19 +35,44 @@ class MidiRoll:
     dt : float
         Seconds from one row to the next.
     name : str
-        The file's name: a path, where it was read by path.
+        The file's name: a path, if read by path.
     left_out : dict of str to int
-        How many notes are missing, and why; each is counted once, so that these and
-        the notes in some row are all that the file begins.
+        How many notes are missing, and why. Each note that begins is either in some row
+        or counted here once.
 
         - Not in `notes`: ``"never ended"``; of the others ``"percussion"``; of the
           others ``"below r"`` and ``"above r"``.
         - In `notes`, but in no row: ``"after steps"``, which begin after the last of
           the `steps` asked for, if those cut the file; of the others
           ``"between steps"``, with no row from onset to offset.
+
+    Examples
+    --------
+    >>> import io
+    >>> from midi import midiread, midiwrite
+    >>> file = io.BytesIO()
+    >>> file.name = "two.mid"
+    >>> midiwrite(file, [[1, 0], [1, 1]], r=(60, 62), dt=0.5)
+    >>> file.seek(0)
+    0
+    >>> tune = midiread(file, r=(60, 61), dt=0.5)
+    >>> tune
+    <MidiRoll two.mid: 2 steps of 0.5 s, pitches 60 to 60; 1 note, left out: 1 above r>
+    >>> tune.notes["onset_s"], tune.notes["offset_s"]
+    (array([0.]), array([1.]))
     """
 
-    def __init__(self, piano_roll, notes, r, dt, name, left_out, tracks, paired):
+    def __init__(
+        self,
+        piano_roll: npt.NDArray[np.uint8],
+        notes: npt.NDArray[np.void],
+        r: tuple[int, int],
+        dt: float,
+        name: str,
+        left_out: dict[str, int],
+        tracks: Sequence[bytes],
+        n_paired: int,
+    ) -> None:
         self.piano_roll = piano_roll
         self.notes = notes
         self.r = r
@@ -49,34 +80,39 @@ class MidiRoll:
         self.name = name
         self._left_out = left_out
         self._tracks = tracks
-        self._paired = paired
+        self._n_paired = n_paired
 
     @cached_property
-    def left_out(self):
-        # The fast parser drops unended notes without a word: they are counted by a
-        # walk over the bytes, on first use, to keep reading a folder fast.
+    def left_out(self) -> dict[str, int]:
+        # symusic drops unended notes without a word. To count them takes a walk over
+        # the bytes, so it happens on first use: few who read a folder ask.
         begun = events.count_note_ons(self._tracks)
-        return {**self._left_out, "never ended": max(begun - self._paired, 0)}
+        return {**self._left_out, "never ended": max(begun - self._n_paired, 0)}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         left_out = ", ".join(f"{n} {why}" for why, n in self.left_out.items() if n)
         return (
-            f"<MidiRoll {shown(self.name)}: "
+            f"<MidiRoll {printable(self.name)}: "
             f"{counted(len(self.piano_roll), 'step')} of {self.dt:g} s, "
             f"pitches {self.r[0]} to {self.r[1] - 1}; "
             f"{counted(len(self.notes), 'note')}, "
             f"left out: {left_out or 'none'}>"
         )
 
-    def _repr_png_(self):
-        """Return a PNG of the roll: what a notebook shows."""
+    def _repr_png_(self) -> bytes:
+        """Return the roll as a PNG, which a notebook shows."""
+        from midi.picture import draw_roll  # matplotlib is slow to import
+
         file = io.BytesIO()
-        _picture(self).savefig(file, format="png")
+        figure = draw_roll(self.piano_roll, self.r, self.dt, self.name)
+        figure.savefig(file, format="png")
         return file.getvalue()
 
 
-def first_step_from(times_s, dt):
-    """Return ceil(times_s / dt): the first row at or after each time.
+def seconds_to_steps(
+    times_s: npt.NDArray[np.float64], dt: float
+) -> npt.NDArray[np.float64]:
+    """Return ceil(times_s / dt), the first row at or after each time.
 
     Parameters
     ----------
@@ -102,15 +138,20 @@ def first_step_from(times_s, dt):
     return np.where(on_grid, nearest, np.ceil(steps))
 
 
-def fill_roll(column, first, end, shape):
-    """Draw notes into a piano-roll.
+def fill_roll(
+    column: npt.NDArray[np.int64],
+    first: npt.NDArray[np.int64],
+    end: npt.NDArray[np.int64],
+    shape: tuple[int, int],
+) -> npt.NDArray[np.uint8]:
+    """Return a piano-roll of notes.
 
     Parameters
     ----------
     column, first, end : int64 ndarrays of shape (notes,)
-        Each note sounds in rows first <= t < end of its column; may overlap.
+        Each note sounds in rows first <= t < end of its column; notes may overlap.
     shape : (int, int)
-        (T, N); what lies beyond T is cut.
+        (T, N); rows from T are cut.
 
     Returns
     -------
@@ -122,43 +163,49 @@ def fill_roll(column, first, end, shape):
     column, first, end = column[sounding], first[sounding], end[sounding]
     order = np.lexsort((first, column))
     # One time line holds all the columns, one after another, with a gap between them.
-    line = column[order] * (steps + 1)
-    first, end = line + first[order], line + end[order]
-    # Overlapping notes become one, so that the work is bounded by the roll's size.
+    start_of_line = column[order] * (steps + 1)
+    first, end = start_of_line + first[order], start_of_line + end[order]
+    # Overlapping notes become one run, so that the work is bounded by the roll's size.
     reach = np.maximum.accumulate(end)
     opens = np.ones(len(first), bool)
     opens[1:] = first[1:] > reach[:-1]
     closes = np.append(opens[1:], True)[: len(first)]
 
     column = first[opens] // (steps + 1)
-    line = column * (steps + 1)
-    return _draw_runs(column, first[opens] - line, reach[closes] - line, shape)
+    start_of_line = column * (steps + 1)
+    first, end = first[opens] - start_of_line, reach[closes] - start_of_line
+    return _fill_runs(column, first, end, shape)
 
 
-def _draw_runs(column, first, end, shape):
-    """Return a roll of ones in rows first <= t < end; the runs are disjoint."""
-    # Zeros cost nothing until written to, so a day of silence is as quick as a tune.
+def _fill_runs(
+    column: npt.NDArray[np.int64],
+    first: npt.NDArray[np.int64],
+    end: npt.NDArray[np.int64],
+    shape: tuple[int, int],
+) -> npt.NDArray[np.uint8]:
+    """Return a roll of disjoint runs of ones, in rows first <= t < end of a column."""
+    # Zeros cost nothing until written to, so a silent day is as quick as a tune.
     roll = np.zeros(shape, np.uint8)
     length = end - first
-    if length.sum() <= 2**20:  # all cells at once: quicker, but 16 bytes for each
+    if length.sum() <= _MAX_CELLS_AT_ONCE:
         before = np.cumsum(length) - length
         row = np.arange(length.sum()) + np.repeat(first - before, length)
         roll[row, np.repeat(column, length)] = 1
         return roll
-    # Runs in pieces, in order of their rows: what one has drawn on is still at hand for
-    # the next, five times as fast where many notes are held for long.
-    pieces = -(-length // PIECE)
+    # Long runs are filled in pieces, in order of their rows. The pieces of many columns
+    # then share cache lines: five times as fast where many notes are held for long.
+    pieces = -(-length // _MAX_RUN_STEPS)
     number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    start = np.repeat(first, pieces) + number * PIECE
-    stop = np.minimum(start + PIECE, np.repeat(end, pieces))
-    drawn = np.stack([np.repeat(column, pieces), start, stop], axis=1)
-    for n, row, past in drawn[np.argsort(start)].tolist():
-        roll[row:past, n] = 1
+    start = np.repeat(first, pieces) + number * _MAX_RUN_STEPS
+    stop = np.minimum(start + _MAX_RUN_STEPS, np.repeat(end, pieces))
+    runs = np.stack([np.repeat(column, pieces), start, stop], axis=1)
+    for n, row, row_end in runs[np.argsort(start)].tolist():
+        roll[row:row_end, n] = 1
     return roll
 
 
-def find_notes(roll):
-    """Find the runs of ones in each column.
+def find_note_changes(roll: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+    """Return where the runs of ones in each column begin and end.
 
     Parameters
     ----------
@@ -175,37 +222,3 @@ def find_notes(roll):
     begins = change[step, column] > 0
     order = np.lexsort((column, begins, step))
     return np.stack([step, begins, column], axis=1)[order]
-
-
-def _picture(midi_roll):
-    """Draw a MidiRoll: a matplotlib Figure, time in seconds, a name at each C."""
-    # Imported here, as `import midi` is not to pay for it; not pyplot, which keeps
-    # every figure. lstmmusic.plots crops and compares, but belongs to the network.
-    from matplotlib.figure import Figure
-
-    (steps, _), (low, high), dt = midi_roll.piano_roll.shape, midi_roll.r, midi_roll.dt
-    # At least a pixel for each column: of a long roll some rows are drawn as one.
-    rows = -(-steps // 800)
-    drawn = np.maximum.reduceat(midi_roll.piano_roll, np.arange(0, steps, rows))
-    ax = Figure(figsize=(9, 3), layout="constrained").add_subplot()
-    ax.imshow(
-        drawn.T,
-        cmap="gray_r",
-        vmin=0,
-        vmax=1,
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        extent=(0, len(drawn) * rows * dt, low - 0.5, high - 0.5),
-    )
-    ax.set(xlim=(0, steps * dt), xlabel="time (s)", ylabel="pitch")
-    ax.locator_params(axis="y", integer=True)
-    octaves = [pitch for pitch in range(low, high) if pitch % 12 == 0]
-    if octaves:
-        ax.set_yticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
-        ax.set_ylabel("note")
-        ax.grid(axis="y", color="tab:blue", lw=0.5, alpha=0.4)
-    # A file may have any name; the font has the letters of Latin-1, at least.
-    name = os.path.basename(midi_roll.name)[-80:].encode("latin-1", "replace")
-    ax.set_title(name.decode("latin-1"), loc="left", parse_math=False)
-    return ax.figure

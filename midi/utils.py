@@ -1,21 +1,30 @@
-"""midiread, midiwrite and read_folder: what a user calls."""
+"""Read MIDI files as piano-rolls, one or a folder's, and write them."""
 
 import warnings
-from fractions import Fraction
 from functools import partial
-from math import floor
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from midi import checks, events, folders, parsing, rolls
 from midi.checks import MidiError
-from midi.files import checked_path, read_file, shown, write_bytes
+from midi.encoding import encode_roll
+from midi.files import FilePath, check_path, printable, read_file, write_bytes
+from midi.folders import MidiFolder
 from midi.packed import PackedRoll
+from midi.rolls import MidiRoll
 
-MAX_TEMPO = 2**24 - 1  # µs per beat: three bytes
 
-
-def midiread(filename, r=(21, 109), dt=0.2, *, steps=None, drums=False, pedal=False):
+def midiread(
+    filename: FilePath | BinaryIO,
+    r: tuple[int, int] = (21, 109),
+    dt: float = 0.2,
+    *,
+    steps: int | None = None,
+    drums: bool = False,
+    pedal: bool = False,
+) -> MidiRoll:
     """Read a MIDI file as a piano-roll.
 
     Row t shows what sounds at time t * dt: a note sounds in rows
@@ -29,8 +38,8 @@ def midiread(filename, r=(21, 109), dt=0.2, *, steps=None, drums=False, pedal=Fa
     dt : float
         Seconds from one row to the next.
     steps : int, optional
-        Number of rows; by default ceil(offset / dt) of the last note to end, of those
-        not left out. Silence follows, or notes are cut, as it takes.
+        Number of rows. A longer roll is cut, a shorter one is filled up with silence.
+        By default ceil(offset / dt) of the last note to end, of those not left out.
     drums : bool
         Take the notes of channel 10, percussion, as if they had pitches.
     pedal : bool
@@ -57,23 +66,62 @@ def midiread(filename, r=(21, 109), dt=0.2, *, steps=None, drums=False, pedal=Fa
     -----
     All tracks, also those of format 2, begin together and follow one tempo map. A
     note-off ends the oldest sounding note of its pitch in its track and channel; notes
-    never ended are left out. System exclusive events are passed over, and so are events
-    that have no place in a file, such as a clock; running status may go on after them.
-    Data bytes over 127, of a velocity or of what is no note, are taken as 127. Refused
-    are a note's pitch over 127, tempo events of under 3 bytes, and variable-length
-    quantities of over 4. A pipe can be read as a file object. Not supported: RIFF files
-    that wrap a MIDI file.
-    """
-    r, dt = checks.checked_range(r), checks.checked_dt(dt)
-    steps = checks.checked_steps(steps, r, dt)
-    drums = checks.checked_truth("drums", drums)
-    pedal = checks.checked_truth("pedal", pedal)
-    data, path = read_file(filename)
-    name = shown(path)
-    chunks = parsing.read_chunks(data, name)
-    parsing.seconds_per_tick(chunks.division, name)
-    found = parsing.read_notes(chunks, name, pedal)
+    never ended are left out.
 
+    System exclusive events are passed over, and so are events that have no place in a
+    file, such as a clock; running status may go on after them. Data bytes over 127 are
+    taken as 127, unless they are a note's pitch. Refused are a note's pitch over 127,
+    tempo events of under 3 bytes, and variable-length quantities of over 4.
+
+    Velocities and programs are dropped. Not supported: RIFF files that wrap a MIDI
+    file. A pipe is read as a file object only.
+
+    Examples
+    --------
+    >>> import io
+    >>> from midi import midiread, midiwrite
+    >>> file = io.BytesIO()
+    >>> midiwrite(file, [[1, 0], [1, 1]], r=(60, 62), dt=0.5)
+    >>> file.seek(0)
+    0
+    >>> tune = midiread(file, r=(60, 62), dt=0.25)
+    >>> tune.piano_roll.T
+    array([[1, 1, 1, 1],
+           [0, 0, 1, 1]], dtype=uint8)
+    >>> tune.notes.tolist()  # pitch, onset and offset in seconds
+    [(60, 0.0, 1.0), (61, 0.5, 1.0)]
+    """
+    r, dt = checks.check_range(r), checks.check_dt(dt)
+    steps = checks.check_steps(steps, r, dt)
+    drums = checks.check_bool("drums", drums)
+    pedal = checks.check_bool("pedal", pedal)
+    data, path = read_file(filename)
+    name = printable(path)
+    division, tracks = parsing.read_chunks(data, name)
+    tick_length = parsing.tick_length(division, name)
+    found, tempos = parsing.read_notes(tracks, name, pedal)
+
+    keep, left_out = _select(found, r, drums)
+    if not keep.any():
+        begun = events.count_note_ons(tracks)
+        left_out["never ended"] = max(begun - len(keep), 0)
+        raise MidiError(f"{name}: no notes for r = {r}; left out: {left_out}")
+
+    ticks = np.stack([found.onset_tick[keep], found.offset_tick[keep]])
+    onset_s, offset_s = parsing.ticks_to_seconds(ticks, tempos, tick_length)
+    notes = np.empty(onset_s.shape, rolls.NOTE_DTYPE)
+    notes["pitch"], notes["onset_s"], notes["offset_s"] = (
+        found.pitch[keep], onset_s, offset_s
+    )  # fmt: skip
+    notes = notes[np.lexsort((notes["pitch"], notes["onset_s"]))]
+    roll = _draw(notes, r, dt, steps, name, left_out)
+    return MidiRoll(roll, notes, r, dt, path, left_out, tracks, len(keep))
+
+
+def _select(
+    found: parsing.TickNotes, r: tuple[int, int], drums: bool
+) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+    """Return a mask of the notes to keep, and the numbers of the others by reason."""
     # D11: a pitch outside r is left out and counted.
     percussion = found.percussion & (not drums)
     below, above = found.pitch < r[0], found.pitch >= r[1]
@@ -82,31 +130,20 @@ def midiread(filename, r=(21, 109), dt=0.2, *, steps=None, drums=False, pedal=Fa
         "above r": int(np.count_nonzero(above & ~percussion)),
         "percussion": int(np.count_nonzero(percussion)),
     }
-    keep = ~(percussion | below | above)
-    if not keep.any():
-        begun = events.count_note_ons(chunks.tracks)
-        left_out["never ended"] = max(begun - len(keep), 0)
-        raise MidiError(f"{name}: no notes for r = {r}; left out: {left_out}")
-
-    ticks = np.stack([found.onset_tick[keep], found.offset_tick[keep]])
-    onset_s, offset_s = parsing.ticks_to_seconds(
-        ticks, found.tempos, chunks.division, name
-    )
-    notes = np.empty(onset_s.shape, rolls.NOTE_DTYPE)
-    notes["pitch"], notes["onset_s"], notes["offset_s"] = (
-        found.pitch[keep], onset_s, offset_s
-    )  # fmt: skip
-    notes = notes[np.lexsort((notes["pitch"], notes["onset_s"]))]
-    roll = _draw(notes, r, dt, steps, name, left_out)
-    return rolls.MidiRoll(
-        roll, notes, r, dt, path, left_out, chunks.tracks, len(found.pitch)
-    )
+    return ~(percussion | below | above), left_out
 
 
-def _draw(notes, r, dt, steps, name, left_out):
+def _draw(
+    notes: npt.NDArray[np.void],
+    r: tuple[int, int],
+    dt: float,
+    steps: int | None,
+    name: str,
+    left_out: dict[str, int],
+) -> npt.NDArray[np.uint8]:
     """Return the roll of `notes`; count in `left_out` those that reach no row."""
-    first = rolls.first_step_from(notes["onset_s"], dt)
-    end = rolls.first_step_from(notes["offset_s"], dt)
+    first = rolls.seconds_to_steps(notes["onset_s"], dt)
+    end = rolls.seconds_to_steps(notes["offset_s"], dt)
     length = end.max()
     if steps is None:
         checks.check_size(length, notes["offset_s"].max(), r, name)
@@ -116,12 +153,18 @@ def _draw(notes, r, dt, steps, name, left_out):
     cut = (first >= steps) & (length > steps)
     left_out["between steps"] = int(np.count_nonzero((first == end) & ~cut))
     left_out["after steps"] = int(np.count_nonzero(cut))
-    first, end = (np.minimum(x, steps).astype(np.int64) for x in (first, end))
+    first_row, end_row = (np.minimum(x, steps).astype(np.int64) for x in (first, end))
     column = notes["pitch"].astype(np.int64) - r[0]
-    return rolls.fill_roll(column, first, end, (steps, r[1] - r[0]))
+    return rolls.fill_roll(column, first_row, end_row, (steps, r[1] - r[0]))
 
 
-def midiwrite(filename, piano_roll, r=None, dt=None, patch=0):
+def midiwrite(
+    filename: FilePath | BinaryIO,
+    piano_roll: MidiRoll | PackedRoll | npt.ArrayLike,
+    r: tuple[int, int] | None = None,
+    dt: float | None = None,
+    patch: int = 0,
+) -> None:
     """Write a piano-roll as a MIDI file.
 
     Reading it back with the same r and dt gives the same roll, less the silence at its
@@ -130,7 +173,7 @@ def midiwrite(filename, piano_roll, r=None, dt=None, patch=0):
     Parameters
     ----------
     filename : path or writable binary file object
-        At a path, the file is there whole or not at all.
+        A file at a path is written whole or not at all.
     piano_roll : array of shape (T, high - low), MidiRoll or PackedRoll
         Zeros and ones, of a bool, int or float dtype, with at least one 1.
     r : (int, int), optional
@@ -147,56 +190,55 @@ def midiwrite(filename, piano_roll, r=None, dt=None, patch=0):
     ValueError
         If an argument is not allowed; then nothing is written.
     OSError
-        If the file cannot be written; what was there stays.
+        If the file cannot be written; an existing file stays as it was.
+
+    Notes
+    -----
+    Times are rounded to ticks, and the errors do not add up. Not supported: velocities
+    (all are 64), several tracks or instruments, and tempo changes.
+
+    Examples
+    --------
+    >>> import io
+    >>> from midi import midiread, midiwrite
+    >>> file = io.BytesIO()
+    >>> midiwrite(file, [[1, 0], [1, 1]], r=(60, 62), dt=0.5)
+    >>> file.seek(0)
+    0
+    >>> midiread(file, r=(60, 62), dt=0.5).piano_roll.tolist()
+    [[1, 0], [1, 1]]
     """
-    r = checks.checked_range(_first_given(r, piano_roll, "r", (21, 109)))
-    dt = _first_given(dt, piano_roll, "dt", 0.2)
-    dt = checks.checked_dt(dt, at_least_s=checks.MIN_WRITE_DT_S)
-    patch = checks.checked_patch(patch)
-    roll = getattr(piano_roll, "piano_roll", piano_roll)
-    roll = checks.checked_roll(roll, r, dt)
-    write_bytes(filename, _encode(roll, r[0], dt, patch))
+    r = checks.check_range(_first_given(r, piano_roll, "r", (21, 109)))
+    dt = checks.check_dt(
+        _first_given(dt, piano_roll, "dt", 0.2), min_s=checks.MIN_WRITE_DT_S
+    )
+    patch = checks.check_patch(patch)
+    roll = checks.check_roll(getattr(piano_roll, "piano_roll", piano_roll), r, dt)
+    write_bytes(filename, encode_roll(roll, r[0], dt, patch))
 
 
-def _first_given(value, roll, name, default):
+def _first_given(value: Any, roll: Any, name: str, default: Any) -> Any:
     """Return the first that is not None: `value`, the roll's own, `default`."""
     if value is None and hasattr(roll, "piano_roll"):
         value = getattr(roll, name)
     return default if value is None else value
 
 
-def _encode(roll, low, dt, patch):
-    """Bytes of a MIDI file of format 0 for a roll, its lowest pitch, dt and patch."""
-    # One beat is one step, of 480 ticks, where dt is a whole number of µs. Very long
-    # rolls get coarser ticks, so that all times stay within 2**28, a delta's limit.
-    division = min(480, 2**28 * 9 // (10 * len(roll)))
-    dt_us = Fraction(repr(dt)) * 1_000_000  # the decimal that was typed, exactly
-    tempo = min(round(dt_us), MAX_TEMPO)
-    ticks_per_step = division * dt_us / tempo
-    # D12: each boundary is rounded by itself, from the exact time, on that grid. It is
-    # rounded down: a boundary at most one tick early is read as the same step, as
-    # ceil(t - less than 1) = t, while one late by any amount would be read as the next.
-    numerator, denominator = ticks_per_step.as_integer_ratio()
-    messages = [
-        (step * numerator // denominator, 0x90, low + column, 64 * begins)
-        for step, begins, column in rolls.find_notes(roll).tolist()
-    ]
-    track = (
-        b"\x00\xff\x51\x03" + tempo.to_bytes(3, "big") + b"\x00\xc0" + bytes([patch])
-        + events.write_track(messages, floor(len(roll) * ticks_per_step))
-    )  # fmt: skip
-    header = b"MThd\0\0\0\6\0\0\0\1" + division.to_bytes(2, "big")
-    return header + b"MTrk" + len(track).to_bytes(4, "big") + track
-
-
 def read_folder(
-    path, r=(21, 109), dt=0.2, *, drums=False, pedal=False, progress=True, packed=False,
-    n_jobs=None,
-):  # fmt: skip
+    path: FilePath,
+    r: tuple[int, int] = (21, 109),
+    dt: float = 0.2,
+    *,
+    drums: bool = False,
+    pedal: bool = False,
+    progress: bool = True,
+    packed: bool = False,
+    n_jobs: int | None = None,
+) -> MidiFolder[Any]:
     """Read every MIDI file below a folder.
 
-    Files are those named .mid or .midi, in any letter case, at any depth. One that
-    cannot be read is skipped, and a single warning at the end names all of those.
+    Files are those named .mid or .midi, in any letter case, at any depth. Files that
+    cannot be read are skipped, and a single warning at the end names them all.
 
     Parameters
     ----------
@@ -207,12 +249,12 @@ def read_folder(
     progress : bool
         Show a progress bar, if attached to a terminal.
     packed : bool
-        Keep of each file its roll alone, as bits: `PackedRoll`.
+        Return a `PackedRoll` of each file, without its notes.
     n_jobs : int, optional
-        Read through joblib (the extra ``lstmmusic[folders]``) in so many processes; -1
-        takes as many as there are CPUs. Inside ``joblib.parallel_config`` its backend
-        reads, a cluster too, where this library is installed and the files have the
-        same paths. The result is the same. None reads in this process.
+        Number of processes that read through joblib (the extra
+        ``lstmmusic[folders]``); -1 for one per CPU, None for this process alone. Inside
+        ``joblib.parallel_config`` its backend reads; on a cluster this library must be
+        installed and the files have the same paths. The result is the same.
 
     Returns
     -------
@@ -223,32 +265,45 @@ def read_folder(
     Raises
     ------
     ValueError
-        If an argument is not allowed, or joblib is wanted and not installed.
+        If an argument is not allowed, or `n_jobs` is given and joblib not installed.
     MidiError
         If the folder holds no MIDI file that can be read.
     FileNotFoundError, NotADirectoryError
         If there is no such folder.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from midi import midiwrite, read_folder
+    >>> with TemporaryDirectory() as folder:
+    ...     midiwrite(Path(folder, "a.mid"), [[1], [1]], r=(60, 61))
+    ...     midiwrite(Path(folder, "b.mid"), [[1], [0], [1]], r=(60, 61))
+    ...     tunes = read_folder(folder, r=(60, 61))
+    >>> [len(tune.piano_roll) for tune in tunes]
+    [2, 3]
+    >>> tunes.skipped
+    []
     """
-    path = checked_path("path", path, "a folder's path (str, bytes or os.PathLike)")
-    r, dt = checks.checked_range(r), checks.checked_dt(dt)
-    drums = checks.checked_truth("drums", drums)
-    pedal = checks.checked_truth("pedal", pedal)
-    progress = checks.checked_truth("progress", progress)
-    packed = checks.checked_truth("packed", packed)
-    n_jobs = checks.checked_jobs(n_jobs)
-    files = folders.midi_files(path)
-    options = {"r": r, "dt": dt, "drums": drums, "pedal": pedal}
-    read_one = partial(_read_named, packed=packed, **options)
-    found = folders.read_all(files, read_one, n_jobs, progress)
-    read = [roll for roll, _ in found if roll is not None]
+    path = check_path("path", path, "a folder's path (str, bytes or os.PathLike)")
+    r, dt = checks.check_range(r), checks.check_dt(dt)
+    drums = checks.check_bool("drums", drums)
+    pedal = checks.check_bool("pedal", pedal)
+    progress = checks.check_bool("progress", progress)
+    packed = checks.check_bool("packed", packed)
+    n_jobs = checks.check_jobs(n_jobs)
+    files = folders.find_midi_files(path)
+    read = partial(_read_as, packed=packed, r=r, dt=dt, drums=drums, pedal=pedal)
+    results = folders.read_all(files, read, n_jobs, progress)
+    tunes = [roll for roll, _ in results if roll is not None]
     skipped = [
-        (file, why)
-        for file, (_, why) in zip(files, found, strict=True)
-        if why is not None
+        (file, reason)
+        for file, (_, reason) in zip(files, results, strict=True)
+        if reason is not None
     ]
-    reasons = "\n".join(f"  {shown(file)}: {reason}" for file, reason in skipped)
-    folder = shown(path)
-    if not read:
+    reasons = "\n".join(f"  {printable(file)}: {reason}" for file, reason in skipped)
+    folder = printable(path)
+    if not tunes:
         what = f"none can be read:\n{reasons}" if files else "there are none"
         raise MidiError(
             f"{folder}: no MIDI files (.mid, .midi) below this folder: {what}"
@@ -256,11 +311,13 @@ def read_folder(
     if skipped:
         count = f"{len(skipped)} of {len(files)} files skipped"
         warnings.warn(f"{folder}: {count}:\n{reasons}", UserWarning, stacklevel=2)
-    return folders.MidiFolder(read, skipped)
+    return MidiFolder(tunes, skipped)
 
 
-def _read_named(path, name, packed, **options):
-    """Read a file that is to be known by another name."""
+def _read_as(
+    path: str, name: str, *, packed: bool, **options: Any
+) -> MidiRoll | PackedRoll:
+    """Read the file at `path`, and give its roll the name `name`."""
     roll = midiread(path, **options)
     roll.name = name
     return PackedRoll.of(roll) if packed else roll

@@ -1,4 +1,4 @@
-"""Mutants of MIDI files, for `fuzz`."""
+"""Make mutants of MIDI files, and read them, for `fuzz`."""
 
 import io
 from pathlib import Path
@@ -6,27 +6,27 @@ from pathlib import Path
 import numpy as np
 
 from midi import events, midiread, midiwrite
-from midi.rolls import first_step_from
+from midi.rolls import seconds_to_steps
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
-LONGEST = 2**18  # bytes of a mutant, but for those of many tracks
+MAX_TRACK_BYTES = 2**18
 BYTES = bytes.fromhex("00 01 2f 40 51 58 7f 80 81 90 99 b0 c0 f0 f1 f4 f7 f8 fe ff")
 # Events that may stand between others, each with its delta time.
 SOUND = [
     b"\x00\xff\x51\x03\x00\x00\x01",  # tempos: 1 µs, the slowest
     b"\x00\xff\x51\x03\xff\xff\xff",
-    b"\x00\xff\x58\x04\xff\xff\xff\xff",  # time and key signatures, of nothing
+    b"\x00\xff\x58\x04\xff\xff\xff\xff",  # time and key signatures without meaning
     b"\x00\xff\x58\x00",
     b"\x00\xff\x59\x02\x7f\x7f",
-    b"\x00\xff\x03\x0b/etc/passwd",  # names, which are not to be opened
+    b"\x00\xff\x03\x0b/etc/passwd",  # names that must not be opened
     b"\x00\xff\x01\x0b../../x.mid",
-    b"\x00\xff\x05\x04\xff\xfe\xc0\x80",  # text that is no text
-    b"\x00\xb0\x07\xa8",  # data bytes that are none, of what is no note's pitch
+    b"\x00\xff\x05\x04\xff\xfe\xc0\x80",  # a text that is not UTF-8
+    b"\x00\xb0\x07\xa8",  # data bytes over 127, of no pitch
     b"\x00\xb0\xc0\x7f\x00\xc0\x85\x00\xe0\x85\x85\x00\x90\x3c\xc0",
     b"\x00\xf0\x02\x7e\xf7",  # exclusive events: whole, open and continued
     b"\x00\xf0\x02\x7e\x00\x10\xf7\x02\x00\xf7",
     b"\x00\xff\x2f\x00",  # an early end
-    b"\x00\x90\x3c\x40\x10\x3e\x40",  # running status, here and after all the others
+    b"\x00\x90\x3c\x40\x10\x3e\x40",  # running status, here and after all the next
     b"\x10\x3e\x00",
     b"\x00\xb0\x40\x7f\x05\x40\x00",
     b"\x00\x99\x24\x40\x05\x24\x00",
@@ -38,8 +38,8 @@ SOUND = [
 ]
 BROKEN = [
     b"\xff\xff\xff\x7f",  # the longest delta time
-    b"\xff" * 5,  # a delta time of more bytes than may be
-    b"\x00\xff\x51\x03\x00\x00\x00",  # tempos: none, too short, too long
+    b"\xff" * 5,  # a delta time of over 4 bytes
+    b"\x00\xff\x51\x03\x00\x00\x00",  # tempos: 0, too short, too long
     b"\x00\xff\x51\x00",
     b"\x00\xff\x51\x05\x01\x02\x03\x04\x05",
     b"\x00\xff\x7f\xff\xff\xff\x7f",  # lengths far beyond the end
@@ -47,13 +47,13 @@ BROKEN = [
     b"\x00\xf7\x81\x00",
     b"\x81\x80\x80\x80\x3c",  # delta time and length of five bytes
     b"\x00\xff\x01\x80\x80\x80\x80\x00",
-    b"\x00\x90\xbc\x40",  # a pitch that is none
+    b"\x00\x90\xbc\x40",  # a pitch over 127
     *(bytes([0, status]) for status in (0xF4, 0xF5, 0xF9, 0xFD, 0xFF)),
 ]
 
 
 def seeds():
-    """MIDI files to begin with: of midi-odd where that is there, and of midiwrite."""
+    """Return MIDI files to mutate: from midi-odd, if it is there, and midiwrite."""
     rng = np.random.default_rng(0)
     found = [path.read_bytes() for path in sorted(DATA.glob("midi-odd/*.mid"))]
     for steps, notes, dt in [(1, 1, 0.2), (20, 5, 0.3), (300, 88, 0.05), (9, 128, 40)]:
@@ -72,7 +72,7 @@ def mutant(rng, seeds):
         for _ in range(rng.randint(1, 3)):
             rng.choice([*BYTEWISE, *HEADER])(rng, data, rng.choice(seeds))
         return bytes(data)
-    # Tracks, with their lengths and their count put right, to get past those.
+    # Only the tracks, with correct lengths and count, to pass the checks of those.
     header, tracks = _split(data)
     for _ in range(int(rng.paretovariate(1.0) % 10)):
         track, other = rng.choice(tracks), rng.choice(_split(rng.choice(seeds))[1])
@@ -87,7 +87,7 @@ def mutant(rng, seeds):
 
 
 def attempt(data, rng):
-    """Read `data`; an AssertionError if what comes back is no piano-roll."""
+    """Read `data`, and assert that the result is a piano-roll."""
     r = rng.choice([(21, 109), (0, 128), (60, 61)])
     dt = rng.choice([0.2, 0.2, 0.01, 1e-3, 80])
     steps = rng.choice([None, None, None, 1, 1000])
@@ -102,9 +102,9 @@ def attempt(data, rng):
     assert (notes["offset_s"] >= notes["onset_s"]).all()
     assert (np.diff(notes["onset_s"]) >= 0).all()
     assert ((notes["pitch"] >= r[0]) & (notes["pitch"] < r[1])).all()
-    # Each note that begins is in some row, or left out for one reason.
+    # Each note that begins is in some row or left out for one reason.
     assert min(found.left_out.values()) >= 0
-    first, end = (first_step_from(notes[at], dt) for at in ("onset_s", "offset_s"))
+    first, end = (seconds_to_steps(notes[at], dt) for at in ("onset_s", "offset_s"))
     in_some_row = np.count_nonzero((first < end) & (first < len(roll)))
     begun = events.count_note_ons(found._tracks)
     assert in_some_row + sum(found.left_out.values()) == begun
@@ -150,17 +150,17 @@ def _drop(rng, data, _):
 def _splice(rng, data, other):
     begin, end = _slice(rng, other)
     data[_place(rng, data) : 0] = other[begin:end]
-    del data[LONGEST:]
+    del data[MAX_TRACK_BYTES:]
 
 
 def _repeat(rng, data, _):
     begin, end = _slice(rng, data)
     data[begin:begin] = data[begin:end] * int(rng.paretovariate(0.5) % 10_000)
-    del data[LONGEST:]
+    del data[MAX_TRACK_BYTES:]
 
 
 def _events(data):
-    """Return where each event of a track begins, as far as its bytes are sound."""
+    """Return where each event of a track begins, up to the first broken one."""
     starts, at, status = [], 0, 0
     while at < len(data):
         starts.append(at)
@@ -200,7 +200,7 @@ def _say_again(rng, data, other):
     ]
     at = rng.choice(_events(data))
     data[at:at] = piece * int(rng.paretovariate(0.5) % 10_000)
-    del data[LONGEST:]
+    del data[MAX_TRACK_BYTES:]
 
 
 def _delay(rng, data, _):
@@ -243,7 +243,8 @@ def _division(rng, data, _):
     )
 
 
-def _length(rng, data, _):  # of the header's chunk, or of a track's
+def _length(rng, data, _):
+    """Change the length of the header's chunk or of a track's."""
     starts = [i for i in range(len(data) - 8) if data[i : i + 3] in (b"MTh", b"MTr")]
     if starts:
         _number(rng, data, rng.choice(starts) + 4, 4)

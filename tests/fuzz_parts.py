@@ -1,4 +1,4 @@
-"""Zip files and arrays with any lie in them, for `fuzz_npz`."""
+"""Build zip and .npy files whose fields may be false, for `fuzz_npz`."""
 
 import io
 import struct
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Member(NamedTuple):
-    """An entry of a zip, each field as the mutant wants it."""
+    """Hold an entry of a zip file; any field may be false."""
 
     name: bytes
     stored: bytes
@@ -22,11 +22,12 @@ class Member(NamedTuple):
 
 
 def member(name, content):
+    """Return a Member whose fields are true."""
     return Member(name, content, len(content), zlib.crc32(content))
 
 
 def zipped(members, offsets=None):
-    """Return the bytes of a zip file."""
+    """Return the bytes of a zip file; `offsets` are false ones, by member's number."""
     out, directory = bytearray(), bytearray()
     for number, m in enumerate(members):
         fields = (m.flags, m.method, 0, 33, m.crc, len(m.stored), m.size, len(m.name))
@@ -43,11 +44,12 @@ def zipped(members, offsets=None):
 
 
 def npy_header(kind, order, shape):
+    """Return the text of an .npy header."""
     return f"{{'descr': {kind}, 'fortran_order': {order}, 'shape': {shape}}}"
 
 
 def npy(header, content=b"", version=1, length=None):
-    """Return the bytes of an .npy file with any header."""
+    """Return the bytes of an .npy file with any header text."""
     text = header.encode("latin1") + b"\n"
     kind = "<H" if version == 1 else "<I"
     length = len(text) if length is None else length
@@ -57,14 +59,14 @@ def npy(header, content=b"", version=1, length=None):
 
 
 def array(value):
-    """Return the bytes of an .npy file of an array, pickled where need be."""
+    """Return the bytes of an .npy file of an array, pickled if of objects."""
     file = io.BytesIO()
     np.lib.format.write_array(file, np.asarray(value), allow_pickle=True)
     return file.getvalue()
 
 
 class Touch:
-    """Makes a file when unpickled."""
+    """Create a file when unpickled."""
 
     def __reduce__(self):
         return open, ("fuzzed", "w")
@@ -72,7 +74,7 @@ class Touch:
 
 @cache
 def deflated_zeros(count):
-    """2**20 zeros, `count` times, in a thousandth of that."""
+    """Return 2**20 zeros, `count` times, deflated to a thousandth."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
     return block * count + b"\x03\x00"

@@ -1,4 +1,4 @@
-"""midiread refuses what it cannot read, says why, and stays within bounds."""
+"""Test that midiread refuses broken files by name and reason, within bounds."""
 
 import io
 import time
@@ -9,8 +9,8 @@ from test_midi_read import ONE_NOTE, read, smf
 from midi import MidiError, midiread
 
 
-def test_every_cut_off_file_is_refused():
-    # Cut at every byte, within and between chunks. Fails if a shorter tune is returned.
+def test_a_file_cut_off_at_any_byte_is_refused():
+    # Fails if a shorter tune is returned, cut within or between chunks.
     data = smf("00 ff5103 0f4240", "00 903c40 60 803c40", "00 903e40 60 803e40")
     for length in range(1, len(data)):
         with pytest.raises(MidiError, match=r"cut off|not MIDI"):
@@ -20,7 +20,10 @@ def test_every_cut_off_file_is_refused():
 BROKEN = {
     "empty": (b"", "empty"),
     "text": (b"once upon a time there was no MIDI file", "not MIDI.*b'once'"),
-    "format 3": (smf("00 903c40 60 803c40", kind=3), "format 3; allowed: 0, 1 or 2"),
+    "format 3": (
+        smf("00 903c40 60 803c40", file_format=3),
+        "format 3; allowed: 0, 1 or 2",
+    ),
     "division 0": (smf("00 903c40 60 803c40", division="0000"), "division of 0"),
     "SMPTE 23": (smf("00 903c40 60 803c40", division="e928"), "23 frames"),
     "SMPTE 0": (smf("00 903c40 60 803c40", division="e700"), "0 ticks per frame"),
@@ -34,11 +37,11 @@ BROKEN = {
     "data byte": (smf("00 90bc40 60 803c40"), "broken track"),
     "no status": (smf("00 3c40 60 3c00"), "broken track"),
     "undefined": (smf("00 903c40 00 f4 60 803c40"), "broken track.*0xf4"),
-    # the bytes of a tempo that is cut short would be taken from other memory
+    # symusic reads a tempo that is cut short from other memory
     "no tempo": (smf("00 ff5100 00 903c40 60 803c40"), "tempo event of 0 bytes"),
     "half a tempo": (smf("00 ff5102 0701 00 903c40 60 803c40"), "tempo event of 2"),
     "tracks": (smf(*["00 903c40 60 803c40"] * 10_001), "10001 tracks; .* up to 10000"),
-    # one delta of 2**28 - 1 ticks is 77 hours; 20 of them pass 2**32 ticks
+    # a delta of 2**28 - 1 ticks is 77 hours; 20 of them pass 2**32 ticks
     "77 hours": (smf("00 903c40 ffffff7f 803c40"), "24 hours"),
     "wrapped": (smf("00 903c40" + "ffffff7f 803d40" * 20 + "60 803c40"), "too long"),
 }
@@ -55,8 +58,12 @@ def test_broken_files_are_refused_by_name_and_reason(case, pedal, tmp_path):
 
 
 def test_memory_is_bounded_whatever_dt():
-    # 3c for 23 hours would be 8e9 cells at 10 µs. Fails if allocated first.
-    data = smf("00 ff5103 ffffff 00 903c40 c0808000 803c40", division="7fff")
+    # Fails if a roll is allocated before its size is checked.
+    data = smf(
+        "00 ff5103 ffffff"  # 16.8 s per beat of 32,767 ticks
+        "00 903c40 c0808000 803c40",  # 2**27 ticks: 19 hours, 6e11 cells at dt 10 µs
+        division="7fff",
+    )
     assert read(data, dt=2).piano_roll.shape == (34361, 88)
     with pytest.raises(MidiError, match="100000000 cells"):
         read(data, dt=1e-5)
@@ -65,21 +72,22 @@ def test_memory_is_bounded_whatever_dt():
 
 
 @pytest.mark.parametrize("end", ["81", "8181818181", "00ff", "00ff51", "00f0", "00c0"])
-def test_a_track_that_ends_within_an_event_is_refused_always_alike(end):
-    # What follows in memory must not matter. Fails if it is read.
+def test_a_track_that_ends_within_an_event_gives_the_same_error_each_time(end):
+    # Fails if symusic reads what follows the track in memory.
     data = bytearray(smf("00 903c40 60 803c40" + end)[:-4])  # no end-of-track
     data[18:22] = (len(data) - 22).to_bytes(4, "big")
     messages = set()
-    for other in range(30):
+    for number in range(30):
         with pytest.raises(MidiError) as caught:
             midiread(io.BytesIO(bytes(data)))
         messages.add(str(caught.value).partition(": ")[2])
-        _ = [bytes([other * 7]) * size for size in range(400)]  # for the next to find
+        _ = [bytes([number * 7]) * size for size in range(400)]  # change the memory
     assert len(messages) == 1
 
 
-def test_many_tracks_with_one_pedal_take_no_more_time_than_their_bytes():
-    # 4000 tracks, each with the pedal of channel 1. Fails if each is given all of them.
+def test_time_grows_linearly_with_tracks_that_share_a_pedal():
+    # 4000 tracks, each with the pedal of channel 1. Fails if each goes through the
+    # presses of all.
     data = smf(*["00 b0407f 00 903c40 60 803c40 20 b04000"] * 4000)
     begin = time.process_time()
     assert len(read(data, pedal=True).notes) == 4000
@@ -113,7 +121,7 @@ def test_bad_arguments_are_refused_before_the_file_is_opened(arguments, message)
         midiread("no such file.mid", **arguments)
 
 
-def test_a_missing_file_is_file_not_found(tmp_path):
+def test_a_missing_file_raises_FileNotFoundError(tmp_path):
     with pytest.raises(FileNotFoundError):
         midiread(tmp_path / "missing.mid")
 

@@ -1,4 +1,8 @@
-"""What is no note costs no note; what cannot be known is refused by name and place."""
+"""Test the walk over a track's events.
+
+Events that are no notes cost no notes. Events that leave the notes unknown are refused
+by name and place. Each note that begins is in the roll or left out for one reason.
+"""
 
 import io
 from collections import deque
@@ -13,8 +17,9 @@ from test_midi_oracle import mido_roll
 from test_midi_read import read, smf, ticks_480
 
 from midi import MidiError, events, parsing
+from midi.encoding import encode_vlq
 
-# Variable-length quantities
+# Variable-length quantities: a track with a place for one, and the byte where it stands
 
 QUANTITIES = {
     "delta": ("00 903c40 {} 803c40", 4),
@@ -35,8 +40,8 @@ QUANTITIES = {
 def test_a_quantity_of_over_four_bytes_is_refused_wherever_it_stands(
     case, zeros, pedal
 ):
-    # 1, with zeros before it: of 2 to 4 bytes it is read. Fails if four bytes are taken
-    # and the fifth for a delta time, a status or a note.
+    # The quantity is 1 with leading zeros; of 2 to 4 bytes it is read. Fails if the
+    # fifth byte is taken for a delta time, a status or a note.
     track, position = QUANTITIES[case]
     for length in (2, 3, 4):
         read(smf(track.format("80" * (length - 1) + "01")), pedal=pedal)
@@ -47,37 +52,35 @@ def test_a_quantity_of_over_four_bytes_is_refused_wherever_it_stands(
 
 
 def test_a_delta_of_five_bytes_is_not_cut_after_the_fourth():
-    # 8180808000 is 2**28 ticks; four of its bytes are 2**21, and then 003c would be a
-    # note: a roll of 10,923 rows was read.
+    # Fails if four of its bytes are read as 2**21 ticks, and 3c 00 as a note-off.
     with pytest.raises(MidiError, match="over 4 bytes at byte 4 of track 1"):
         read(smf("00 903c40 818080803c 00"))
 
 
-def test_texts_of_bytes_above_127_are_no_quantities():
-    # UTF-8, KOI8-R, 200 of the highest byte, and four of it as the last event.
+def test_texts_of_bytes_over_127_are_no_quantities():
+    # Fails if four high bytes of a text, in UTF-8, KOI8-R or none, count as a quantity.
     texts = ["мажор".encode(), "минор".encode("koi8-r"), b"\xff" * 200, b"\xff" * 4]
-    texts = ["00 ff05" + (events.vlq(len(t)) + t).hex() for t in texts]
+    texts = ["00 ff05" + (encode_vlq(len(t)) + t).hex() for t in texts]
     data = smf("{} 00 903c40 {} {} 60 803c40 {}".format(*texts))
     assert ticks_480(read(data)) == [(60, 0, 96)]
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_one_quantity_too_long_among_many_events_is_named(seed):
-    # Fails if the walk stops before it, or what is skipped hides it.
+    # Fails if the walk stops before it, or a skipped event hides it.
     rng = Random(seed)
-    pieces = ["903c40", "803c40", "c005", "ff0105 fffefdfcfb", "f0027ef7", "b0407f"]
-    pieces = [bytes.fromhex(piece) for piece in pieces]
-    deltas = [events.vlq(rng.choice([0, 5, 300, 70_000])) for _ in range(40)]
-    odd = rng.randrange(40)
-    before = [delta + rng.choice(pieces) for delta in deltas]
-    assert read(smf(b"".join([*before, b"\0\x90\x3c\x40\5\x80\x3c\x40"]).hex()), dt=9)
-    position = sum(map(len, before[:odd]))
-    before[odd] = bytes([0x80] * 4) + before[odd]
+    kinds = ["903c40", "803c40", "c005", "ff0105 fffefdfcfb", "f0027ef7", "b0407f"]
+    deltas = [encode_vlq(rng.choice([0, 5, 300, 70_000])) for _ in range(40)]
+    long = rng.randrange(40)
+    stream = [delta + bytes.fromhex(rng.choice(kinds)) for delta in deltas]
+    assert read(smf(b"".join(stream).hex() + "00 903c40 05 803c40"), dt=9)
+    position = sum(map(len, stream[:long]))
+    stream[long] = bytes([0x80] * 4) + stream[long]
     with pytest.raises(MidiError, match=f"over 4 bytes at byte {position} of track 1"):
-        read(smf(b"".join(before).hex()))
+        read(smf(b"".join(stream).hex()))
 
 
-# What is no note
+# Events that are no notes
 
 NO_NOTES = {
     "control of value 168": "b007a8",
@@ -89,22 +92,22 @@ NO_NOTES = {
     "pressure": "d0ff",
     "pressure of a note": "a0ffff",
     "running status": "b00740 00 07a8",
-    "sequence number of none": "ff0000",
+    "empty sequence number": "ff0000",
     "text": "ff0104 fffec080",
     "half a character": "ff0501 e3",
     "name": "ff0303 fffefd",
     "marker": "ff0602 80c0",
-    "channel prefix of none": "ff2000",
-    "port of none": "ff2100",
+    "empty channel prefix": "ff2000",
+    "empty port": "ff2100",
     "SMPTE offset": "ff5405 ffffffffff",
-    "SMPTE offset of none": "ff5400",
+    "empty SMPTE offset": "ff5400",
     "time signature 255/2**255": "ff5804 ffffffff",
     "time signature 0/1": "ff5804 00000000",
-    "time signature of none": "ff5800",
+    "empty time signature": "ff5800",
     "time signature of one byte": "ff580104",
     "time signature of five bytes": "ff580504 02180808",
     "key signature": "ff5902 7f7f",
-    "key signature of none": "ff5900",
+    "empty key signature": "ff5900",
     "key signature of three bytes": "ff5903 800001",
     "unknown meta event": "ff3303 fffefd",
     "unknown meta event 160": "ffa003 fffefd",
@@ -116,34 +119,40 @@ NO_NOTES = {
 
 @pytest.mark.parametrize("case", NO_NOTES)
 @pytest.mark.parametrize("pedal", [False, True])
-def test_what_is_no_note_costs_no_note(case, pedal):
+def test_an_event_that_is_no_note_costs_no_note(case, pedal):
     data = smf(
-        f"00 903c40 00 {NO_NOTES[case]} 60 803c40 00 903d40 60 803d40",
-        "0a 913e40 60 813e40",
+        f"00 903c40 00 {NO_NOTES[case]} 60 803c40"  # C4, the event within it
+        "00 903d40 60 803d40",  # C#4 after it
+        "0a 913e40 60 813e40",  # D4 in another track
     )
     notes = [n for n in ticks_480(read(data, pedal=pedal)) if n[1] != n[2]]
     assert notes == [(60, 0, 96), (62, 10, 106), (61, 96, 192)]
 
 
 def test_a_control_of_value_168_costs_none_of_5046_notes():
+    # symusic refuses such a file.
     notes = "00 903c40 01 803c40" * 2523
     result = read(smf(notes + "00 b007a8" + notes), dt=0.001)
     assert len(result.notes) == 5046
     assert not any(result.left_out.values())
 
 
-def test_a_pedal_of_value_168_is_down_and_one_of_number_192_is_none():
-    assert ticks_480(
-        read(smf("00 b040a8 00 903c40 60 803c40 60 b04000"), pedal=True)
-    ) == [(60, 0, 192)]
-    assert ticks_480(
-        read(smf("00 b0c07f 00 903c40 60 803c40 60 b0c000"), pedal=True)
-    ) == [(60, 0, 96)]
+@pytest.mark.parametrize(
+    ("down", "up", "offset_tick"),
+    [("b040a8", "b04000", 192), ("b0c07f", "b0c000", 96)],
+    ids=["value 168", "number 192"],
+)
+def test_a_pedal_of_value_168_is_down_and_controller_192_is_no_pedal(
+    down, up, offset_tick
+):
+    # Fails if the high bit is cut off: 192 would be 64, the pedal.
+    data = smf(f"00 {down} 00 903c40 60 803c40 60 {up}")
+    assert ticks_480(read(data, pedal=True)) == [(60, 0, offset_tick)]
 
 
 @pytest.mark.parametrize("pedal", [False, True])
-def test_a_velocity_of_over_127_is_one(pedal):
-    # 128 has the low bits of 0: fails if the high bit is cut off, and 3c ended.
+def test_a_velocity_over_127_begins_a_note(pedal):
+    # Fails if the high bit of 128 (80) is cut off, and the first note ended.
     data = smf("00 903c40 60 903c80 60 803cff 60 803c40")
     assert ticks_480(read(data, pedal=pedal)) == [(60, 0, 192), (60, 96, 288)]
 
@@ -157,7 +166,7 @@ def test_a_velocity_of_over_127_is_one(pedal):
     ],
 )
 @pytest.mark.parametrize("pedal", [False, True])
-def test_a_note_s_pitch_above_127_is_refused_by_name(track, pitch, position, pedal):
+def test_a_pitch_over_127_is_refused_by_name_and_place(track, pitch, position, pedal):
     where = f"at byte {position} of track 2; allowed: 0 to 127"
     with pytest.raises(MidiError, match=f"a note of pitch {pitch} {where}"):
         read(smf("00 ff0100", track), pedal=pedal)
@@ -165,11 +174,11 @@ def test_a_note_s_pitch_above_127_is_refused_by_name(track, pitch, position, ped
 
 @pytest.mark.parametrize("seed", range(20))
 def test_files_of_any_data_bytes_give_mido_s_roll(seed):
-    # mido clips, too. Controls, programs, bends and velocities of 0 to 255.
+    # Controls, programs, bends and velocities of 0 to 255, which mido clips too.
     rng = Random(seed)
     track = bytearray()
     for _ in range(200):
-        track += events.vlq(rng.choice([0, 5, 50, 300]))
+        track += encode_vlq(rng.choice([0, 5, 50, 300]))
         kind = rng.choice([0x80, 0x90, 0x90, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0])
         pitch = rng.choice([60, 61, 62]) if kind < 0xA0 else rng.randrange(256)
         track += bytes([kind | rng.choice([0, 1]), pitch])
@@ -182,11 +191,11 @@ def test_files_of_any_data_bytes_give_mido_s_roll(seed):
 
 @pytest.mark.parametrize("seed", range(200))
 def test_symusic_and_the_walk_find_the_same_notes(seed):
-    # Two readers count bytes; fails if one of them takes an event for longer.
+    # Fails if one of the two counts an event's bytes otherwise.
     rng = Random(seed)
     track = bytearray(b"\x00\x90\x3c\x40")
     for _ in range(rng.randint(1, 40)):
-        track += events.vlq(rng.choice([0, 0, 1, 5, 127, 300, 20_000, 3_000_000]))
+        track += encode_vlq(rng.choice([0, 0, 1, 5, 127, 300, 20_000, 3_000_000]))
         draw = rng.random()
         if draw < 0.6:
             status = rng.choice([0x80, 0x90, 0x90]) | rng.choice([0, 1, 9])
@@ -197,14 +206,13 @@ def test_symusic_and_the_walk_find_the_same_notes(seed):
         else:
             kind = rng.choice([*range(10), 0x20, 0x21, 0x54, 0x58, 0x59, 0x7F, 0xC3])
             length = rng.choice([0, 0, 1, 2, 3, 4, 9, 200])
-            track += bytes([0xFF, kind]) + events.vlq(length) + rng.randbytes(length)
+            track += bytes([0xFF, kind]) + encode_vlq(length) + rng.randbytes(length)
     data = smf(track.hex())
-    chunks = parsing.read_chunks(data, "it")
-    found = parsing.read_notes(chunks, "it")
-    columns = found.pitch, found.onset_tick, found.offset_tick, found.percussion
-    pairs, _ = events.pair_notes(chunks.tracks)
+    _, tracks = parsing.read_chunks(data, "it")
+    found, _ = parsing.read_notes(tracks, "it")
+    pairs, _ = events.pair_notes(tracks)
     expected = sorted((*note, channel == 9) for *note, channel in pairs)
-    assert sorted(zip(*(x.tolist() for x in columns), strict=True)) == expected
+    assert sorted(zip(*(column.tolist() for column in found), strict=True)) == expected
 
 
 # Notes left out
@@ -212,7 +220,7 @@ def test_symusic_and_the_walk_find_the_same_notes(seed):
 
 @st.composite
 def scores(draw):
-    """Tracks of (delta, channel, pitch, velocity or None for a note-off or pedal)."""
+    """Return one or two tracks of (delta, channel, pitch, kind of message)."""
     message = st.tuples(
         st.integers(0, 4),
         st.sampled_from([0, 0, 1, 9]),
@@ -223,7 +231,7 @@ def scores(draw):
 
 
 def file_of(tracks):
-    """The bytes of a file; a tick is 1/960 s."""
+    """Return the bytes of a MIDI file of such tracks; a tick is 1/960 s."""
     file = mido.MidiFile(ticks_per_beat=480)
     for messages in tracks:
         track = mido.MidiTrack()
@@ -242,7 +250,11 @@ def file_of(tracks):
 
 
 def reasons(tracks, r, step, steps, drums):
-    """Say of each note that begins why it is in no row; None of one that is in some."""
+    """Return for each note that begins why it is in no row, or None if it is in one.
+
+    Return None for all of them if midiread must refuse the file: no note is kept, or
+    none is of any length. `step` is in ticks.
+    """
     notes, found = [], []
     for messages in tracks:
         tick, sounding = 0, {}
@@ -282,8 +294,8 @@ def reasons(tracks, r, step, steps, drums):
 def test_every_note_that_begins_is_in_some_row_or_left_out_for_one_reason(
     tracks, step, steps, drums
 ):
-    # Fails if a note has two reasons, or none; or the last one, of no length, is "after
-    # steps" that nobody asked for.
+    # Fails if a note has two reasons or none, or if the last one, of no length, is
+    # "after steps" without steps.
     r, options = (60, 62), {"steps": steps, "drums": drums}
     expected = reasons(tracks, r, step, steps, drums)
     if expected is None:
@@ -294,15 +306,16 @@ def test_every_note_that_begins_is_in_some_row_or_left_out_for_one_reason(
     assert result.left_out == {why: expected.count(why) for why in result.left_out}
     in_no_row = result.left_out["between steps"] + result.left_out["after steps"]
     assert len(result.notes) - in_no_row == expected.count(None)
-    # with the pedal notes are longer, but none is lost or counted twice
+    # The pedal makes notes longer, but loses none and counts none twice.
     held = read(file_of(tracks), r, step / 960, pedal=True, **options)
     in_no_row = held.left_out["between steps"] + held.left_out["after steps"]
     total = len(held.notes) - in_no_row + sum(held.left_out.values())
     assert total == len(expected)
 
 
-LAST = (
-    "00 903c40 8360 803c40 00 903e40 00 803e40"  # 3c to 0.5 s; 3e there, of no length
+LAST_OF_NO_LENGTH = smf(
+    "00 903c40 8360 803c40"  # C4 from 0 to 0.5 s
+    "00 903e40 00 803e40"  # D4 at 0.5 s, of no length
 )
 
 
@@ -311,6 +324,6 @@ LAST = (
     [(None, "between steps"), (3, "between steps"), (9, "between steps"),
      (2, "after steps")],
 )  # fmt: skip
-def test_only_what_the_steps_asked_for_have_cut_is_after_them(steps, reason):
-    left_out = read(smf(LAST), steps=steps).left_out
+def test_only_notes_that_steps_cut_are_after_steps(steps, reason):
+    left_out = read(LAST_OF_NO_LENGTH, steps=steps).left_out
     assert {why: n for why, n in left_out.items() if n} == {reason: 1}

@@ -1,4 +1,4 @@
-"""Which paths are read and written: no pipe, device or nameless file by accident."""
+"""Test which paths are read and written: no pipe, device or folder by accident."""
 
 import io
 import os
@@ -15,21 +15,21 @@ from test_midi_read import ONE_NOTE, read, smf
 from lstmmusic import datasets
 from lstmmusic.data import roll_files
 from midi import MidiError, PackedRoll, midiread, midiwrite, read_folder
-from midi.files import checked_path, shown
+from midi.files import check_path, printable
 
 needs_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
 ROLL = np.eye(4, dtype=int)
-LATIN_1 = os.fsdecode(b"caf\xe9.mid")  # no UTF-8
+LATIN_1 = os.fsdecode(b"caf\xe9.mid")  # not UTF-8
 
 
 @pytest.fixture
 def alarm():
-    """End a test that hangs: without a writer, to open a pipe waits for ever."""
+    """Fail a test that hangs: to open a pipe waits for a writer."""
 
-    def end(*_):
-        raise AssertionError("it hangs")
+    def fail(*_):
+        raise AssertionError("the test hangs")
 
-    usual = signal.signal(signal.SIGALRM, end)
+    usual = signal.signal(signal.SIGALRM, fail)
     signal.alarm(5)
     yield
     signal.alarm(0)
@@ -38,15 +38,15 @@ def alarm():
 
 @pytest.fixture
 def odd_files(tmp_path):
-    """What is no regular file, as {kind: path}; the names end as MIDI files' do."""
+    """Make files named .mid that are not regular; yield {path: kind}."""
     os.mkfifo(tmp_path / "a.mid")
     (tmp_path / "b.mid").symlink_to("a.mid")
     (tmp_path / "c.mid").symlink_to("/dev/zero")
     server = socket.socket(socket.AF_UNIX)
-    here = os.getcwd()
-    os.chdir(tmp_path)  # a socket's path is short
+    folder = os.getcwd()
+    os.chdir(tmp_path)  # a socket's path may have about 100 bytes
     server.bind("d.mid")
-    os.chdir(here)
+    os.chdir(folder)
     kinds = ["a pipe", "a pipe", "a character device", "a socket"]
     yield dict(zip(sorted(tmp_path.glob("*.mid")), kinds, strict=True))
     server.close()
@@ -66,7 +66,7 @@ def test_only_regular_files_are_opened_for_reading(odd_files):
 
 @needs_pipes
 @pytest.mark.usefixtures("alarm")
-def test_a_folder_skips_what_is_no_regular_file_and_names_it(odd_files):
+def test_a_folder_skips_and_names_files_that_are_not_regular(odd_files):
     folder = next(iter(odd_files)).parent
     midiwrite(folder / "e.mid", ROLL, (60, 64))
     (folder / "f.mid").mkdir()
@@ -82,8 +82,8 @@ def test_a_folder_skips_what_is_no_regular_file_and_names_it(odd_files):
 
 @needs_pipes
 @pytest.mark.usefixtures("alarm")
-def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(tmp_path, monkeypatch):
-    # stat() saw a regular file; before open() a pipe is put there.
+def test_a_pipe_that_replaces_a_file_is_not_waited_for(tmp_path, monkeypatch):
+    # Fails if the type is checked only before opening: stat() saw a regular file here.
     path = tmp_path / "a.mid"
     path.write_bytes(ONE_NOTE)
     before = os.stat(path)
@@ -96,7 +96,8 @@ def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(tmp_path, monke
 
 @needs_pipes
 @pytest.mark.usefixtures("alarm")
-def test_a_file_object_of_a_pipe_is_the_user_s_own_and_a_pipe_is_written_to(tmp_path):
+def test_a_pipe_is_written_to_and_read_as_a_file_object(tmp_path):
+    # Fails if midiwrite replaces the pipe, or midiread refuses the user's file object.
     path = tmp_path / "a.mid"
     os.mkfifo(path)
     writer = threading.Thread(target=midiwrite, args=(path, ROLL, (60, 64)))
@@ -135,10 +136,10 @@ NO_PATHS = ["", b"", None, 3, True, 1.5, ["a.mid"], "a\0.mid"]
         (lambda path: midiwrite(path, np.ones((1, 88))), "filename"),
     ],
 )
-def test_what_is_no_path_is_refused_by_name_and_value(
+def test_other_values_than_paths_are_refused_by_name_and_value(
     function, name, path, tmp_path, monkeypatch
 ):
-    # Fails if "" is the current folder, or 3 an open file.
+    # Fails if "" means the current folder, or 3 an open file.
     monkeypatch.chdir(tmp_path)
     midiwrite("here.mid", ROLL, (60, 64))
     with pytest.raises(ValueError, match=f"{name} is ") as caught:
@@ -152,13 +153,13 @@ def test_paths_of_every_form_are_read(tmp_path, form):
     path = form(str(tmp_path / "a.mid"))
     midiwrite(path, ROLL, (60, 64))
     assert midiread(path).name == str(tmp_path / "a.mid")
-    assert checked_path("path", path, "") == str(tmp_path / "a.mid")
+    assert check_path("path", path, "") == str(tmp_path / "a.mid")
 
 
 @pytest.mark.parametrize(
     "path", [".", "..", "run/", "run", "run/.", "run/..", "new/", "/", "link", b"run"]
 )
-def test_what_names_no_file_is_not_written_to(path, tmp_path, monkeypatch):
+def test_a_path_that_names_no_file_is_not_written_to(path, tmp_path, monkeypatch):
     # Fails if `.mid`, or a file beside the folder, is written.
     monkeypatch.chdir(tmp_path)
     os.mkdir("run")
@@ -177,7 +178,7 @@ def test_a_socket_is_not_written_to(odd_files):
     assert stat.S_ISSOCK(os.stat(path).st_mode)
 
 
-def test_a_file_object_for_text_is_refused_however_it_is_wrapped(tmp_path):
+def test_a_text_file_object_is_refused(tmp_path):
     with (
         open(tmp_path / "a", "w+") as file,
         pytest.raises(ValueError, match="takes no bytes"),
@@ -190,15 +191,14 @@ def test_a_file_object_for_text_is_refused_however_it_is_wrapped(tmp_path):
 # Names
 
 
-def printable(text):
-    """Return `text` if a UTF-8 stream takes it, replacement characters and all."""
+def assert_printable(text):
+    """Assert that a UTF-8 stream takes `text`, with its replacement characters."""
     assert "\ufffd" in text.encode("utf-8").decode("utf-8")
-    return text
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
-def test_a_name_that_is_no_utf_8_can_be_printed_and_stays_a_path(tmp_path, monkeypatch):
-    # Fails with UnicodeEncodeError, or if `name` is what is shown.
+def test_a_name_that_is_not_utf_8_is_printable_and_stays_a_path(tmp_path, monkeypatch):
+    # Fails with UnicodeEncodeError, or if `name` holds replacement characters.
     monkeypatch.chdir(tmp_path)
     folder = os.fsdecode(b"\xe9t\xe9")
     os.mkdir(folder)
@@ -209,19 +209,21 @@ def test_a_name_that_is_no_utf_8_can_be_printed_and_stays_a_path(tmp_path, monke
     for tune in (*tunes, PackedRoll.of(tunes[0])):
         assert tune.name == path
         assert os.path.exists(tune.name)
-        assert "\ufffdt\ufffd/caf\ufffd.mid: 4 steps" in printable(repr(tune))
-        assert printable(str(tune)) == repr(tune)
+        assert "\ufffdt\ufffd/caf\ufffd.mid: 4 steps" in repr(tune)
+        assert_printable(repr(tune))
+        assert str(tune) == repr(tune)
     assert tunes[0]._repr_png_().startswith(b"\x89PNG")
     with open(path, "r+b") as file:
         file.truncate(30)
     with pytest.raises(MidiError) as caught:
         midiread(path)
-    assert printable(str(caught.value)).startswith("\ufffdt\ufffd/caf\ufffd.mid: cut")
+    assert_printable(str(caught.value))
+    assert str(caught.value).startswith("\ufffdt\ufffd/caf\ufffd.mid: cut")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
 @pytest.mark.parametrize("n_jobs", [None, 2])
-def test_a_folder_of_such_names_is_read_and_warned_of(tmp_path, n_jobs):
+def test_a_folder_of_names_that_are_not_utf_8_is_read_and_warned_of(tmp_path, n_jobs):
     joblib = pytest.importorskip("joblib")
     folder = tmp_path / os.fsdecode(b"\xe9")
     folder.mkdir()
@@ -234,7 +236,8 @@ def test_a_folder_of_such_names_is_read_and_warned_of(tmp_path, n_jobs):
         with pytest.warns(UserWarning, match="2 of 3 files") as warned:
             tunes = read_folder(folder, n_jobs=n_jobs)
     for text in (str(caught.value), str(warned[0].message)):
-        assert "caf\ufffd.mid: cut off" in printable(text)
+        assert_printable(text)
+        assert "caf\ufffd.mid: cut off" in text
         assert "xcaf\ufffd.mid: No such file" in text
     assert [os.path.lexists(path) for path, _ in tunes.skipped] == [True, True]
     assert [reason.partition(" ")[0] for _, reason in tunes.skipped] == ["cut", "No"]
@@ -242,21 +245,21 @@ def test_a_folder_of_such_names_is_read_and_warned_of(tmp_path, n_jobs):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
-def test_a_data_set_s_file_of_such_a_name_is_refused_in_print(tmp_path):
+def test_a_data_set_whose_name_is_not_utf_8_gives_a_printable_error(tmp_path):
     path = tmp_path / os.fsdecode(b"\xe9.json")
     path.write_bytes(b"{")
     with pytest.raises(ValueError, match="Expecting property") as caught:
         datasets.load_standard("Nottingham", path)
-    printable(str(caught.value))
+    assert_printable(str(caught.value))
 
 
-def test_shown_names_are_whole_but_for_what_no_stream_takes():
-    assert shown("曲/a b.mid") == "曲/a b.mid"
-    assert shown("\udce9\ud83d\udfff") == "\ufffd" * 3
-    assert shown(None) == "None"
+def test_printable_replaces_only_characters_that_no_stream_takes():
+    assert printable("曲/a b.mid") == "曲/a b.mid"
+    assert printable("\udce9\ud83d\udfff") == "\ufffd" * 3
+    assert printable(None) == "None"
 
 
-# Truth values
+# Flags
 
 FLAGS = [
     *((midiread, flag) for flag in ("drums", "pedal")),
@@ -270,13 +273,13 @@ FLAGS = [
 
 @pytest.mark.parametrize("value", ["False", "", 0, 1, None, [], 1.0])
 @pytest.mark.parametrize(("function", "flag"), FLAGS)
-def test_nothing_but_truth_values_is_taken_for_one(function, flag, value, tmp_path):
+def test_flags_accept_only_bools(function, flag, value, tmp_path):
     with pytest.raises(ValueError, match=f"^{flag} is ") as caught:
         function(tmp_path / "nothing", **{flag: value})
     assert str(caught.value) == f"{flag} is {value!r}; allowed are True and False"
 
 
-def test_numpy_s_truth_values_will_do(tmp_path):
+def test_flags_accept_numpy_bools(tmp_path):
     drum = smf("00 993c40 60 893c40")
     assert len(read(drum, drums=np.True_, pedal=np.False_).notes) == 1
     with pytest.raises(MidiError, match="no notes"):

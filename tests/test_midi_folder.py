@@ -1,4 +1,4 @@
-"""read_folder: which files, in which order, and what of those that cannot be read."""
+"""Test which files read_folder reads, in which order, and which ones it skips."""
 
 import io
 import sys
@@ -19,7 +19,7 @@ from midi import (
 
 @pytest.fixture
 def folder(tmp_path):
-    """Four files at three depths, each with its own pitch; and some others."""
+    """Return a folder of four MIDI files at three depths, each with its own pitch."""
     names = ["b.mid", "a.MIDI", "sub/deep/c.Mid", "sub/a.mid"]
     for column, name in enumerate(names):
         path = tmp_path / name
@@ -34,7 +34,7 @@ ORDER = ["a.MIDI", "b.mid", "sub/a.mid", "sub/deep/c.Mid"]
 
 
 def test_every_midi_file_is_read_in_sorted_order(folder, capsys):
-    # Fails if the letter case, the depth or the order of the folder matters.
+    # Fails if letter case, depth or the file system's order matters.
     tunes = read_folder(folder, (60, 64), 0.3)
     assert isinstance(tunes, list)
     assert [tune.name for tune in tunes] == [str(folder / name) for name in ORDER]
@@ -64,9 +64,9 @@ def test_unreadable_files_are_skipped_and_named_once_at_the_end(folder):
         assert word in str(caught[0].message)
 
 
-def test_of_a_thousand_files_all_the_good_ones_are_read_and_the_others_named(tmp_path):
-    # Every tenth is broken, in one of five ways. Fails if one broken file takes another
-    # with it, or goes without a reason.
+def test_of_a_thousand_files_the_good_are_read_and_the_broken_named(tmp_path):
+    # Every tenth is broken, in one of five ways. Fails if a broken file costs another
+    # one, or has no reason.
     file = io.BytesIO()
     midiwrite(file, np.eye(4, dtype=int), (60, 64), 0.3)
     good = file.getvalue()
@@ -97,7 +97,9 @@ def test_of_a_thousand_files_all_the_good_ones_are_read_and_the_others_named(tmp
         assert f"{path}: {reason}" in str(caught[0].message)
 
 
-def test_a_terminal_sees_a_progress_bar_unless_silenced(folder, monkeypatch, capsys):
+def test_a_terminal_shows_a_progress_bar_unless_told_not_to(
+    folder, monkeypatch, capsys
+):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     read_folder(folder, (60, 64), 0.3)
     assert "4/4" in capsys.readouterr().err
@@ -118,19 +120,24 @@ def test_folders_without_a_readable_file_are_errors(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [{"r": (109, 21)}, {"dt": 0}])
-def test_bad_arguments_are_refused_and_not_taken_for_bad_files(folder, arguments):
+def test_bad_arguments_are_errors_and_skip_no_files(folder, arguments):
     with pytest.raises(ValueError, match=f"{next(iter(arguments))} is") as caught:
         read_folder(folder, **arguments)
     assert not isinstance(caught.value, MidiError)
 
 
 def test_drums_and_pedal_reach_every_file(tmp_path):
-    # 24 on channel 10, and 3c under the pedal (from 96 to 288 ticks instead of 192)
-    track = bytes.fromhex(
-        "00 992440 00 b0407f 60 903c40 60 803c40 00 892440 60 b04000 00 ff2f00"
+    data = bytes.fromhex(
+        "4d546864 00000006 0000 0001 01e0"  # format 0, 1 track, 480 ticks per beat
+        "4d54726b 0000001c"
+        "00 992440"  # tick 0: bass drum on channel 10
+        "00 b0407f"  # pedal down
+        "60 903c40"  # tick 96, 0.1 s: C4 on
+        "60 803c40 00 892440"  # tick 192, 0.2 s: both off
+        "60 b04000"  # tick 288, 0.3 s: pedal up
+        "00 ff2f00"
     )
-    header = bytes.fromhex("4d546864 00000006 0000 0001 01e0 4d54726b 0000001c")
-    (tmp_path / "a.mid").write_bytes(header + track)
+    (tmp_path / "a.mid").write_bytes(data)
     plain = read_folder(tmp_path)[0].notes
     assert plain.tolist() == [(60, 0.1, 0.2)]
     both = read_folder(tmp_path, drums=True, pedal=True)[0].notes
@@ -139,7 +146,7 @@ def test_drums_and_pedal_reach_every_file(tmp_path):
 
 @pytest.fixture
 def broken(folder):
-    """The folder, with 30 more files in it, of which a third is broken."""
+    """Return the folder with 31 more files, of which 11 are broken."""
     good = (folder / "b.mid").read_bytes()
     for n in range(30):
         (folder / "sub" / f"x{n}.mid").write_bytes(good[: None if n % 3 else n])
@@ -171,7 +178,7 @@ def assert_same_folder(found, usual):
 @pytest.mark.parametrize("relative", [False, True])
 @pytest.mark.parametrize("n_jobs", [1, 2, -1])
 def test_threads_read_the_same(broken, monkeypatch, packed, relative, n_jobs):
-    # Fails if order, names, reasons or the warning depend on who has read.
+    # Fails if order, names, reasons or the warning depend on the threads.
     joblib = pytest.importorskip("joblib")
     monkeypatch.chdir(broken.parent)
     path = broken.name if relative else broken
@@ -184,9 +191,8 @@ def test_threads_read_the_same(broken, monkeypatch, packed, relative, n_jobs):
     assert kinds == {PackedRoll if packed else MidiRoll}
 
 
-def test_processes_read_the_same_from_where_the_caller_is(broken, monkeypatch):
-    # The second time from another folder than the workers were started in: fails if
-    # they look for a relative path there.
+def test_processes_read_paths_relative_to_the_caller_s_folder(broken, monkeypatch):
+    # Fails if a worker joins a relative path to the folder in which it started.
     joblib = pytest.importorskip("joblib")
     from joblib.externals.loky import get_reusable_executor
 
@@ -202,8 +208,9 @@ def test_processes_read_the_same_from_where_the_caller_is(broken, monkeypatch):
         get_reusable_executor().shutdown(wait=True)
 
 
-def test_files_go_out_in_batches(folder):
-    # 35 files for 2 jobs: 5 at a time, so that each has four tasks. 600: 64 at a time.
+def test_files_are_sent_in_batches(folder):
+    # For 2 jobs: 35 files in batches of 5, so that each job has four batches or so; 600
+    # in batches of 64, the largest; 3 one by one.
     pytest.importorskip("joblib")
     for files, sizes in ((35, 7 * [5]), (600, 9 * [64] + [24]), (3, 3 * [1])):
         seen = []
@@ -218,14 +225,13 @@ def test_files_go_out_in_batches(folder):
 
 
 @pytest.mark.parametrize("n_jobs", [0, 1.5, True, "2"])
-def test_n_jobs_that_is_no_number_of_jobs_is_refused(folder, n_jobs):
+def test_a_bad_n_jobs_is_refused(folder, n_jobs):
     with pytest.raises(ValueError, match=f"n_jobs is {n_jobs!r}; allowed: None, or a"):
         read_folder(folder, (60, 64), n_jobs=n_jobs)
 
 
-def test_without_joblib_only_n_jobs_is_refused_and_says_how_to_get_it(
-    folder, monkeypatch
-):
+def test_without_joblib_only_n_jobs_is_refused(folder, monkeypatch):
+    # Fails if the error does not say what to install.
     monkeypatch.setitem(sys.modules, "joblib", None)
     assert len(read_folder(folder, (60, 64), 0.3, packed=True)) == 4
     with pytest.raises(ValueError, match=r"n_jobs is 2, .*'lstmmusic\[folders\]'"):

@@ -1,4 +1,4 @@
-"""midiread against an independent reader: mido, fractions and plain loops."""
+"""Test midiread against an independent reader: mido, fractions and plain loops."""
 
 import io
 import math
@@ -18,7 +18,7 @@ needs_data = pytest.mark.skipif(not DATA.exists(), reason=f"no shared data at {D
 
 
 def mido_roll(file, r, dt):
-    """The roll of a MIDI file, cell by cell, in exact fractions and plain loops."""
+    """Return the roll of a mido.MidiFile, cell by cell, in exact fractions."""
     events, tempos = [], []
     for track in file.tracks:
         tick = 0
@@ -57,7 +57,7 @@ def mido_roll(file, r, dt):
 
 
 def mido_unended(file):
-    """How many notes of a file are never ended."""
+    """Return how many notes of a mido.MidiFile are never ended."""
     sounding = {}
     for number, track in enumerate(file.tracks):
         for message in track:
@@ -69,9 +69,9 @@ def mido_unended(file):
     return sum(sounding.values())
 
 
-# Empty, broken, or without a note: all the others must be read.
+# Empty, broken, or without a note. All the others must be read.
 NO_ROLL = ["empty-file", "7c-omni", "7e-mono", "f5", "silence", "7e-09"]
-# mido takes an alien chunk for an error, and notes for a system exclusive event.
+# mido refuses an alien chunk, and takes notes for a part of a system exclusive event.
 NOT_FOR_MIDO = ["non-midi-track", "running-status-sysex"]
 
 
@@ -122,7 +122,7 @@ def test_the_original_s_own_file_gives_mido_s_roll(dt):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_random_files_give_mido_s_roll(seed):
-    # Three tracks, tempos in each, overlapping notes of few pitches, odd divisions.
+    # Three tracks with tempos in each, overlapping notes of few pitches, odd divisions.
     rng = np.random.default_rng(seed)
     file = mido.MidiFile(ticks_per_beat=int(rng.choice([96, 100, 480, 960])))
     for channel in range(3):
@@ -143,7 +143,6 @@ def test_random_files_give_mido_s_roll(seed):
     buffer = io.BytesIO()
     file.save(file=buffer)
     for dt in (0.05, 0.2, 0.3):
-        expected = mido_roll(file, (52, 58), dt)
-        assert np.array_equal(
-            read(buffer.getvalue(), (52, 58), dt).piano_roll, expected
-        )
+        found = read(buffer.getvalue(), (52, 58), dt)
+        assert np.array_equal(found.piano_roll, mido_roll(file, (52, 58), dt))
+        assert found.left_out["never ended"] == mido_unended(file)

@@ -1,4 +1,4 @@
-"""What midiread returns, as a notebook shows it: the picture is decoded and read."""
+"""Test the picture of a MidiRoll in a notebook by decoding its pixels."""
 
 import io
 
@@ -7,7 +7,7 @@ import pytest
 from matplotlib import image, rcParams
 
 from midi import midiread, midiwrite
-from midi.rolls import _picture
+from midi.picture import draw_roll
 
 R, DT = (48, 73), 0.25
 
@@ -21,7 +21,7 @@ def read(roll, r=R, dt=DT, name="tune.mid"):
 
 
 def inside_frame(midi_roll):
-    """Return how dark the picture is within its frame, 0 to 1."""
+    """Return the pixels within the picture's frame, 0 white to 1 black."""
     png = midi_roll._repr_png_()
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     picture = 1 - image.imread(io.BytesIO(png))[..., :3].mean(axis=-1)
@@ -32,7 +32,7 @@ def inside_frame(midi_roll):
 
 
 def test_notes_are_where_they_sound():
-    """Fails if the picture is upside down, turned, or shifted by a step or a note."""
+    # Fails if the picture is upside down, turned, or shifted by a step or a note.
     roll = np.zeros((40, 25), int)
     roll[4:12, 20] = roll[30:36, 3] = 1
     inside = inside_frame(read(roll))
@@ -44,7 +44,8 @@ def test_notes_are_where_they_sound():
     assert np.array_equal(inside[np.ix_(row[::-1], column)].T > 0.5, roll == 1)
 
 
-def test_a_short_note_in_a_long_file_is_seen():
+def test_a_short_note_in_a_long_file_is_visible():
+    # Fails if a row narrower than a pixel is dropped, or drawn wider than 3 pixels.
     roll = np.zeros((50_000, 25), int)
     roll[0, 0] = roll[20_000, 12] = roll[-1, 0] = 1
     inside = inside_frame(read(roll))
@@ -56,7 +57,7 @@ def test_a_short_note_in_a_long_file_is_seen():
 
 
 def test_axes_are_in_seconds_and_note_names():
-    ax = _picture(read(np.eye(25, dtype=int))).axes[0]
+    ax = draw_roll(np.eye(25, dtype=np.uint8), R, DT, "folder/tune.mid").axes[0]
     assert ax.get_xlim() == (0, 25 * DT)
     assert ax.get_xlabel() == "time (s)"
     names = [tick.get_text() for tick in ax.get_yticklabels()]
@@ -67,14 +68,14 @@ def test_axes_are_in_seconds_and_note_names():
 
 
 def test_a_range_without_a_C_has_numbers():
-    ax = _picture(read(np.eye(3, dtype=int), (61, 64))).axes[0]
+    ax = draw_roll(np.eye(3, dtype=np.uint8), (61, 64), DT, "tune.mid").axes[0]
     assert ax.get_ylabel() == "pitch"
     assert all(tick == round(tick) for tick in ax.get_yticks())
 
 
 @pytest.mark.parametrize("name", ["a $^$.mid", "曲.mid", "b\udcff.mid", "x" * 300])
-def test_any_name_will_do(name):
-    """pytest makes an error of a missing letter's warning; '$^$' is no mathematics."""
+def test_any_name_can_be_drawn(name):
+    # Fails if matplotlib warns of a missing letter, or parses '$^$' as mathematics.
     settings = dict(rcParams)
     assert read(np.ones((2, 25), int), name=name)._repr_png_()
     assert dict(rcParams) == settings

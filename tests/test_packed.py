@@ -1,4 +1,4 @@
-"""PackedRoll: the same roll in fewer bytes; networks trained on it learn the same."""
+"""Test that a PackedRoll holds the same roll in fewer bytes, and trains the same."""
 
 import copy
 import pickle
@@ -22,9 +22,9 @@ def rolls(*lengths, width=N, seed=5):
 
 
 @pytest.mark.parametrize("width", [1, 7, 8, 9, 88, 127])
-def test_rows_are_those_of_the_array_at_odd_widths(width):
-    # Fails if a row's last byte is taken for notes, or the bits for those of the row
-    # before; or if a slice is not what it is of an array.
+def test_rows_equal_the_array_s_at_odd_widths(width):
+    # Fails if the padding of a row's last byte is taken for notes, if a row begins in
+    # the one before, or if a slice differs from an array's.
     (roll,) = rolls(37, width=width)
     packed = PackedRoll.of(roll)
     assert packed.piano_roll.dtype == np.uint8
@@ -34,26 +34,26 @@ def test_rows_are_those_of_the_array_at_odd_widths(width):
         np.testing.assert_array_equal(packed.rows(*cut), roll[slice(*cut)], strict=True)
 
 
-def test_only_what_comes_before_the_end_is_decompressed(monkeypatch):
-    # A minute at the beginning of a long tune is not to cost the whole of it.
-    made = []
+def test_rows_from_stop_on_are_not_decompressed(monkeypatch):
+    # Fails if the first rows of a long tune cost the whole of it.
+    sizes = []
 
     class Counted:
         def __init__(self, bits):
             self.stream = decompressobj(bits)
 
         def decompress(self, *args):
-            made.append(len(out := self.stream.decompress(*args)))
+            sizes.append(len(out := self.stream.decompress(*args)))
             return out
 
     decompressobj = zlib.decompressobj
     packed = PackedRoll.of(rolls(5000, width=88)[0])
     monkeypatch.setattr(zlib, "decompressobj", Counted)
     assert packed.rows(10, 65).shape == (55, 88)
-    assert made == [65 * 11]
+    assert sizes == [65 * 11]
 
 
-def test_it_says_what_the_file_said(tmp_path):
+def test_it_has_the_file_s_roll_r_dt_and_name(tmp_path):
     path = str(tmp_path / "a.mid")
     midiwrite(path, rolls(9, width=5)[0], (60, 65), 0.3)
     read = midiread(path, (60, 65), 0.3)
@@ -72,35 +72,36 @@ def test_it_says_what_the_file_said(tmp_path):
     np.testing.assert_array_equal(again.piano_roll, read.piano_roll)
 
 
-def test_copies_and_pickles_are_the_same_and_small():
-    # Fails if the pickle holds the notes, the array, or names for its parts.
+def test_copies_and_pickles_are_equal_and_small():
+    # Fails if the pickle holds the notes, the array, or the names of its parts.
     tunes = [PackedRoll.of(t, (21, 109), 0.2, "a") for t in rolls(50, 60, width=88)]
     for each in (copy.copy(tunes[1]), *pickle.loads(pickle.dumps(tunes))[1:]):
         np.testing.assert_array_equal(each.piano_roll, tunes[1].piano_roll)
         assert (each.r, each.dt, each.filename) == ((21, 109), 0.2, "a")
-        assert each._frame is tunes[0]._frame  # one for all
-    kept = sum(tune.nbytes for tune in tunes)
-    assert len(pickle.dumps(tunes)) < kept + 150
+        assert each._layout is tunes[0]._layout  # shared by all
+    nbytes = sum(tune.nbytes for tune in tunes)
+    assert len(pickle.dumps(tunes)) < nbytes + 150
 
 
-def test_a_thousand_tunes_take_few_bytes_objects_included(shared):
-    # Nottingham's own tunes, each its own object with its own name.  Fails if anything
-    # but the compressed bits and their object stays: the array is 20 kB, bits are 2.5.
+def test_packed_tunes_take_under_450_bytes_each(shared):
+    # Nottingham's own tunes, each an object with a name. Fails if anything but the
+    # compressed bits and their object stays: an array has 20 kB, its bits 2.5 kB.
     tunes = datasets.load_standard("Nottingham", shared("polyphonic")).train
     tunes = [tune for tune in tunes if 150 < len(tune) < 300][:300]
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        kept = [
+        packed_tunes = [
             PackedRoll.of(tune, (21, 109), 0.2, f"lmd_full/{n:036}")
             for n, tune in enumerate(tunes)
         ]
-        each = (tracemalloc.get_traced_memory()[0] - before) / len(kept)
+        used = tracemalloc.get_traced_memory()[0] - before
+        bytes_each = used / len(packed_tunes)
     finally:
         tracemalloc.stop()
-    assert sys.getsizeof(kept[0]) <= 56
-    assert each < 450
-    assert each < 0.25 * np.mean([tune.size / 8 for tune in tunes])
+    assert sys.getsizeof(packed_tunes[0]) <= 56
+    assert bytes_each < 450
+    assert bytes_each < 0.25 * np.mean([tune.size / 8 for tune in tunes])
 
 
 @pytest.mark.parametrize(
@@ -117,12 +118,12 @@ def test_a_thousand_tunes_take_few_bytes_objects_included(shared):
         ([[0, 1]], (63, 60), r"r is \(63, 60\); allowed"),
     ],
 )
-def test_what_cannot_be_packed_is_refused(roll, r, message):
+def test_bad_rolls_and_ranges_are_refused(roll, r, message):
     with pytest.raises(ValueError, match=message):
         PackedRoll.of(roll, r)
 
 
-# Trained on
+# Training and evaluation
 
 TUNES = rolls(70, 4, 33, 3, 40, 12, 9)
 VALID = rolls(35, 5, seed=6)
@@ -138,9 +139,8 @@ def packed(tunes):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_training_gives_the_same_weights_bit_for_bit(network, same, way):
-    # Tunes shorter and longer than a minibatch, and a mix of packed and other ones; by
-    # the validation's best weights are chosen.
-    # Fails if a row is lost, comes twice, or if packed tunes are drawn otherwise.
+    # Tunes shorter and longer than a minibatch, packed, unpacked and mixed. Fails if a
+    # row is lost or comes twice, or if packed tunes are drawn in another order.
     found = []
     for tunes, valid in (
         (TUNES, VALID),
@@ -160,8 +160,8 @@ def test_training_gives_the_same_weights_bit_for_bit(network, same, way):
     same(found[0], found[2])
 
 
-def test_a_checkpoint_of_the_unpacked_goes_on_with_the_packed(network, tmp_path):
-    # Fails if the plan takes them for other tunes.
+def test_a_checkpoint_of_unpacked_tunes_resumes_with_packed_ones(network, tmp_path):
+    # Fails if the checkpoint's plan takes them for other tunes.
     assert described(packed(TUNES), np.float32) == described(TUNES, np.float32)
     file = tmp_path / "checkpoint.npz"
     way = {"noOfEpochPerMB": 1, **WAYS["whole"], "progress": False}
@@ -182,28 +182,28 @@ def test_evaluation_is_the_same(network, skip_first):
     np.testing.assert_equal(found._asdict(), usual._asdict())
 
 
-def test_no_tune_is_unpacked_but_for_its_minibatch(network, monkeypatch):
-    # Of tunes cut to 8 steps no more than 8 are unpacked, and of 7 tunes no more than
-    # the 2 of the minibatch.  Each tune is described for the plan, and
-    # has its digest taken.
-    made = []
+def test_only_the_rows_of_a_minibatch_are_unpacked(network, monkeypatch):
+    # Whole tunes are unpacked twice each, for the plan and for its digest; then the
+    # first 8 steps of the 2 tunes of each minibatch.
+    stops = []
     rows = PackedRoll.rows
 
     def counted(self, start=0, stop=None):
-        made.append(stop)
+        stops.append(stop)
         return rows(self, start, stop)
 
     monkeypatch.setattr(PackedRoll, "rows", counted)
     tunes = packed(TUNES)
     assert check_dataset(tunes, N, np.float32) == tunes
-    assert made == []
+    assert stops == []
     model = network()
     way = {"noOfEpochPerMB": 2, **WAYS["cut"], "progress": False}
     model.train(tunes, **way)
-    assert made == 14 * [None] + 4 * B * [T + 1]
+    assert stops == 14 * [None] + 4 * B * [T + 1]
 
 
-def test_keys_marks_and_statistics_are_the_same_and_stay_packed():
+def test_transposing_marking_and_statistics_give_the_same():
+    # Fails if a changed tune is no longer packed.
     tunes = rolls(20, 31, width=17)
     tunes[1][4:7] = 0
     for change in (
@@ -230,7 +230,7 @@ def test_keys_marks_and_statistics_are_the_same_and_stay_packed():
         (np.zeros((1, N)), "tune 1 of it has 1 step; allowed are 2 or more"),
     ],
 )
-def test_what_cannot_be_trained_on_is_refused_as_an_array_is(tune, message):
+def test_bad_packed_tunes_are_refused_as_arrays_are(tune, message):
     for dataset in ([TUNES[0], tune], packed([TUNES[0], tune])):
         with pytest.raises(ValueError, match=message):
             check_dataset(dataset, N, np.float64, "it", least=2)

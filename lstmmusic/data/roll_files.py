@@ -35,10 +35,10 @@ def read(path):
         too large; if it holds anything but rolls of zeros and ones, or notes from 21 to
         108.  The message names the file, and the tune.
     """
-    from midi.files import open_regular, shown  # not paid by `import lstmmusic`
+    from midi.files import open_regular, printable  # not paid by `import lstmmusic`
 
     path = Path(path)
-    name = shown(path)
+    name = printable(path)
     reader = SUFFIXES.get(path.suffix.lower())
     if reader is None:
         raise ValueError(
