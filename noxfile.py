@@ -1,4 +1,4 @@
-"""The tests on each Python found, and with the lowest versions that are allowed.
+"""Run the tests on each Python found, and with the lowest versions allowed.
 
 ``nox`` runs all of them, ``nox -s lowest`` or ``nox -p 3.13`` one; what stands behind
 ``--`` goes to pytest: ``nox -- -m 'not slow'``.  Under pyenv a Python is found once it
@@ -39,7 +39,8 @@ def lowest(session):
 
 
 def pytest(session):
+    """Run pytest with a folder for compiled code that no other session uses."""
     session.run("python", "-m", "pip", "list", "--format=freeze")
-    # Apart from what another version of PyTensor has compiled.
+    # Another version of PyTensor may have cached code there.
     flags = f"base_compiledir={Path(session.create_tmp()).resolve()}"
     session.run("pytest", *session.posargs, env={"PYTENSOR_FLAGS": flags})

@@ -1,4 +1,4 @@
-"""The documentation, made as docs/conf.py says; the changelog and the citation."""
+"""The pages that docs/conf.py builds, and the code they show; changelog, citation."""
 
 import importlib
 import importlib.util
@@ -8,14 +8,19 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import tomllib
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from shown import ROOT, blocks, folder_of_tunes, shorten
 
-ROOT = Path(__file__).parents[1]
+import lstmmusic
+from lstmmusic import RNN4Music
+from midi import read_folder
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 ROOMS = [
     "lstmmusic",
@@ -116,9 +121,108 @@ def test_the_readme_is_included_and_not_repeated(pages):
     first = (pages / "index.html").read_text(encoding="utf-8")
     for heading in re.findall("^## (.*)$", readme, re.MULTILINE):
         assert f"<h2>{heading}<" in first
-    sources = [file.read_text("utf-8") for file in (ROOT / "docs").glob("*.md")]
+    sources = [file.read_text("utf-8") for file in (ROOT / "docs").rglob("*.md")]
     long = [line for line in readme.splitlines() if len(line) > 40]
     assert [line for line in long if any(line in source for source in sources)] == []
+
+
+def test_the_tutorial_is_the_notebooks(pages):
+    notebooks = {file.stem for file in (ROOT / "examples").glob("*.ipynb")}
+    assert {file.stem for file in (pages / "tutorial").glob("*.html")} == notebooks
+    page = (pages / "tutorial" / "from-midi-to-music.html").read_text(encoding="utf-8")
+    assert "<h1>From MIDI to music<" in page
+    assert "plot_probabilities" in page
+
+
+def test_every_page_is_in_the_index(pages):
+    index = (pages / "index.html").read_text(encoding="utf-8")
+    for file in (ROOT / "docs").rglob("*.md"):
+        page = file.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
+        assert page == "index.html" or f'href="{page}"' in index
+
+
+# What the pages show
+
+
+MATHEMATICS = "docs/explanation/mathematics.md"
+QUOTES = re.findall(
+    r"^`(\w+)` in `lstmmusic/(\S+)\.py`:\n\n```python\n(.*?)^```$",
+    (ROOT / MATHEMATICS).read_text(encoding="utf-8"),
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def test_the_mathematics_quotes_every_step():
+    assert len(QUOTES) == len(blocks(MATHEMATICS)) - 1  # the worked example
+    quoted = {name for name, _, _ in QUOTES}
+    assert {"forward_step", "backward_step", "backward_pass", "layer_gradient"} < quoted
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "code"), QUOTES, ids=[code.split("\n")[0] for *_, code in QUOTES]
+)
+def test_a_quoted_line_is_that_of_the_library(name, file, code):
+    # Fails if a line of the library changes and the page does not.
+    module = importlib.import_module(f"lstmmusic.{file.replace('/', '.')}")
+    source = inspect.getsource(getattr(module, name))
+    depth = {indent: textwrap.indent(code, " " * indent) for indent in (0, 4, 8)}
+    assert any(quoted in source for quoted in depth.values())
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return the current folder, a temporary one, with ten short tunes."""
+    monkeypatch.chdir(folder_of_tunes(tmp_path, 10))
+    return tmp_path
+
+
+def run_page(page, names=None):
+    """Run the Python of a page, with small networks; return its names."""
+    names = {} if names is None else names
+    for code in blocks(page):
+        exec(shorten(code), names)
+    return names
+
+
+@pytest.mark.slow
+def test_how_to_use_own_music(folder, capsys):
+    names = run_page("docs/howto/own-music.md")
+    model = names["model"]
+    best = min(nll for _, nll in model.validationCost)
+    printed = capsys.readouterr().out
+    assert "10 tunes;" in printed
+    assert f"nll {best:.4f}" in printed
+    assert len(names["train"]) == 7 * 8
+    assert model.evaluate(names["valid"]).nll == pytest.approx(best)
+    assert Path("generated.mid").is_file()
+    assert type(names["tunes"][0]).__name__ == "PackedRoll"
+
+
+def test_how_to_resume(folder, capsys):
+    # The second call finds the training over, and the last one trains on.
+    names = run_page("docs/howto/resume.md")
+    assert "True" in capsys.readouterr().out
+    assert len(names["model"].instantaneousCost) == 6
+    assert Path("checkpoint.npz").is_file()
+
+
+@pytest.mark.filterwarnings("ignore:.*the tune:UserWarning")
+def test_how_to_steer(folder, capsys):
+    tunes = read_folder("tunes", r=(21, 109), dt=0.3)
+    model = RNN4Music(h1_length=6, h2_length=5, h3_length=4, io_length=88, seed=1)
+    names = run_page("docs/howto/steer.md", {"model": model, "tunes": tunes})
+    assert names["ten"].shape == (10, 300, 88)
+    assert names["whole"].shape == (320, 88)
+    assert names["thin"].sum(axis=1).max() <= 2
+    assert Path("statistics.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_how_to_run_an_old_script(folder):
+    names = run_page("docs/howto/old-scripts.md", {})
+    assert names["dataset"][0].dtype == names["theano"].config.floatX
+    assert len(names["myRNN4Music"].instantaneousCost) == 20
+    assert Path("old.mid").is_file()
 
 
 def test_the_changelog_has_its_form_and_knows_the_version():
@@ -130,7 +234,7 @@ def test_the_changelog_has_its_form_and_knows_the_version():
         re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", version)
         for version in versions[1:]
     )
-    assert PROJECT["version"] in text
+    assert lstmmusic.__version__ in text
     kinds = set(re.findall("^### (.*)$", text, re.MULTILINE))
     allowed = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert kinds <= allowed
@@ -140,7 +244,7 @@ def test_the_citation_names_this_version_the_original_and_the_paper():
     yaml = pytest.importorskip("yaml", reason="PyYAML comes with the extra docs")
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["cff-version"] == "1.2.0"
-    assert citation["version"] == PROJECT["version"]
+    assert citation["version"] == lstmmusic.__version__
     assert citation["license"] == PROJECT["license"]
     original, paper = citation["references"]
     assert original["authors"][0]["family-names"] == "Ip"

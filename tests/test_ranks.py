@@ -257,19 +257,19 @@ def test_ranks_with_other_arguments_are_told(ranks):
 
 
 def blocks(language):
-    text = (ROOT / "docs/scaling.md").read_text("utf-8")
+    text = (ROOT / "docs/howto/many-processes.md").read_text("utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.slow
 def test_the_program_in_the_documentation_trains_and_goes_on(ranks, tmp_path):
-    # Fails if what docs/scaling.md shows does not run, or begins anew when sent again.
+    # Fails if what the page shows does not run, or begins anew when sent again.
     (tmp_path / "tunes").mkdir()
     for n in range(4):
         roll = np.random.default_rng(n).random((30, 88)) < 0.05
         midiwrite(tmp_path / "tunes" / f"{n}.mid", roll, dt=0.3)
     (program,) = blocks("python")
-    program = program.replace("200, 200, 200, 88", "7, 6, 5, 88")
+    program = program.replace("_length=200", "_length=7")
     stop = "at_update(30, lambda: os.kill(os.getpid(), signal.SIGINT))\n"
     for code, updates in ((stop + program, 31), (program, 100)):
         ranks(2, code)

@@ -2,37 +2,30 @@
 
 import re
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
+from shown import ROOT, blocks, folder_of_tunes
 
-from midi.utils import midiread, midiwrite, read_folder
+import lstmmusic
+from midi import midiread
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PYTHON = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-SHELL = re.findall(r"^```sh\n(.*?)\n```$", README, re.MULTILINE | re.DOTALL)
+PYTHON = blocks("README.md")
+SHELL = [block.strip() for block in blocks("README.md", "sh")]
+CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Return a folder with the folder ``tunes`` of five short tunes in it."""
-    folder = tmp_path_factory.mktemp("readme")
-    (folder / "tunes").mkdir()
-    rng = np.random.default_rng(0)
-    for n in range(5):
-        roll = np.zeros((30 + n, 88), int)
-        for voice in (30, 42, 50):
-            roll[np.arange(len(roll)), voice + rng.integers(0, 8, len(roll))] = 1
-        midiwrite(folder / "tunes" / f"{n}.mid", roll, (21, 109), 0.3)
-    return folder
+    return folder_of_tunes(tmp_path_factory.mktemp("readme"))
 
 
-def test_ten_lines_from_midi_to_music(folder, monkeypatch):
+def test_ten_lines_from_midi_to_music(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     lines = [line for line in PYTHON[0].splitlines() if line]
     assert len(lines) == 10
+    assert len(PYTHON) == 1, "the README has Python that no test runs"
     names = {}
     exec(PYTHON[0], names)
     assert names["tune"].shape == names["probabilities"].shape == (300, 88)
@@ -40,42 +33,46 @@ def test_ten_lines_from_midi_to_music(folder, monkeypatch):
     assert names["model"].fromFile("parameters.npz").loss == names["model"].loss
     written = midiread("generated.mid", (21, 109), 0.3, steps=300).piano_roll
     assert np.array_equal(written, names["tune"])
-    assert Path("generated.png").read_bytes().startswith(b"\x89PNG")
+    assert "distance" in capsys.readouterr().out
 
 
-def test_training_in_earnest(folder, monkeypatch, capsys):
-    monkeypatch.chdir(folder)
-    names = {"tunes": read_folder("tunes", r=(21, 109), dt=0.3)}
-    exec(PYTHON[1], names)
-    model = names["model"]
-    assert len(names["train"]) == 21
-    assert len(model.instantaneousCost) == 3 * len(model.validationCost)
-    best = min(nll for _, nll in model.validationCost)
-    assert model.evaluate(names["valid"]).nll == pytest.approx(best)
-    assert f"nll {best:.4f}" in capsys.readouterr().out
-    assert Path("checkpoint.npz").is_file()
-
-
-def test_old_script_in_its_new_form(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    names = {}
-    exec(PYTHON[2], names)
-    assert len(PYTHON) == 3, "the README has Python that no test runs"
-    assert names["dataset"][0].dtype == names["theano"].config.floatX
-    assert len(names["myRNN4Music"].instantaneousCost) == 20
-    assert Path("old.mid").is_file()
+def test_it_is_short_and_says_first_what_counts():
+    """Fails if it grows over 150 lines, or buries what a visitor asks first."""
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    first_screen = "\n".join(lines[:45])
+    for wanted in (
+        "cannot",
+        "generated.png",
+        "generated.mid",
+        "56 of its 57 parameters",
+        "--midi FOLDER",
+        "Windows",
+        *SHELL[:2],
+    ):
+        assert wanted in first_screen
 
 
 def test_ci_runs_the_test_command_of_the_readme():
     """Fails if .ci/run no longer finds it: grep's pattern is taken from the script."""
-    script = (ROOT / ".ci" / "run").read_text()
-    pattern = re.search(r"grep -m1 '(.*)' README\.md", script)[1]
+    pattern = re.search(r"grep -m1 '(.*)' README\.md", CI)[1]
     (command,) = (line for line in README.splitlines() if re.match(pattern, line))
     assert command == SHELL[1]
-    assert len(SHELL) == 2
-    for command in SHELL:
+    for command in SHELL[:2]:
         assert "\n" not in command
         assert re.match(r"python3 -m venv (\S+) && \1/bin/pip install -e ", command)
+
+
+def test_ci_runs_what_the_command_leaves_out():
+    """Fails if a test could run in neither of the two."""
+    assert SHELL[1].endswith("-m pytest -m 'not slow'")
+    assert ".venv-test/bin/python -m pytest -m slow" in CI
+
+
+def test_ci_and_pre_commit_check_the_same():
+    hooks = re.findall("entry: (.*)", (ROOT / ".pre-commit-config.yaml").read_text())
+    assert len(hooks) == 3
+    assert re.findall(r"^\.venv-test/bin/((?:ruff|mypy).*)$", CI, re.MULTILINE) == hooks
 
 
 def test_the_first_command_runs_main():
@@ -83,9 +80,26 @@ def test_the_first_command_runs_main():
     assert (ROOT / "examples" / "main.py").is_file()
 
 
+def test_every_option_named_is_one_of_main():
+    options = (ROOT / "examples" / "options.py").read_text(encoding="utf-8")
+    named = {n for n in re.findall(r"[ `](--[a-z-]+)", README) if n != "--seeds"}
+    assert len(named) > 4
+    assert [
+        name for name in sorted(named - {"--help"}) if f'"{name}"' not in options
+    ] == []
+
+
 def test_ci_script_is_sound_shell():
     done = subprocess.run(["bash", "-n", ROOT / ".ci" / "run"], check=False)
     assert done.returncode == 0
+
+
+def test_every_link_leads_to_a_file():
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        links = re.findall(r"\]\(([^)]+)\)", text)
+        files = [link for link in links if not link.startswith("https://")]
+        assert [file for file in files if not (ROOT / file).is_file()] == []
 
 
 def test_every_file_is_named():
@@ -93,7 +107,8 @@ def test_every_file_is_named():
     modules = {
         file.name for file in (ROOT / "lstmmusic").rglob("*.py") if file.stem[0] != "_"
     }
-    table = README.split("## What each file holds")[1].split("\n## ")[0]
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.split("## What each file holds")[1].split("\n## ")[0]
     named = set(re.findall(r"(\w+\.py)", table))
     in_examples = {file.name for file in (ROOT / "examples").glob("*.py")}
     assert named - in_examples == modules
@@ -101,7 +116,9 @@ def test_every_file_is_named():
 
 
 def test_every_departure_has_its_row_and_its_tag_in_the_code():
-    rows = re.findall(r"^\| (D\d+) \|.*\| (.+) \|$", README, re.MULTILINE)
+    page = ROOT / "docs" / "explanation" / "departures.md"
+    text = page.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (D\d+) \|.*\| (.+) \|$", text, re.MULTILINE)
     assert [tag for tag, _ in rows] == [f"D{n}" for n in range(1, 13)]
     code = "".join(
         file.read_text(encoding="utf-8")
@@ -115,8 +132,19 @@ def test_every_departure_has_its_row_and_its_tag_in_the_code():
         assert f"def {name}(" in tests, f"{tag}: tests/{file} has no {name}"
 
 
+def test_citation_names_this_version():
+    assert f"version = {{{lstmmusic.__version__}}}" in README
+
+
 def test_picture_is_there_and_small():
     (path,) = re.findall(r"!\[[^]]*\]\((.*?)\)", README)
     picture = (ROOT / path).read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < 100_000
+
+
+def test_music_is_there_small_and_as_long_as_the_picture_says():
+    path = ROOT / "docs" / "generated.mid"
+    assert path.stat().st_size < 20_000
+    tune = midiread(path, (21, 109), 0.3)
+    assert 300 <= len(tune.piano_roll) <= 320
