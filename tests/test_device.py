@@ -8,7 +8,7 @@ import pytest
 
 from lstmmusic import RNN4Music, TrainingError
 from lstmmusic.engine import backend, export
-from lstmmusic.model.network import values
+from lstmmusic.model.network import leaves
 from lstmmusic.training.checkpoint import weights_of
 
 jax = pytest.importorskip("jax", reason="JAX is not installed")
@@ -139,7 +139,7 @@ def test_an_update_is_one_program_without_the_host(cuda, monkeypatch, tf32, want
     run, types, arrays = calls[0]
     kept = [array for array in arrays if isinstance(array, jax.Array)]
     gone = [array for array in kept if array.is_deleted()]
-    assert len(gone) == 2 * len(values(model._store.weights))  # and the running means
+    assert len(gone) == 2 * len(leaves(model._store.weights))  # and the running means
     with backend.precision(model._functions.backend, "float32"):
         lowered = run.trace(*types).lower(lowering_platforms=("cuda",))
     text = lowered.as_text()
