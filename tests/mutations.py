@@ -81,12 +81,11 @@ def run_tests(root, tests, cache):
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTENSOR_FLAGS": flags,
     }
-    options = "-x -q -n 0 -m", "not slow", "--tb=short -p no:cacheprovider -rfE"
-    words = [*options[0].split(), options[1], *options[2].split()]
+    options = "-x -q -n 0 --tb=short -p no:cacheprovider -rfE".split()
     begun = time.monotonic()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", *words, *(f"tests/{t}" for t in tests)],
+            [sys.executable, "-m", "pytest", *options, *(f"tests/{t}" for t in tests)],
             cwd=root,
             env=environment,
             capture_output=True,
