@@ -10,6 +10,7 @@ from conftest import H, N
 
 from lstmmusic import RNN4Music
 from lstmmusic.data.batches import mean_over_tunes
+from lstmmusic.engine import gradient
 from lstmmusic.engine.backend import choose_mode
 from lstmmusic.engine.functions import CHUNK
 from lstmmusic.model.optimizers import Settings
@@ -183,6 +184,22 @@ def test_an_update_in_one_program_is_that_of_its_parts(network, dropout):
         found.append({"cost": update(), **model.parameters()})
     for name, value in found[1].items():
         np.testing.assert_allclose(found[0][name], value, rtol=1e-9, atol=1e-13)
+
+
+def test_an_update_of_two_threads_is_that_of_one(network, monkeypatch):
+    # 8 tunes: fails if an update leaves out the gradient of a thread.
+    settings = Settings(*np.array([0.01, 0.02, 0.03, 0.04, 1e-5, 1.0, np.inf, 0.001]))
+    rolls = (np.random.default_rng(6).random((2, 7, 8, N)) < 0.3).astype(float)
+    found = []
+    for workers in (1, 2):
+        monkeypatch.setattr(gradient, "threads", lambda backend, n=workers: n)
+        model = network()
+        parts = model._functions.partial_gradients(mean_over_tunes(*rolls))
+        assert len(parts) == workers
+        cost = model._functions.apply(parts, settings)
+        found.append({"cost": cost, **model.parameters()})
+    for name, value in found[0].items():
+        np.testing.assert_allclose(found[1][name], value, rtol=1e-9, atol=1e-12)
 
 
 def test_a_step_in_blocks_is_made_of_its_parts(network, monkeypatch):
