@@ -73,7 +73,7 @@ def read_mutations(path=LIST):
         return [Mutation(**entry) for entry in tomllib.load(file)["mutation"]]
 
 
-def run_tests(root, tests, cache):
+def run_tests(root, tests, cache, longest_s=None):
     """Run tests of the copy ``root``, in one process, to the first that fails."""
     flags = f"base_compiledir={cache}"
     environment = os.environ | {
@@ -90,7 +90,7 @@ def run_tests(root, tests, cache):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=LONGEST_S,
+            timeout=longest_s,
         )
     except subprocess.TimeoutExpired as error:
         output = (error.stdout or b"").decode(errors="replace")
@@ -111,7 +111,8 @@ def try_mutation(mutation, folder, cache, all_tests):
         shutil.copytree(ROOT, root, ignore=IGNORED)
         mutation.apply(root)
         tests = [""] if all_tests else mutation.tests
-        return run_tests(root, tests, Path(own, "cache") if mutation.private else cache)
+        cache = Path(own, "cache") if mutation.private else cache
+        return run_tests(root, tests, cache, LONGEST_S)
 
 
 def main(arguments=None):

@@ -3,8 +3,9 @@
 import shutil
 from pathlib import Path
 
+import mutations
 import pytest
-from mutations import ROOT, read_mutations
+from mutations import ROOT, Mutation, read_mutations
 
 MUTATIONS = read_mutations()
 
@@ -34,3 +35,47 @@ def test_moved_code_is_noticed(tmp_path):
         Path(tmp_path, "code.py").write_text(text)
         with pytest.raises(LookupError, match=r"code\.py holds .* (0|2) times"):
             mutation.apply(tmp_path)
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """Two mutations of a repository of one function; its test catches the first."""
+    files = {
+        "room/numbers.py": "def double(x):\n    return 2 * x\n",
+        "tests/test_double.py": "from room.numbers import double\n\n"
+        "def test_double():\n    assert double(2) == 4\n",
+    }
+    for name, text in files.items():
+        Path(tmp_path, name).parent.mkdir()
+        Path(tmp_path, name).write_text(text)
+
+    def mutation(name, new):
+        return Mutation(name, "room/numbers.py", "2 * x", new, ["test_double.py"])
+
+    found = [mutation("a sum", "2 + x + x"), mutation("a square", "x**2")]
+    monkeypatch.setattr(mutations, "ROOT", tmp_path)
+    monkeypatch.setattr(mutations, "read_mutations", lambda: found)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "printed"),
+    [
+        (["--only", "sum"], 0, ["a sum | test_double.py::test_double |", "1 of 1"]),
+        ([], 1, ["a sum | test_double.py::test_double |", "a square | SURVIVES |"]),
+    ],
+)
+def test_a_survivor_is_named_and_gives_status_1(
+    repository, capsys, arguments, status, printed
+):
+    assert mutations.main(arguments) == status
+    output = capsys.readouterr().out
+    assert all(text in output for text in printed)
+
+
+def test_tests_that_fail_without_a_mutation_give_status_2(repository, capsys):
+    code = repository / "room/numbers.py"
+    code.write_text(code.read_text() + "raise ImportError\n")
+    assert mutations.main([]) == 2
+    assert "ImportError" in capsys.readouterr().out
+    assert "def double" in code.read_text()  # the files are as they were
