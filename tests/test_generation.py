@@ -252,11 +252,12 @@ def test_a_tune_has_the_same_bits_among_few_and_among_many(network, monkeypatch)
     primers = np.random.default_rng(58).choice([0.0, 1.0], size=(13, 4, N))
     uniform = np.random.default_rng(59).random((40, 13, N))
     steps_first = np.float32(primers.swapaxes(0, 1)), np.float32(uniform)
-    few, many = (
+    one, few, many = (
         model._functions.generate(*(a[:, :B] for a in steps_first), 0.1, 1.0)
-        for B in (2, 13)
+        for B in (1, 2, 13)
     )
     np.testing.assert_array_equal(few, many[:, :, :2])
+    np.testing.assert_array_equal(one, many[:, :, :1])
 
 
 # Tunes that get stuck
