@@ -340,7 +340,7 @@ class RNN4Music:
             training.run(progress)
         return list(self.instantaneousCost)
 
-    def _tunes_of(self, dataset, name="validation", least=2):
+    def _tunes_of(self, dataset: Any, name: str = "validation", least: int = 2) -> list:
         memory.check_copies(name, dataset, self.dtype)
         return check_dataset(dataset, self.io_length, self.dtype, name, least)
 
@@ -363,11 +363,12 @@ class RNN4Music:
         Tunes are compared by a digest of 8 bytes, in the form they had in ``dataset``,
         or ``sources``, of `train`: a transposed tune is another tune.
         """
-        if is_packed(tune):
-            checks.roll_shape("tune", tune.shape, self.io_length)
+        roll: Any = tune
+        if is_packed(roll):
+            checks.roll_shape("tune", roll.shape, self.io_length)
         else:
-            tune = checks.roll("tune", tune, self.io_length, self.dtype)
-        return self._train_state.trained_on.holds(tune)
+            roll = checks.roll("tune", roll, self.io_length, self.dtype)
+        return self._train_state.trained_on.holds(roll)
 
     def setNewRates(self, R1: float, R2: float, R3: float, Rout: float) -> None:
         """Set the training rates of the three layers and the output."""
@@ -434,9 +435,9 @@ class RNN4Music:
         untrained with ``sigRand=0.3``, after 1000 steps).
         """
         forks.refuse("probabilities", self.mode)
-        tune = checks.roll("tune", tune, self.io_length, self.dtype)
-        memory.check_probabilities(tune)
-        return self._functions.probabilities(tune[:, None])[:, 0]
+        roll = checks.roll("tune", tune, self.io_length, self.dtype)
+        memory.check_probabilities(roll)
+        return self._functions.probabilities(roll[:, None])[:, 0]
 
     def gradients(
         self, inputs: ArrayLike, targets: ArrayLike
@@ -628,12 +629,14 @@ class RNN4Music:
         return cls._of(parameter_file.read(fileName), fileName, where)
 
     @classmethod
-    def _of(cls, saved, source, where):
-        model = cls(*saved.h_lengths, saved.io_length, **where, **saved.settings)
+    def _of(cls, saved: Any, source: FileName, where: dict) -> "RNN4Music":
+        h1, h2, h3 = saved.h_lengths
+        sizes = {"h1_length": h1, "h2_length": h2, "h3_length": h3}
+        model = cls(**sizes, io_length=saved.io_length, **where, **saved.settings)
         restore(model, saved, source)
         return model
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         """Copy and pickle what a file would hold; functions are compiled anew."""
         where = {name: getattr(self, name) for name in ("mode", "device", "tf32")}
         where["dtype"] = self.dtype.name

@@ -1,6 +1,6 @@
 """The attributes of PyTensor and JAX that are not public are what we take them for.
 
-Checked on PyTensor 3.0.7, and JAX 0.8, 0.10.2 and 0.11.
+Checked on PyTensor 3.0.7 with JAX 0.8.0 and 0.10.2.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def test_a_cell_holds_the_value_of_a_shared_variable():
 
 
 def test_jax_has_started_when_it_has_computed(in_new_process):
-    # Checked on JAX 0.8, 0.10.2 and 0.11.  Fails if its mere import counts.
+    # Checked on JAX 0.8.0 and 0.10.2.  Fails if its mere import counts.
     code = """
 from lstmmusic.engine.internals import jax_has_started
 found = [jax_has_started()]

@@ -1,6 +1,6 @@
 """Reach the attributes of PyTensor and JAX that are not public.
 
-Checked on PyTensor 3.0.7 with JAX 0.8, 0.10.2 and 0.11; tests/test_internals.py.
+Checked on PyTensor 3.0.7 with JAX 0.8.0 and 0.10.2, by tests/test_internals.py.
 """
 
 import sys

@@ -21,7 +21,7 @@ try:
     from lstmmusic.engine.kernels import build
     from lstmmusic.engine.kernels import lowering as kernels
 except ImportError:  # llvmlite is missing, or the folder
-    build = kernels = None
+    build = kernels = None  # type: ignore[assignment]
 
 # In layers of more cells, XLA shares the product of a step out to its threads.
 MOST_CELLS = 768
@@ -29,7 +29,9 @@ PRODUCTS = ops.RollDot, ops.RollOuter, ops.Pack, ops.PackedDot
 TARGETS = kernels.TARGETS if kernels else []
 LOCK = threading.Lock()
 _device = ContextVar("device", default=None)
-_enabled = {}  # dtype: the answer of `enabled`, for the rest of the process
+_enabled: dict[
+    str, bool
+] = {}  # dtype: the answer of `enabled`, for the rest of the process
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pytensor.graph.op import Op
 class Product(Op):
     """Do what the Ops below have in common."""
 
-    __props__ = ()
+    __props__: tuple[str, ...] = ()
 
     def apply(self, inputs, shape):
         """Return the node whose result has the given shape, and the inputs' dtype."""

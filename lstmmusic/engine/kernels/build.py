@@ -26,7 +26,7 @@ from lstmmusic.engine.kernels import self_test
 self_test.build(*sys.argv[2:])
 """
 LOCK = threading.Lock()
-_processes = {}  # dtype: the subprocess that builds, or has built, its kernels
+_processes: dict = {}  # dtype: the subprocess that builds, or has built, its kernels
 
 
 def start_build(dtype):
