@@ -75,6 +75,7 @@ def enabled(dtype):
 
 
 def disable_kernels(dtype, error):
+    """Warn that plain products take the kernels' place."""
     _enabled[dtype] = False
     warnings.warn(
         f"products are slower than they could be: the kernels for {dtype} cannot be "

@@ -65,6 +65,7 @@ def is_python():
 
 
 def end(process):
+    """Kill a subprocess and wait for its end."""
     process.kill()
     process.communicate()
 

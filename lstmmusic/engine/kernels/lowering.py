@@ -40,6 +40,7 @@ def _enable(dtype):
 
 
 def register_with_xla(engine, dtype):
+    """Tell XLA where the kernels' handlers are."""
     import jax
 
     for kernel in KERNELS:

@@ -29,6 +29,7 @@ def external(kernel, dtype):
 
 
 def roll_dot(dtype):
+    """Return a function that computes a `RollDot`."""
     kernel = external("roll_dot", dtype)
 
     @numba_njit
@@ -52,6 +53,7 @@ def roll_dot(dtype):
 
 
 def roll_outer(dtype):
+    """Return a function that computes a `RollOuter`."""
     kernel = external("roll_outer", dtype)
 
     @numba_njit
@@ -70,6 +72,7 @@ def roll_outer(dtype):
 
 
 def pack(transposed, dtype):
+    """Return a function that computes a `Pack`."""
     kernel = external("pack_transposed" if transposed else "pack", dtype)
     columns = columns_of_block(dtype)
 
@@ -90,6 +93,7 @@ def pack(transposed, dtype):
 
 
 def packed_dot(dtype):
+    """Return a function that computes a `PackedDot`."""
     kernel = external("packed_dot", dtype)
     columns = columns_of_block(dtype)
 

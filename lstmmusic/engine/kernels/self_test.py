@@ -10,7 +10,7 @@ import numpy as np
 from lstmmusic.engine import cache
 from lstmmusic.engine.kernels import build as builder
 from lstmmusic.engine.kernels import lowering
-from lstmmusic.engine.kernels.code import object_code
+from lstmmusic.engine.kernels.handlers import object_code
 from lstmmusic.engine.kernels.header import check_header
 from lstmmusic.model import ops
 
@@ -58,6 +58,7 @@ def products(compute, x, W, b, below, rows, W_h, a):
 
 
 def in_numpy(op, *arrays):
+    """Return an Op's result by its `perform`."""
     storage = [[None]]
     op.perform(None, arrays, storage)
     return storage[0][0]
