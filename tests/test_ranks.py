@@ -15,6 +15,7 @@ from conftest import ROOT, N
 
 from lstmmusic import RNN4Music
 from lstmmusic.data.batches import Minibatch, mean_over_tunes
+from lstmmusic.engine.gradient import PartialGradient
 from lstmmusic.training.mpi import Ranks
 from midi import midiwrite
 
@@ -314,3 +315,24 @@ def test_parts_are_all_of_a_minibatch_once(size):
         zip(*parts, strict=True), (*minibatch[:3], *masks), strict=True
     ):
         np.testing.assert_array_equal(np.concatenate(found, axis=1), wanted)
+
+
+def test_sums_and_flags_are_those_of_all_ranks():
+    # The other rank has the same part, and is not finite. Fails if a rank takes its
+    # own sum, or its own flags, for that of all.
+    def all_reduce(ours, out):
+        theirs = ours.copy()
+        theirs[:3] = 1, 0, 1  # it was asked to stop; rank 1 is broken
+        np.add(ours, theirs, out=out)
+
+    ranks = Ranks()
+    ranks.size, ranks.comm = 2, SimpleNamespace(Allreduce=all_reduce)
+    threads = [PartialGradient(1.5, [np.arange(6.0).reshape(2, 3), np.ones(2)])] * 2
+    summed = ranks.added_up(threads, stop=False)
+    assert summed.stop
+    assert summed.broken == [1]
+    assert summed.gradient.cost == 6
+    for found, wanted in zip(
+        summed.gradient.gradients, threads[0].gradients, strict=True
+    ):
+        np.testing.assert_array_equal(found, 4 * wanted)
