@@ -336,3 +336,12 @@ def test_sums_and_flags_are_those_of_all_ranks():
         summed.gradient.gradients, threads[0].gradients, strict=True
     ):
         np.testing.assert_array_equal(found, 4 * wanted)
+
+
+def test_a_validation_is_a_mean_over_the_steps_of_all_ranks():
+    ranks = Ranks()
+    theirs = 30.0, 10  # nats, and steps
+    ranks.comm = SimpleNamespace(allgather=lambda ours: [ours, theirs])
+    ranks.size, ranks.alone = 2, False
+    found = SimpleNamespace(nll=2.0, steps=5)
+    assert ranks.pooled(lambda tunes: found, ["ours", "theirs"]) == (2 * 5 + 30) / 15
