@@ -17,7 +17,10 @@ PUBLIC = {
     "RNN4Music.__init__", "RNN4Music.train", "RNN4Music.genMusic",
     "read_folder", "load_folder",
 }  # fmt: skip
-TO_PRINT = {"print_table", "Ranks.together"}  # printWeights; to a rank's stderr
+TO_PRINT = {
+    "RNN4Music.printWeights", "RNN4Music.printDerivatives",
+    "Ranks.together",  # to stderr
+}  # fmt: skip
 
 
 def functions(file):

@@ -6,6 +6,7 @@ in chunks of a fixed length and carries the state over, so that it compiles once
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 from itertools import chain
 
 import numpy as np
@@ -118,7 +119,7 @@ class Functions:
         parts = self.partial_gradients(minibatch)
         cost = sum(np.asarray(part.cost) for part in parts)
         by_weight = zip(*(part.gradients for part in parts), strict=True)
-        return float(cost), [sum(map(np.asarray, arrays)) for arrays in by_weight]
+        return float(cost), [reduce(np.add, map(np.asarray, a)) for a in by_weight]
 
     def counts(
         self, x: np.ndarray, targets: np.ndarray, mask: np.ndarray

@@ -4,7 +4,7 @@ import copy
 import itertools
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -52,7 +52,7 @@ class Pending:
     cost: Any
     steps: float  # that the cost sums up
     broken: list[int]  # ranks whose part was not finite
-    rng_state: dict  # after its draws
+    rng_state: Mapping[str, Any]  # after its draws
     position: Position  # after it
 
 
@@ -145,7 +145,7 @@ class Training:
         minibatch = drawn = None
         epoch_rng_state, order = self.draw()
         for numbers in order:
-            if numbers is not drawn:
+            if minibatch is None or numbers is not drawn:
                 drawn, minibatch = numbers, self.make_minibatch(numbers)
             self.update(minibatch, epoch_rng_state, ctrl_c)
             bar.set_postfix_str(f"cost {self.state.loss:.4g}", refresh=False)
@@ -161,7 +161,7 @@ class Training:
         self.save_if_due()
 
     def update(
-        self, minibatch: Minibatch, epoch_rng_state: dict, ctrl_c: Interruption
+        self, minibatch: Minibatch, epoch_rng_state: Mapping, ctrl_c: Interruption
     ) -> None:
         """Make one update; Ctrl-C never interrupts between weights and position."""
         functions, masks = self.model._functions, self.masks(minibatch)
@@ -222,7 +222,7 @@ class Training:
         state.rng.bit_generator.state = made.rng_state
         state.position = made.position
 
-    def record_training(self, epoch_rng_state: dict) -> None:
+    def record_training(self, epoch_rng_state: Mapping | None) -> None:
         """Count an update in the record of this training; begin that at the first."""
         state, model = self.state, self.model
         if state.position[:2] == (0, 0) or not state.records:
@@ -236,14 +236,14 @@ class Training:
             state.trained_on = state.trained_on.join(self.source.digests)
             self.tunes_recorded = True
 
-    def draw(self) -> tuple[dict, Iterator]:
+    def draw(self) -> tuple[Mapping, Iterator]:
         """Return the random state at the beginning of this epoch, and its order.
 
         The order is an iterator of the tunes' numbers for each update to come.  An
         epoch that was stopped is drawn again from the same state.
         """
         rng, place = self.rng, self.position
-        if place.update > 0:
+        if place.update > 0 and place.epoch_rng_state is not None:
             rng = np.random.default_rng()
             rng.bit_generator.state = place.epoch_rng_state
         state = rng.bit_generator.state

@@ -93,10 +93,8 @@ class Ranks:
         """Return this rank's tunes of a Minibatch, and their masks."""
         B = minibatch.x.shape[1]
         tunes = slice(self.rank * B // self.size, (self.rank + 1) * B // self.size)
-        arrays = (array[:, tunes] for array in minibatch.arrays)
-        part = minibatch._replace(
-            **dict(zip(minibatch._fields[:3], arrays, strict=True))
-        )
+        x, targets, weight = (array[:, tunes] for array in minibatch.arrays)
+        part = minibatch._replace(x=x, targets=targets, loss_weight=weight)
         return part, [mask[:, tunes] for mask in masks]
 
     def added_up(self, parts: Sequence[PartialGradient], stop: bool) -> Summed:

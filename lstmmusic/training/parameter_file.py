@@ -98,7 +98,7 @@ def momentum_name(name: str) -> str:
     return f"D{name.replace('_', '')}m"
 
 
-def write(filename, saved: Saved) -> str:
+def write(filename, saved: Saved) -> Path:
     """Write a `Saved`; a failed or killed write leaves the old file whole.
 
     Returns the path written, ``filename`` with .npz appended when missing.
@@ -108,7 +108,7 @@ def write(filename, saved: Saved) -> str:
     validation = np.array(training.validation, dtype=np.float64).reshape(-1, 2)
     arrays = {
         **saved.weights,
-        **saved.state,
+        **(saved.state or {}),
         **_moments_to_write(saved.moments),
         **_progress_to_write(training),
         **dict(zip(H_LENGTHS, saved.h_lengths, strict=True)),

@@ -3,7 +3,7 @@
 import copy
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -35,7 +35,7 @@ def described(tunes: Sequence, dtype) -> str:
     for tune in tunes:
         checksum = zlib.crc32(b"%d" % len(tune), checksum)
         roll = np.ascontiguousarray(unpacked(tune), dtype)
-        checksum = zlib.crc32(roll, checksum)
+        checksum = zlib.crc32(roll.data, checksum)
     steps = sum(map(len, tunes))
     return f"{len(tunes)} tunes of {steps} steps, checksum {checksum:08x}"
 
@@ -78,7 +78,7 @@ class Position(NamedTuple):
 
     epoch: int = 0
     update: int = 0  # of this epoch
-    epoch_rng_state: dict | None = None  # of the random numbers, when the epoch began
+    epoch_rng_state: Mapping[str, Any] | None = None  # of the random numbers, when the epoch began
 
 
 @dataclass
@@ -165,7 +165,7 @@ class TrainState:
         is_best = nll < self.best_nll
         self.since_best = 0 if is_best else self.since_best + 1
         self.best_nll = nll if is_best else self.best_nll
-        self.stopped = self.since_best == self.plan.get("patience")
+        self.stopped = self.since_best == (self.plan or {}).get("patience")
         return is_best
 
     def snapshot(self) -> "TrainState":
@@ -181,7 +181,7 @@ class TrainState:
 
     def differences(self, plan: Plan) -> list[tuple[str, Any, Any]]:
         """Return (name, our value, its value) of all in which a `Plan` differs."""
-        ours, theirs = self.plan, plan._asdict()
+        ours, theirs = self.plan or {}, plan._asdict()
         return [
             (name, ours.get(name), theirs.get(name))
             for name in {**theirs, **ours}
