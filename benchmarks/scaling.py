@@ -47,7 +47,7 @@ NETWORKS = {  # bytes a second, seconds of a message
 
 
 def projection(H, tune, making, size, cores=16):
-    """Yield rows by the cost model of docs/scaling.md.
+    """Yield rows by the cost model of docs/explanation/scaling.md.
 
     ``tune`` is a core's seconds for one tune, ``making`` those of applying an update,
     ``size`` the bytes added up.

@@ -42,7 +42,7 @@ def check_dataset(
         raise ValueError(f"{name} is empty; at least one tune is needed")
     checked = []
     for n, tune in enumerate(tunes):
-        checked.append(_checked_tune(f"tune {n} of {name}", tune, io_length, dtype))
+        checked.append(check_tune(f"tune {n} of {name}", tune, io_length, dtype))
         if len(checked[-1]) < least:
             raise ValueError(
                 f"tune {n} of {name} has {len(checked[-1])} step; "
@@ -51,7 +51,8 @@ def check_dataset(
     return checked
 
 
-def _checked_tune(name, tune, io_length, dtype):
+def check_tune(name: str, tune, io_length: int, dtype):
+    """Check a tune, and return it as `check_dataset` does."""
     if is_packed(tune):
         checks.roll_shape(name, tune.shape, io_length)
         return tune

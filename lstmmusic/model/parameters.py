@@ -72,6 +72,12 @@ def first_state(rng, h_lengths, mu_rand):
     }
 
 
+def first_values(rng, h_lengths, io_length, sig_rand, mu_rand):
+    """Draw weights, as `first_weights`, and then a state, as `first_state`."""
+    weights = first_weights(rng, h_lengths, io_length, sig_rand)
+    return weights | first_state(rng, h_lengths, mu_rand)
+
+
 def pack(values):
     """Turn {original name: array} into a Network of packed arrays."""
 

@@ -83,6 +83,21 @@ def restore(model, saved: Saved, source) -> None:
     model._train_state = restored
 
 
+def make_model(kind: type, saved: Saved, source, where: dict):
+    """Make an `RNN4Music` of what is saved; ``where`` has mode, device, tf32, dtype."""
+    sizes = dict(zip(parameter_file.H_LENGTHS, saved.h_lengths, strict=True))
+    model = kind(**sizes, io_length=saved.io_length, **where, **saved.settings)
+    restore(model, saved, source)
+    return model
+
+
+def reduce(model) -> tuple:
+    """Return what copies and pickles a model: a snapshot, without the functions."""
+    where = {name: getattr(model, name) for name in ("mode", "device", "tf32")}
+    where["dtype"] = model.dtype.name
+    return make_model, (type(model), snapshot(model), repr(model), where)
+
+
 def broadcast_first(model, ranks: Ranks) -> None:
     """Give all ranks' models what the first rank's has, its training included."""
     if not ranks.alone:

@@ -94,9 +94,7 @@ class Training:
         self.state = self.model._train_state
         self.rng = copy.deepcopy(self.state.rng)  # the state's follows each update
         done = self.done()
-        self.divergence = Divergence(
-            self.state.costs_per_step()[-done:] if done else []
-        )
+        self.divergence = Divergence(self.state.costs_per_step[-done:] if done else [])
         self.model._functions.begin()
 
     def run(self, show: bool) -> None:

@@ -42,13 +42,18 @@ LARGEST = 1e30  # a first value; well within float32
 MOST_DROPOUT = 0.99
 # Settings of RNN4Music: the original's, and ours.
 LIMITS = {
-    **{name: {} for name in ("R1", "R2", "R3", "gradClip", "Rout", "epsilon")},
+    **{name: {} for name in ("R1", "R2", "R3", "Rout", "epsilon", "gradClip")},
     **{name: {"low_allowed": True, "high": LARGEST} for name in ("sigRand", "muRand")},
     "genProbThreshold": {"low_allowed": True, "high": 1.0},
     "dropout": {"low_allowed": True, "high": MOST_DROPOUT},
 }
 SINCE_2 = {"optimizer", "gradNorm", "dropout", "fixedMasks"}
 SETTINGS = (*LIMITS, "cost", "originalForward", "optimizer", "gradNorm", "fixedMasks")
+
+
+def check_setting(name: str, value) -> float:
+    """Return a float within `LIMITS`, or raise ValueError."""
+    return checks.check_float(name, value, **LIMITS[name])
 
 
 class ParameterFileError(ValueError):
@@ -229,8 +234,7 @@ def _settings(arrays, version):
     if version:
         names = LIMITS.keys() - (SINCE_2 if version < 2 else set())
     settings = {
-        name: checks.check_float(name, arrays.numbers(name).item(), **LIMITS[name])
-        for name in names
+        name: check_setting(name, arrays.numbers(name).item()) for name in names
     }
     settings["originalForward"] = True
     settings["optimizer"] = "RMSprop"

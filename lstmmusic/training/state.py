@@ -78,7 +78,9 @@ class Position(NamedTuple):
 
     epoch: int = 0
     update: int = 0  # of this epoch
-    epoch_rng_state: Mapping[str, Any] | None = None  # of the random numbers, when the epoch began
+    epoch_rng_state: Mapping[str, Any] | None = (
+        None  # of the random numbers, when the epoch began
+    )
 
 
 @dataclass
@@ -154,10 +156,15 @@ class TrainState:
         costs, steps = self.costs, self.steps
         return steps if len(steps) == len(costs) else [math.nan] * len(costs)
 
+    @property
     def costs_per_step(self) -> list[float]:
         """Return the cost of each update per step; NaN where not known."""
         pairs = zip(self.costs, self.known_steps(), strict=True)
         return [cost / steps for cost, steps in pairs]
+
+    def set_foreign_weights(self) -> None:
+        """Record that weights come from elsewhere: not all their tunes are known."""
+        self.trained_on = self.trained_on._replace(complete=False)
 
     def compare(self, nll: float) -> bool:
         """Record a validation; return whether it is the best so far."""
