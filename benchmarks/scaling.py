@@ -1,4 +1,4 @@
-"""Tables of an update on several ranks and on a GPU."""
+"""Print tables of an update on several ranks and on a GPU."""
 
 import math
 import shutil

@@ -1,4 +1,4 @@
-"""Tunes of unequal length to minibatches: NumPy only.
+"""Make minibatches of tunes of unequal length: NumPy only.
 
 A tune is a piano-roll (steps, N); a dataset is a sequence of tunes.  A packed tune has
 the interface of `midi.PackedRoll`; a minibatch unpacks only the rows that it takes.
@@ -72,7 +72,7 @@ def unpacked(tune, most: int | None = None) -> np.ndarray:
 
 
 class Minibatch(NamedTuple):
-    """The arrays of one update; T steps, B tunes, N notes.
+    """Hold the arrays of one update; T steps, B tunes, N notes.
 
     The cost is the sum over steps and tunes of each step's cost times its
     ``loss_weight``: 1/B gives the mean over tunes, 0 is padding.
@@ -86,7 +86,7 @@ class Minibatch(NamedTuple):
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x, targets and loss_weight."""
+        """Return x, targets and loss_weight."""
         return self[:3]
 
 

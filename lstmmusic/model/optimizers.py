@@ -1,4 +1,4 @@
-"""Clip, L1, RMSprop or Adam, a rate for each layer: gradients in, new values out."""
+"""Turn gradients into new weights: clip, L1, RMSprop or Adam, a rate per layer."""
 
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ class Settings(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """What an optimizer remembers; None what it does not."""
+    """Hold an optimizer's running means; None for those that it does not use."""
 
     means: Network | None = None  # running means of the squared gradients
     momenta: Network | None = None  # of the gradients (Adam)

@@ -1,5 +1,4 @@
-"""The original's names, shapes and first values, and the way between them and the
-network's packed arrays.
+"""Name, shape and draw the weights; pack the original's 57 arrays, and unpack them.
 
 The original keeps each gate's weights apart, as (outputs, inputs), under 57 names; the
 network keeps the four gates side by side, as (inputs, 4 outputs) (see `lstm`).  N notes

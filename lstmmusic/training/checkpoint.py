@@ -92,7 +92,10 @@ def make_model(kind: type, saved: Saved, source, where: dict):
 
 
 def reduce(model) -> tuple:
-    """Return what copies and pickles a model: a snapshot, without the functions."""
+    """Return a function and its arguments, which copy a model without its functions.
+
+    So `copy` and `pickle` take what a file would hold; functions are compiled anew.
+    """
     where = {name: getattr(model, name) for name in ("mode", "device", "tf32")}
     where["dtype"] = model.dtype.name
     return make_model, (type(model), snapshot(model), repr(model), where)
@@ -170,7 +173,7 @@ def has_gone_on(ours: TrainState, saved: TrainState) -> bool:
 
 
 class CheckpointError(OSError):
-    """The checkpoint cannot be written; the object holds what was learnt."""
+    """Say that the checkpoint cannot be written; the object holds what was learnt."""
 
 
 class Saver:

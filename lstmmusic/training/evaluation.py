@@ -12,7 +12,7 @@ from lstmmusic.engine.functions import Functions
 
 
 class Evaluation(NamedTuple):
-    """The likelihood and accuracy of predicted tunes, all steps pooled.
+    """Hold the likelihood and accuracy of predicted tunes, all steps pooled.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Evaluation(NamedTuple):
     steps : int
         Predicted steps.
     nll_of_tunes, accuracy_of_tunes, steps_of_tunes : ndarray of shape (tunes,)
-        The same of each tune.
+        The same three of each tune.
     """
 
     nll: float

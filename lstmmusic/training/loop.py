@@ -34,11 +34,11 @@ from lstmmusic.training.state import Plan, Position
 
 
 class TrainingError(ValueError, ArithmeticError):
-    """Training has left the finite numbers; the last finite weights are kept."""
+    """Say that a training has diverged; the last finite weights are kept."""
 
 
 class TrainingData(NamedTuple):
-    """The tunes of a training, checked."""
+    """Hold the checked tunes of a training."""
 
     tunes: list[np.ndarray]  # (steps, N)
     validation: list[np.ndarray]  # (steps, N); may be empty
@@ -47,13 +47,13 @@ class TrainingData(NamedTuple):
 
 @dataclass
 class Pending:
-    """An update whose cost a GPU may still compute."""
+    """Hold an update whose cost a GPU may still compute."""
 
     cost: Any
     steps: float  # that the cost sums up
     broken: list[int]  # ranks whose part was not finite
-    rng_state: Mapping[str, Any]  # after its draws
-    position: Position  # after it
+    rng_state: Mapping[str, Any]  # after the update's draws
+    position: Position  # after the update
 
 
 class Training:
@@ -98,7 +98,7 @@ class Training:
         self.model._functions.begin()
 
     def run(self, show: bool) -> None:
-        """Go on to the end, or until Ctrl-C; show a progress bar where ``show``."""
+        """Run to the end, or until Ctrl-C; show a progress bar if ``show``."""
         show = show and self.ranks.first
         bar = progress_bar(self.done(), self.updates_in_all(), show)
         with bar, Interruption() as ctrl_c:
@@ -119,7 +119,7 @@ class Training:
 
     @property
     def position(self) -> Position:
-        """The position after the last update, the pending one included."""
+        """Return the position after the last update, the pending one included."""
         return (self.pending or self.state).position
 
     @property

@@ -30,7 +30,7 @@ class Summed(NamedTuple):
 
 
 class Ranks:
-    """This process among those that train together; ``alone`` without a communicator.
+    """Talk to the other processes of a training; ``alone`` without a communicator.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ H_LENGTHS = ("h1_length", "h2_length", "h3_length")
 LONGEST_RECORDS = 2**23  # bytes: a hundred trainings, as JSON escapes them
 LARGEST = 1e30  # a first value; well within float32
 MOST_DROPOUT = 0.99
-# Settings of RNN4Music: the original's, and ours.
+# Bounds of the settings of RNN4Music that are numbers.
 LIMITS = {
     **{name: {} for name in ("R1", "R2", "R3", "Rout", "epsilon", "gradClip")},
     **{name: {"low_allowed": True, "high": LARGEST} for name in ("sigRand", "muRand")},
@@ -57,11 +57,11 @@ def check_setting(name: str, value) -> float:
 
 
 class ParameterFileError(ValueError):
-    """A file is not one of `saveParameters`, or is damaged."""
+    """Say that a file is not one of `saveParameters`, or is damaged."""
 
 
 class Saved(NamedTuple):
-    """The contents of a parameter file; None where the original's files lack it."""
+    """Hold the contents of a parameter file; None where the original's lack them."""
 
     h_lengths: tuple[int, int, int]
     io_length: int

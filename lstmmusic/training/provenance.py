@@ -19,7 +19,7 @@ LONGEST_COMMAND = 2**12  # characters
 
 
 class TrainedOn(NamedTuple):
-    """The tunes that a network was trained on.
+    """Hold digests of the tunes that a network was trained on.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The state of a training: all that it needs, beside the weights, to be resumed."""
+"""Hold a training's state: with the weights, all that it needs to be resumed."""
 
 import copy
 import math
@@ -15,7 +15,7 @@ from lstmmusic.training.provenance import TrainedOn
 
 
 class Plan(NamedTuple):
-    """The arguments of a training that must be the same when it is resumed."""
+    """Hold the arguments of a training that must be the same when it is resumed."""
 
     noOfEpochPerMB: int
     noOfEpoch: int
@@ -74,18 +74,16 @@ def make_plan(tunes: Sequence, validation: Sequence, dtype, **given) -> Plan:
 
 
 class Position(NamedTuple):
-    """The place of a training between two updates."""
+    """Name a place between two updates of a training."""
 
     epoch: int = 0
     update: int = 0  # of this epoch
-    epoch_rng_state: Mapping[str, Any] | None = (
-        None  # of the random numbers, when the epoch began
-    )
+    epoch_rng_state: Mapping[str, Any] | None = None  # when the epoch began
 
 
 @dataclass
 class TrainState:
-    """The state of a network's training: `RNN4Music` keeps it, `loop` changes it.
+    """Hold a network's history and its place in a training, which `loop` changes.
 
     Parameters
     ----------
@@ -131,7 +129,7 @@ class TrainState:
 
     @property
     def over(self) -> bool:
-        """False from when a training was stopped until it is resumed to its end."""
+        """Return False from when a training stops until it is resumed to its end."""
         return (
             self.plan is None
             or self.stopped
