@@ -35,7 +35,7 @@ def ranks():
     table(rows[0], rows[1:])
     print("### From these, projected: a rank with 16 cores on each node, 98 steps\n")
     print("Tunes in a minibatch for which half, and four fifths, of the nodes' time is")
-    print("the passes' work; the network as named, not measured.\n")
+    print("the passes' work; by the data of the network, not measured.\n")
     head = "H, network, nodes, adding up (ms), tunes for half, for four fifths"
     table(head.split(", "), projected)
 

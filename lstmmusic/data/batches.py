@@ -153,9 +153,9 @@ def whole_tunes(tunes: Sequence, size: int, average: str, dtype) -> Minibatch:
 
 
 def in_and_out(tune, skip_first: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows (steps − 1, N) that go in, and the rows that follow them.
+    """Return inputs (steps − 1, N) and targets, the rows that follow them.
 
-    Without ``skip_first`` a row of zeros goes in first, so that every row is a target.
+    Without ``skip_first`` a row of zeros is the first input, so every row is a target.
     """
     tune = unpacked(tune)
     if not skip_first:

@@ -54,7 +54,8 @@ class Ranks:
     def together(self, agreed):
         """End the whole job if this rank alone raises an error.
 
-        The others would wait for ever.  All ranks raise ``agreed`` errors at once.
+        Otherwise the others would wait for ever.  ``agreed`` is the class of errors
+        that all ranks raise at once.
         """
         try:
             yield
@@ -98,7 +99,7 @@ class Ranks:
         return part, [mask[:, tunes] for mask in masks]
 
     def added_up(self, parts: Sequence[PartialGradient], stop: bool) -> Summed:
-        """Sum the parts of all threads of all ranks; any rank may ask to stop."""
+        """Sum the parts of all threads and ranks; ``stop`` on one rank stops all."""
         threads = (map(np.asarray, (part.cost, *part.gradients)) for part in parts)
         arrays = [
             reduce(np.add, of_threads) for of_threads in zip(*threads, strict=True)
