@@ -1,4 +1,4 @@
-"""One training update of a three-layer LSTM, in this library and in others.
+"""Make one training update of a three-layer LSTM, in this library and in others.
 
 Each function takes inputs and targets x, k (T, B, N) and H, and returns a function
 without arguments that makes an update (forward, backward, clip, RMSprop) and returns

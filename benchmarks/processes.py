@@ -1,4 +1,4 @@
-"""Measurements in processes of their own, and tables of what they print."""
+"""Measure in subprocesses, and print tables of what they report."""
 
 import json
 import os

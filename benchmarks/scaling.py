@@ -1,4 +1,4 @@
-"""Tables of an update on several ranks and on a GPU."""
+"""Print tables of an update on several ranks and on a GPU."""
 
 import math
 import shutil
@@ -35,7 +35,7 @@ def ranks():
     table(rows[0], rows[1:])
     print("### From these, projected: a rank with 16 cores on each node, 98 steps\n")
     print("Tunes in a minibatch for which half, and four fifths, of the nodes' time is")
-    print("the passes' work; the network as named, not measured.\n")
+    print("the passes' work; by the data of the network, not measured.\n")
     head = "H, network, nodes, adding up (ms), tunes for half, for four fifths"
     table(head.split(", "), projected)
 
@@ -47,7 +47,7 @@ NETWORKS = {  # bytes a second, seconds of a message
 
 
 def projection(H, tune, making, size, cores=16):
-    """Yield rows by the cost model of docs/scaling.md.
+    """Yield rows by the cost model of docs/explanation/scaling.md.
 
     ``tune`` is a core's seconds for one tune, ``making`` those of applying an update,
     ``size`` the bytes added up.

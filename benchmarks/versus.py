@@ -104,7 +104,7 @@ def in_turns(commands):
 
 @contextlib.contextmanager
 def asking(command, environment):
-    """Start a process of turns; give a function that takes one and returns seconds."""
+    """Start a subprocess; return a function that asks it for one turn's seconds."""
     with subprocess.Popen(
         command,
         env=os.environ | environment,

@@ -252,5 +252,5 @@ def add_machine_options(add):
     add(
         "--mode",
         choices=("JAX", "NUMBA"),
-        help="PyTensor's backend (JAX where installed, otherwise Numba)",
+        help="PyTensor's backend (default: JAX)",
     )

@@ -142,10 +142,17 @@ def warn_caller(message):
     warnings.warn(message, stacklevel=level)
 
 
+def generator(name, seed, default=None):
+    """Return a random generator of a seed; of None ``default``, or else a new one."""
+    if optional(check_int, name, seed, low=0) is None and default is not None:
+        return default
+    return np.random.default_rng(seed)
+
+
 class Checked:
     """Pass each new value of an attribute through ``check(name, value, …)``."""
 
-    def __init__(self, check, **limits):
+    def __init__(self, check=lambda name, value: value, **limits):
         self.check, self.limits = check, limits
 
     def __set_name__(self, owner, name):
@@ -158,19 +165,13 @@ class Checked:
         instance.__dict__[self.name] = self.check(self.name, value, **self.limits)
 
 
-class Fixed:
-    """Refuse to set an attribute that the constructor has set."""
-
-    def __set_name__(self, owner, name):
-        self.name = name
-
-    def __get__(self, instance, owner=None):
-        return self if instance is None else instance.__dict__[self.name]
+class Fixed(Checked):
+    """Check an attribute's first value, and refuse another."""
 
     def __set__(self, instance, value):
         if self.name in instance.__dict__:
             raise AttributeError(f"{self.name} is fixed when the object is made")
-        instance.__dict__[self.name] = value
+        super().__set__(instance, value)
 
 
 def stay_above_zero(numbers, dtype):
@@ -227,6 +228,17 @@ def minibatch(name, value, width, dtype):
             f"allowed are (tunes, steps, {width}), at least one of each"
         )
     return np.ascontiguousarray(unit_values(name, found).swapaxes(0, 1))
+
+
+def minibatches(given, width, dtype):
+    """Check {name: rolls} as `minibatch` does, and that all have the same shape."""
+    found = [minibatch(name, rolls, width, dtype) for name, rolls in given.items()]
+    if len({rolls.shape for rolls in found}) > 1:
+        shapes = " and ".join(str(np.shape(rolls)) for rolls in given.values())
+        raise ValueError(
+            f"{' and '.join(given)} have shapes {shapes}; they must be the same"
+        )
+    return found
 
 
 def unit_values(name, array):

@@ -1,46 +1,45 @@
-"""RNN4Music: holds the weights, trains them, evaluates and generates."""
+"""Hold a network's weights, train, evaluate and generate: `RNN4Music`."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from os import PathLike
 from typing import Any
 
 import numpy as np
-import pytensor
 from numpy.typing import ArrayLike
 
 from lstmmusic import checks, stuck
 from lstmmusic.checks import Checked, Fixed, check_float, check_int
-from lstmmusic.data.batches import check_dataset, is_packed, mean_over_tunes
+from lstmmusic.data.batches import check_tune, mean_over_tunes
 from lstmmusic.data.primers import check_primers, with_first_rows
 from lstmmusic.engine import forks, memory
-from lstmmusic.engine.backend import Backend, choose_device, choose_mode
+from lstmmusic.engine.backend import Backend, choose_device, choose_dtype, choose_mode
 from lstmmusic.engine.functions import Functions
 from lstmmusic.engine.store import OPTIMIZERS, Store
 from lstmmusic.model import network, parameters
 from lstmmusic.model.outputs import COSTS
+from lstmmusic.training import checkpoint as checkpoints
 from lstmmusic.training import describe, evaluation, parameter_file
-from lstmmusic.training.checkpoint import make_saver, read_for, restore, snapshot
-from lstmmusic.training.loop import Training, TrainingData, TrainingError
+from lstmmusic.training.loop import TrainingError
 from lstmmusic.training.mpi import Ranks
-from lstmmusic.training.provenance import make_source
-from lstmmusic.training.state import TrainState, make_plan, state_attribute
+from lstmmusic.training.prepare import Given, check_tunes, prepare_training
+from lstmmusic.training.state import TrainState, state_attribute
 
 SIZES = ("h1_length", "h2_length", "h3_length", "io_length")
-RATES = ("R1", "R2", "R3", "Rout", "epsilon", "gradClip", "gradNorm")
-LIMITS = parameter_file.LIMITS
+RATES = ("R1", "R2", "R3", "Rout")
 FileName = str | PathLike
 
 
 class RNN4Music:
-    """A three-layer peephole LSTM that predicts each step of a tune from those before.
+    """Predict each step of a tune from those before, by a three-layer peephole LSTM.
+
+    An object is not safe for use by several threads at once.
 
     Parameters
     ----------
-    h1_length, h2_length, h3_length : int
-        Cells in each layer.
-    io_length : int
-        Notes: the width of the piano-rolls.
+    h1_length, h2_length, h3_length, io_length : int
+        Cells in each layer; notes, the width of the piano-rolls.
     R1, R2, R3, Rout : float
         Training rates of the layers and of the output.
     cost : {'cross-entropy', 'squared-error'}
@@ -50,8 +49,7 @@ class RNN4Music:
     gradClip : float
         Each element of the gradient is clipped to ±gradClip.
     sigRand, muRand : float
-        The first weights have standard deviation sigRand; the state at step −1 is
-        drawn from U[0, muRand].
+        First weights have deviation sigRand, the state at step −1 is U[0, muRand].
     genProbThreshold : float
         In generation, smaller probabilities count as zero.
     seed : int, optional
@@ -63,17 +61,16 @@ class RNN4Music:
     gradNorm : float, optional
         Limit of the norm of the whole gradient, before gradClip; None for none.
     dropout : float
-        Share, from 0 to below 1, of each layer's outputs that training hides from the
+        Share, from 0 to 0.99, of each layer's outputs that training hides from the
         next layer and the output.
     fixedMasks : bool
         Drop the same outputs at all steps of a tune, not others at each step.
     mode : {None, 'JAX', 'NUMBA'}
-        PyTensor's backend; None is JAX where installed, otherwise Numba.
+        PyTensor's backend; None is JAX.
     device : {'cpu', 'cuda'}
         'cuda' computes on an NVIDIA GPU, with JAX (``pip install 'lstmmusic[cuda]'``).
     tf32 : bool
-        On a GPU, take 10 bits, not 23, of each factor's fraction in float32 products:
-        faster, less exact.
+        On a GPU, 10 bits, not 23, of fractions in float32 products: fast, less exact.
     dtype : {None, 'float32', 'float64'}
         Of all numbers; None is ``pytensor.config.floatX`` when the object is made.
 
@@ -83,27 +80,21 @@ class RNN4Music:
         May be set at any time; the next call uses them, without compiling again.
     instantaneousCost : list of float
         The minibatch's cost before each update so far; ``loss`` is the last, or NaN.
-    stepsOfCost : list of float
-        The steps that each cost sums up (for whole tunes their mean length); NaN where
-        not known, in files before version 3.
-    costPerStep : list of float
-        ``instantaneousCost`` divided by these: in nats, or halved squares, per step.
+    stepsOfCost, costPerStep : list of float
+        The steps that each cost sums up (for whole tunes their mean length), and the
+        cost divided by them; NaN where not known, in files before version 3.
     validationCost : list of (int, float)
         After how many updates, and the validation's nats per step.
     trainings : list of dict
-        A record of each training, the oldest first, with ``command``, ``updates`` and
-        the settings by name.
+        Of each training, oldest first, ``command``, ``updates`` and settings by name.
+    trainingOver : bool
+        False from when a training was stopped until it is resumed to its end.
 
     Raises
     ------
     ValueError
-        For a value outside what is allowed; the message names both.  Also for a call
-        that needs more memory than is free, before any work is done; the message names
-        the largest value that fits.
-
-    Notes
-    -----
-    Not safe for use by several threads at once.
+        For a value outside what is allowed, named in the message.  Also, before any
+        work, for a call that needs more memory than is free: it names what fits.
 
     References
     ----------
@@ -116,9 +107,7 @@ class RNN4Music:
     >>> import numpy as np
     >>> from lstmmusic import RNN4Music
     >>> scale = np.eye(12)[np.arange(48) % 12]  # (steps, notes)
-    >>> model = RNN4Music(
-    ...     h1_length=5, h2_length=4, h3_length=3, io_length=12, R1=0.01, seed=1
-    ... )
+    >>> model = RNN4Music(h1_length=5, h2_length=4, h3_length=3, io_length=12, seed=1)
     >>> costs = model.train(
     ...     [scale], noOfEpochPerMB=1, noOfEpoch=3, sizeOfMiniBatch=1, lengthOfMB=17
     ... )
@@ -127,22 +116,27 @@ class RNN4Music:
     (3, (8, 12))
     """
 
-    R1, R2, R3 = (Checked(check_float) for _ in range(3))
-    Rout, epsilon, gradClip = (Checked(check_float) for _ in range(3))
+    h1_length, h2_length, h3_length, io_length = (
+        Fixed(check_int, high=checks.LONGEST) for _ in SIZES
+    )
+    R1, R2, R3, Rout, epsilon, gradClip, sigRand, muRand, genProbThreshold, dropout = (
+        Checked(parameter_file.check_setting) for _ in parameter_file.LIMITS
+    )
     gradNorm = Checked(partial(checks.optional, check_float))
     fixedMasks = Checked(checks.truth)
-    dropout = Checked(check_float, **LIMITS["dropout"])
-    genProbThreshold = Checked(check_float, **LIMITS["genProbThreshold"])
-    sigRand = Checked(check_float, **LIMITS["sigRand"])
-    muRand = Checked(check_float, **LIMITS["muRand"])
-    h1_length, h2_length, h3_length, io_length = (Fixed() for _ in SIZES)
-    cost, originalForward, optimizer = (Fixed() for _ in range(3))
-    mode, dtype, device, tf32 = (Fixed() for _ in range(4))
+    cost = Fixed(checks.one_of, allowed=COSTS)
+    optimizer = Fixed(checks.one_of, allowed=OPTIMIZERS)
+    originalForward, tf32 = (Fixed(checks.truth) for _ in range(2))
+    mode, device, dtype = (Fixed() for _ in range(3))
+    h_lengths = property(attrgetter(*SIZES[:3]), doc="The layers' numbers of cells.")
+    rates = property(attrgetter(*RATES), doc="R1, R2, R3, Rout.")
 
     instantaneousCost: list[float] = state_attribute("costs")
     stepsOfCost: list[float] = state_attribute("steps")
+    costPerStep: list[float] = state_attribute("costs_per_step")
     validationCost: list[tuple[int, float]] = state_attribute("validation")
     trainings: list[dict] = state_attribute("records")
+    trainingOver: bool = state_attribute("over")
     loss: float = state_attribute("loss")
     rng: np.random.Generator = state_attribute("rng")
 
@@ -162,55 +156,28 @@ class RNN4Music:
         mode: str | None = None, device: str = "cpu", tf32: bool = False,
         dtype: str | None = None,
     ):  # fmt: skip
-        given = zip(SIZES, (h1_length, h2_length, h3_length, io_length), strict=True)
-        sizes = {n: check_int(n, size, high=checks.LONGEST) for n, size in given}
-        self.h1_length, self.h2_length, self.h3_length, self.io_length = sizes.values()
+        self.h1_length, self.h2_length, self.h3_length = h1_length, h2_length, h3_length
+        self.io_length, self.cost, self.optimizer = io_length, cost, optimizer
         self.R1, self.R2, self.R3, self.Rout = R1, R2, R3, Rout
         self.epsilon, self.gradClip, self.gradNorm = epsilon, gradClip, gradNorm
-        self.dropout, self.fixedMasks = dropout, fixedMasks
-        self.genProbThreshold = genProbThreshold
-        self.sigRand, self.muRand = sigRand, muRand
-        self.cost = checks.one_of("cost", cost, COSTS)
-        self.originalForward = checks.truth("originalForward", originalForward)
-        self.optimizer = checks.one_of("optimizer", optimizer, OPTIMIZERS)
+        self.dropout, self.genProbThreshold = dropout, genProbThreshold
+        self.sigRand, self.muRand, self.fixedMasks = sigRand, muRand, fixedMasks
+        self.originalForward, self.tf32 = originalForward, tf32
         self.mode = choose_mode(mode)
         self.device = choose_device(self.mode, device)
-        self.tf32 = checks.truth("tf32", tf32)
-        dtype = pytensor.config.floatX if dtype is None else dtype
-        self.dtype = np.dtype(checks.one_of("dtype", dtype, ("float32", "float64")))
-        checks.optional(check_int, "seed", seed, low=0)
-        self._train_state = TrainState(np.random.default_rng(seed))
+        self.dtype = choose_dtype(dtype)
+        self._train_state = TrainState(checks.generator("seed", seed))
+        sizes = {name: getattr(self, name) for name in SIZES}
         memory.check_network(sizes, self.dtype, self.optimizer)
-        drawn = self.rng, self.h_lengths
-        first = parameters.first_weights(*drawn, self.io_length, self.sigRand)
-        first |= parameters.first_state(*drawn, self.muRand)
+        shapes = self.h_lengths, self.io_length
+        first = parameters.first_values(self.rng, *shapes, self.sigRand, self.muRand)
         self._store = Store(first, self.dtype, self.optimizer)
         backend = Backend(self.mode, self.device, self.tf32)
         form = self.cost, self.originalForward
         self._functions = Functions(self._store, *form, backend)
 
-    @property
-    def h_lengths(self) -> tuple[int, int, int]:
-        """The three layers' numbers of cells."""
-        return self.h1_length, self.h2_length, self.h3_length
-
-    @property
-    def rates(self) -> tuple[float, float, float, float]:
-        """R1, R2, R3, Rout."""
-        return self.R1, self.R2, self.R3, self.Rout
-
-    @property
-    def trainingOver(self) -> bool:
-        """False from when a training was stopped until it is resumed to its end."""
-        return self._train_state.over
-
-    @property
-    def costPerStep(self) -> list[float]:
-        """The cost before each update so far, per step; NaN where not known."""
-        return self._train_state.costs_per_step()
-
-    def __repr__(self) -> str:
-        return describe.describe(self)
+    __repr__ = describe.describe
+    __reduce__ = checkpoints.reduce  # for copy and pickle
 
     def train(
         self, dataset: Sequence, noOfEpochPerMB: int, noOfEpoch: int,
@@ -221,7 +188,7 @@ class RNN4Music:
         checkpointMinutes: float = 5.0, resume: bool = False, progress: bool = True,
         comm: Any = None, sources: Sequence | None = None, command: str | None = None,
     ) -> list[float]:  # fmt: skip
-        """Train by gradient descent; step t predicts step t+1.
+        """Train by gradient descent (step t predicts t+1); return `instantaneousCost`.
 
         With a ``lengthOfMB`` an epoch draws ``sizeOfMiniBatch`` tunes at random,
         without replacement, repeats a shorter tune and truncates a longer one to
@@ -229,8 +196,9 @@ class RNN4Music:
         With ``lengthOfMB=None`` an epoch is one pass over all tunes, each whole: padded
         to its minibatch's longest, and the padding left out of cost and gradient.
 
-        Ctrl-C ends the training after the update at hand, and keeps all that it has
-        learnt; a second one interrupts at once.
+        The first Ctrl-C ends the training after the update at hand, and keeps all that
+        it has learnt; the second interrupts at once.  A cost of over ten times its
+        lowest for 20 updates gives one warning.
 
         Parameters
         ----------
@@ -238,8 +206,7 @@ class RNN4Music:
             Piano-rolls with values in [0, 1], or what `midi.midiread` returns.
         noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch : int
         lengthOfMB : int or None
-            Steps, at least 2; None takes whole tunes.  One long tune among short ones
-            then makes its minibatch large: see Notes.
+            Steps, at least 2; None takes whole tunes.
         lam : float
             Factor of the L1 norm of matrices and peepholes.
         average : {'tune', 'step'}
@@ -249,17 +216,15 @@ class RNN4Music:
             The rates fall from their full values to zero over the whole training, as
             half a cosine wave (I. Loshchilov, F. Hutter 2017, arXiv:1608.03983).
         validation : sequence of tunes, optional
-            After each epoch they are evaluated (`evaluate`, `validationCost`), and at
-            the end the network has the weights that did best.
+            Evaluated after each epoch (`evaluate`, `validationCost`); at the end the
+            network has the weights that did best.
         patience : int, optional
             Stop after so many epochs without a better validation.
         checkpoint : path, optional
             Save there, as `saveParameters` does, as it goes and at the end, in place of
             what is there.
-        checkpointEvery : int, optional
-            Updates from one such save to the next; None goes by the clock.
-        checkpointMinutes : float
-            Minutes from one to the next, without ``checkpointEvery``.
+        checkpointEvery, checkpointMinutes : int, float
+            Updates from one save to the next; if None, as by default, minutes.
         resume : bool
             Go on with a stopped training of the same arguments, of the file
             ``checkpoint`` if it is there, otherwise of this object; with neither,
@@ -270,8 +235,8 @@ class RNN4Music:
             Show a progress bar with the cost, on a terminal or in a notebook.
         comm : mpi4py.MPI.Comm, optional
             Train with all its ranks: each calls this with the same arguments and takes
-            a part of each minibatch, and all take the first rank's network.  They sum
-            what one process would, to rounding.  The first alone shows progress and
+            a part of each minibatch, and all take the first rank's network.  The sums
+            are those of one process, to rounding.  The first alone shows progress and
             writes the checkpoint; ``resume`` works with another number of ranks.  An
             error of one rank alone ends the job.
         sources : sequence of tunes, optional
@@ -280,101 +245,52 @@ class RNN4Music:
         command : str, optional
             The typed command, for the training's record in `trainings`.
 
-        Returns
-        -------
-        list of float
-            The history so far, `instantaneousCost`: an entry per update.
-
         Raises
         ------
         ValueError
-            Before any work is done: for data or numbers outside what is allowed, a
-            ``checkpoint`` that cannot be written, a resumed training with other
-            arguments, or a minibatch that needs more memory than is free.
+            Before any work: for data or numbers outside what is allowed, a
+            ``checkpoint`` that cannot be written, other arguments than those of the
+            resumed training, or too little memory (see docs/explanation/limits.md).
         TrainingError
-            When the cost or a weight is no longer finite, or a weight would be beyond
-            ±1e6: training has diverged.  The message names the update; all is as it was
-            before it.
+            The cost or a weight is no longer finite, or a weight beyond ±1e6: training
+            has diverged.  All is as before the update that the message names.
         CheckpointError
             An OSError: the checkpoint cannot be written, as on a full disk.  The object
             holds what was learnt; ``resume=True`` goes on from there.
-
-        Warns
-        -----
-        UserWarning
-            Once, if the cost has been over ten times its lowest for 20 updates.
-
-        Notes
-        -----
-        Memory (benchmarks/RESULTS.md): for B tunes of T steps, N notes and H cells in
-        all, a minibatch holds about B T (6 H + 6 N) numbers, or B T (15 H + 14 N) with
-        a ``lengthOfMB`` of up to 129; JAX takes another 0.2 GB.  T is ``lengthOfMB``,
-        or the longest tune's steps, to which the others are padded: cut a very long
-        tune into pieces.  Each MPI rank is checked separately.
         """
         forks.refuse("train", self.mode)
         ranks = Ranks(comm)
         less = "sizeOfMiniBatch and lengthOfMB"
         with memory.explained(less), ranks.together(agreed=TrainingError):
-            whole = lengthOfMB is None
-            tunes = self._tunes_of(dataset, "the dataset", least=1 + whole)
-            watched = [] if validation is None else self._tunes_of(validation)
-            rates = {name: getattr(self, name) for name in RATES}
-            checks.stay_above_zero(rates, self.dtype)
-            plan = make_plan(
-                tunes, watched, self.dtype, noOfEpochPerMB=noOfEpochPerMB,
-                noOfEpoch=noOfEpoch, sizeOfMiniBatch=sizeOfMiniBatch,
-                lengthOfMB=lengthOfMB, lam=lam, average=average, rateDecay=rateDecay,
-                patience=patience,
+            resume = checks.truth("resume", resume)
+            progress = checks.truth("progress", progress)
+            training = prepare_training(
+                self, ranks, Given(dataset, validation, sources, command),
+                (checkpoint, checkpointEvery, checkpointMinutes),
+                noOfEpochPerMB=noOfEpochPerMB, noOfEpoch=noOfEpoch,
+                sizeOfMiniBatch=sizeOfMiniBatch, lengthOfMB=lengthOfMB, lam=lam,
+                average=average, rateDecay=rateDecay, patience=patience,
             )  # fmt: skip
-            memory.check_training(self, tunes, watched, plan, ranks)
-            saver = make_saver(checkpoint, checkpointEvery, checkpointMinutes, ranks)
-            checks.truth("resume", resume)
-            checks.truth("progress", progress)
-            if sources is not None:
-                sources = self._tunes_of(sources, "sources", least=1)
-            source = make_source(command, tunes if sources is None else sources)
-            data = TrainingData(tunes, watched, source)
-            training = Training(self, data, plan, saver, ranks)
             training.begin(resume, checkpoint)
             training.run(progress)
         return list(self.instantaneousCost)
 
-    def _tunes_of(self, dataset: Any, name: str = "validation", least: int = 2) -> list:
-        memory.check_copies(name, dataset, self.dtype)
-        return check_dataset(dataset, self.io_length, self.dtype, name, least)
-
     def wasTrainedOn(self, tune: ArrayLike) -> bool | None:
-        """Return whether a tune is among those that the network was trained on.
+        """Return whether the network was trained on a tune; None where not known.
 
-        Parameters
-        ----------
-        tune : array_like of shape (steps, io_length), MidiRoll or PackedRoll
-
-        Returns
-        -------
-        bool or None
-            None where it is not known: matrices come from the original program, from a
-            file before version 3 or from `setParameters`, and the tune was not trained
-            on since.
-
-        Notes
-        -----
+        ``tune`` is array_like of shape (steps, io_length), MidiRoll or PackedRoll.
         Tunes are compared by a digest of 8 bytes, in the form they had in ``dataset``,
-        or ``sources``, of `train`: a transposed tune is another tune.
+        or ``sources``, of `train`: a transposed tune is another tune.  Not known is
+        what matrices were trained on that come from the original program, from a file
+        before version 3 or from `setParameters`.
         """
-        roll: Any = tune
-        if is_packed(roll):
-            checks.roll_shape("tune", roll.shape, self.io_length)
-        else:
-            roll = checks.roll("tune", roll, self.io_length, self.dtype)
-        return self._train_state.trained_on.holds(roll)
+        checked = check_tune("tune", tune, self.io_length, self.dtype)
+        return self._train_state.trained_on.holds(checked)
 
     def setNewRates(self, R1: float, R2: float, R3: float, Rout: float) -> None:
         """Set the training rates of the three layers and the output."""
-        given = zip(("R1", "R2", "R3", "Rout"), (R1, R2, R3, Rout), strict=True)
-        rates = [check_float(name, rate) for name, rate in given]
-        self.R1, self.R2, self.R3, self.Rout = rates
+        given = zip(RATES, (R1, R2, R3, Rout), strict=True)
+        self.R1, self.R2, self.R3, self.Rout = [check_float(*rate) for rate in given]
 
     def resetStates(self) -> None:
         """Draw the state at step −1 anew, from U[0, muRand] (D9)."""
@@ -387,7 +303,7 @@ class RNN4Music:
     def evaluate(
         self, dataset: Sequence, *, skipFirst: bool = True, sizeOfBatch: int = 32
     ) -> evaluation.Evaluation:
-        """Return how well the network predicts tunes, all their steps pooled.
+        """Return how well the network predicts tunes: nats per step, and accuracy.
 
         Parameters
         ----------
@@ -399,36 +315,21 @@ class RNN4Music:
             predicted.
         sizeOfBatch : int
             Tunes evaluated at once; it matters for time and memory alone.
-
-        Returns
-        -------
-        Evaluation
-            ``.nll`` in nats per step, ``.accuracy``, ``.steps``, and of each tune.
         """
         forks.refuse("evaluate", self.mode)
         skip = checks.truth("skipFirst", skipFirst)
         size = check_int("sizeOfBatch", sizeOfBatch)
-        tunes = self._tunes_of(dataset, "the dataset", least=1 + skip)
+        tunes = check_tunes(self, dataset, "the dataset", least=1 + skip)
         memory.check_evaluation(self, tunes, size)
         with memory.explained("sizeOfBatch"):
             return evaluation.evaluate(self._functions, tunes, self.dtype, size, skip)
 
     def probabilities(self, tune: ArrayLike) -> np.ndarray:
-        """Return the network's y over a tune.
+        """Return the network's y over a tune (T, io_length), values in [0, 1].
 
-        Parameters
-        ----------
-        tune : array_like of shape (T, io_length)
-            Values in [0, 1].
+        Row t, of T, is the probability of each note at step t+1, given rows 0…t, from
+        the state at step −1.
 
-        Returns
-        -------
-        ndarray of shape (T, io_length)
-            Row t is the probability of each note at step t+1, given rows 0…t, from the
-            state at step −1.
-
-        Notes
-        -----
         ``genMusic(tune, 1)`` draws from the last row at temperature 1, but for
         ``genProbThreshold`` and the order of sums: the two differ by less than 1e-6 in
         float32 and 1e-14 in float64, unless the network amplifies differences (0.06
@@ -444,32 +345,17 @@ class RNN4Music:
     ) -> tuple[float, dict[str, np.ndarray]]:
         """Return the cost of a minibatch and its gradient, by the hand-written pass.
 
-        Parameters
-        ----------
-        inputs, targets : array_like of shape (B, T, io_length)
-            Values in [0, 1].
-
-        Returns
-        -------
-        cost : float
-            Mean over the B tunes of the cost summed over steps and notes.
-        gradients : dict
-            {original name: ndarray of the original's shape}; unclipped, without L1,
-            from the state at step −1.
+        ``inputs`` and ``targets`` are array_like of shape (B, T, io_length), values in
+        [0, 1].  The cost is the mean over B tunes of its sum over steps and notes; the
+        gradient is {original name: ndarray of the original's shape}, unclipped, without
+        L1, from the state at step −1.
         """
         forks.refuse("gradients", self.mode)
-        form = self.io_length, self.dtype
-        x = checks.minibatch("inputs", inputs, *form)
-        wanted = checks.minibatch("targets", targets, *form)
-        if x.shape != wanted.shape:
-            raise ValueError(
-                f"inputs and targets have shapes {np.shape(inputs)} and "
-                f"{np.shape(targets)}; they must be the same"
-            )
+        given = {"inputs": inputs, "targets": targets}
+        x, rows_after = checks.minibatches(given, self.io_length, self.dtype)
         memory.check_gradients(self, x)
-        cost, leaves = self._functions.gradients(mean_over_tunes(x, wanted))
-        in_order = iter(leaves)
-        gradients = network.tree_map(lambda _: next(in_order), self._store.weights)
+        cost, leaves = self._functions.gradients(mean_over_tunes(x, rows_after))
+        gradients = network.from_leaves(self._store.weights, leaves)
         return cost, parameters.unpack(gradients)
 
     def parameters(self) -> dict[str, np.ndarray]:
@@ -480,18 +366,12 @@ class RNN4Music:
         """Set all or some of what `parameters` returns.
 
         A matrix may come from another network, so after setting one `wasTrainedOn` no
-        longer knows all tunes that this one was trained on.
-
-        Raises
-        ------
-        ValueError
-            For an unknown name, a wrong shape, or a value that is not finite; then
-            nothing is set.
+        longer knows all tunes that this one was trained on.  An unknown name, a wrong
+        shape or a value that is not finite raises a ValueError, and nothing is set.
         """
         self._store.set(values)
         if any(np.ndim(value) == 2 for value in values.values()):
-            known = self._train_state.trained_on
-            self._train_state.trained_on = known._replace(complete=False)
+            self._train_state.set_foreign_weights()
 
     def printWeights(self) -> None:
         """Print the shape, mean, standard deviation and range of each parameter."""
@@ -508,6 +388,9 @@ class RNN4Music:
         noOfTunes: int = 1,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """Run a primer through the network, then feed its own samples back.
+
+        A warning says what to turn if a tune has no note (and more than 8 steps), or
+        none in more than 32 steps at its end, or holds one for more than 32 steps.
 
         Parameters
         ----------
@@ -539,27 +422,19 @@ class RNN4Music:
             the network's own was below ``genProbThreshold``.  A kept primer's steps
             come first: its rows, and the probability with which each would have been
             drawn, NaN in the first row.  With a leading axis for many tunes.
-
-        Warns
-        -----
-        UserWarning
-            If a tune has no note (and more than 8 steps), or none in more than 32 steps
-            at its end, or holds one for more than 32 steps; it says what to turn.
         """
         forks.refuse("genMusic", self.mode)
         noOfSamps = check_int("noOfSamps", noOfSamps)
         temperature = check_float("temperature", temperature, low_allowed=True)
-        maxNotes = checks.optional(check_int, "maxNotes", maxNotes)
-        if maxNotes is not None and maxNotes >= self.io_length:
-            maxNotes = None
+        most = checks.optional(check_int, "maxNotes", maxNotes)
+        most = None if most is None or most >= self.io_length else most
         keep = checks.truth("keepPrimer", keepPrimer)
         given = startVectors, noOfTunes, self.io_length, self.dtype
         primers, many = check_primers(*given)
-        checks.optional(check_int, "seed", seed, low=0)
-        form = noOfTunes > 1, maxNotes is not None, keep
+        rng = checks.generator("seed", seed, self.rng)
+        form = noOfTunes > 1, most is not None, keep
         memory.check_generation(self._functions, primers, noOfSamps, *form)
-        rng = self.rng if seed is None else np.random.default_rng(seed)
-        limits = self.genProbThreshold, temperature, maxNotes
+        limits = self.genProbThreshold, temperature, most
         with memory.explained("noOfSamps and noOfTunes"):
             uniform = rng.random((noOfSamps, *primers.shape[1:]), dtype=self.dtype)
             rolls = self._functions.generate(primers, uniform, *limits)
@@ -572,23 +447,18 @@ class RNN4Music:
     def saveParameters(self, fileName: FileName) -> None:
         """Save all that training and generation go on from, as the original's .npz.
 
-        ``.npz`` is appended when missing.  A failed or killed save leaves an older file
-        of that name whole.
+        ``.npz`` is appended when missing; if a folder has the name without it, a
+        warning says that the file is beside it.  A failed or killed save leaves an
+        older file of that name whole.
 
         Raises
         ------
         ValueError
-            If ``fileName`` names a folder (``run/``, ``.``), or the file is no regular
-            file.
+            If ``fileName`` names a folder (``run/``, ``.``) or no regular file.
         OSError
             If the file cannot be written.
-
-        Warns
-        -----
-        UserWarning
-            If ``fileName`` without .npz is also a folder: the file is beside it.
         """
-        parameter_file.write(fileName, snapshot(self))
+        parameter_file.write(fileName, checkpoints.snapshot(self))
 
     def loadParameters(self, fileName: FileName) -> None:
         """Load a file of `saveParameters`, here or of the original program.
@@ -600,7 +470,8 @@ class RNN4Music:
 
         Of the original's files the RMSprop state, no running mean of squares (D4), is
         set aside with a warning; the state at step −1, which training ignored (D9),
-        becomes zero; Rout, which they lack, stays the object's own.
+        becomes zero; Rout, which they lack, stays the object's own.  After an error the
+        object is as it was.
 
         Raises
         ------
@@ -609,10 +480,9 @@ class RNN4Music:
             A ValueError: not such a file, or damaged.
         ValueError
             If the file's sizes differ from the object's; both are named.
-
-        In each case the object stays as it was.
         """
-        restore(self, read_for(self, fileName), fileName)
+        saved = checkpoints.read_for(self, fileName)
+        checkpoints.restore(self, saved, fileName)
 
     @classmethod
     def fromFile(
@@ -626,18 +496,5 @@ class RNN4Music:
         that its weights were trained in.
         """
         where = {"mode": mode, "device": device, "tf32": tf32, "dtype": dtype}
-        return cls._of(parameter_file.read(fileName), fileName, where)
-
-    @classmethod
-    def _of(cls, saved: Any, source: FileName, where: dict) -> "RNN4Music":
-        h1, h2, h3 = saved.h_lengths
-        sizes = {"h1_length": h1, "h2_length": h2, "h3_length": h3}
-        model = cls(**sizes, io_length=saved.io_length, **where, **saved.settings)
-        restore(model, saved, source)
-        return model
-
-    def __reduce__(self) -> tuple:
-        """Copy and pickle what a file would hold; functions are compiled anew."""
-        where = {name: getattr(self, name) for name in ("mode", "device", "tf32")}
-        where["dtype"] = self.dtype.name
-        return self._of, (snapshot(self), repr(self), where)
+        saved = parameter_file.read(fileName)
+        return checkpoints.make_model(cls, saved, fileName, where)

@@ -1,7 +1,7 @@
-"""Graves' eqs. 7-11 as a loop, one tune, one step and one gate at a time.
+"""Compute Graves' eqs. 7-11 in a loop, one tune, one step and one gate at a time.
 
-Written from the equations, on the original's 57 matrices, without a line of the
-library: what the library computes is compared with this.  The same lines run on NumPy
+Tests compare the library with this file, which is written from the equations, on the
+original's 57 matrices, and imports nothing of the library.  The same lines run on NumPy
 arrays and on PyTensor variables, whose gradient is then PyTensor's own.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Maths(NamedTuple):
-    """Where the functions come from: NumPy or PyTensor."""
+    """Hold the functions of NumPy, or those of PyTensor."""
 
     exp: object
     tanh: object
@@ -25,17 +25,17 @@ def sigma(a, maths=NUMPY):
 
 
 def first_state(w):
-    """The state at step −1, as {layer: h}, {layer: c}."""
+    """Return the state at step −1, as {layer: h}, {layer: c}."""
     return {n: w[f"htd1_{n}"] for n in (1, 2, 3)}, {
         n: w[f"ctd1_{n}"] for n in (1, 2, 3)
     }
 
 
 def step(w, x, h, c, original=False, maths=NUMPY, mask=None):
-    """One step x (N,); returns Y (N,) and the new h and c, {layer: (H,)}.
+    """Run one step x (N,); return Y (N,) and the new h and c, {layer: (H,)}.
 
     ``original``: layer 1's output gate looks at a_g in place of c (D3).  ``mask``:
-    {layer: (H,)}, dropout's factors of what leaves a layer upwards.
+    {layer: (H,)}, dropout's factors of a layer's outputs to the layers above.
     """
     h, c, up = dict(h), dict(c), {}
     for n in (1, 2, 3):
@@ -60,7 +60,7 @@ def step(w, x, h, c, original=False, maths=NUMPY, mask=None):
 
 
 def outputs(w, tune, original=False, maths=NUMPY, masks=None):
-    """The list of Y (N,) over a tune (T, N), from the state at step −1.
+    """Return the list of Y (N,) over a tune (T, N), from the state at step −1.
 
     ``masks``: a mask, as in `step`, for each step.
     """
@@ -74,12 +74,12 @@ def outputs(w, tune, original=False, maths=NUMPY, masks=None):
 
 
 def probabilities(w, tune, original=False):
-    """y (T, N): row t is the probability of each note at step t+1."""
+    """Return y (T, N): row t is the probability of each note at step t+1."""
     return sigma(np.array(outputs(w, tune, original)))
 
 
 def cost(name, w, inputs, targets, original=False, log=np.log, maths=NUMPY):
-    """The mean over tunes (B, T, N) of the cost summed over steps and notes."""
+    """Return the mean over tunes (B, T, N) of the cost summed over steps and notes."""
     total = 0.0
     for tune, target in zip(inputs, targets, strict=True):
         for Y, k in zip(outputs(w, tune, original, maths), target, strict=True):
@@ -92,9 +92,9 @@ def cost(name, w, inputs, targets, original=False, log=np.log, maths=NUMPY):
 
 
 def chances(Y, threshold, temperature=1.0):
-    """What each note is drawn with: 0 where the network's own y is below the threshold.
+    """Return each note's probability of being drawn, 0 for a y below the threshold.
 
-    At temperature 0: 1 where that is above ½, otherwise 0.
+    At temperature 0 a y above ½ gives 1, another 0.
     """
     result = []
     for value in Y:
@@ -126,7 +126,7 @@ def generate(w, primer, uniform, threshold, original=False, temperature=1.0, mos
 
 
 def prepared(w, gradients, clip, lam, norm):
-    """The gradient as the optimizer gets it: norm limited, then clipped, then L1."""
+    """Return the gradient with its norm limited, then clipped, then with L1 added."""
     length = np.sqrt(sum((g**2).sum() for g in gradients.values()))
     result = {}
     for name, g in gradients.items():
@@ -140,13 +140,16 @@ def prepared(w, gradients, clip, lam, norm):
 
 
 def rate(name, rates):
-    """``rates`` is R1, R2, R3, Rout; what belongs to a layer has its number last."""
+    """Return the rate of a weight; ``rates`` is R1, R2, R3, Rout.
+
+    The name of a layer's weight ends in the layer's number.
+    """
     is_output = name == "by" or name.startswith("Why")
     return rates[3] if is_output else rates[int(name[-1]) - 1]
 
 
 def rmsprop(w, gradients, means, rates, epsilon, clip, lam, norm=None):
-    """One update of {name: array}; returns the new weights and the new means."""
+    """Make one update of {name: array}; return the new weights and the new means."""
     new_w, new_means = {}, {}
     for name, g in prepared(w, gradients, clip, lam, norm).items():
         v = 0.9 * means[name] + 0.1 * g**2
@@ -157,7 +160,7 @@ def rmsprop(w, gradients, means, rates, epsilon, clip, lam, norm=None):
 
 
 def adam(w, gradients, means, momenta, t, rates, clip, lam, norm=None):
-    """Update number t = 1, 2, …; returns the new weights, means and momenta.
+    """Make update number t = 1, 2, …; return the new weights, means and momenta.
 
     D. P. Kingma, J. Ba 2015, algorithm 1, with the constants that it suggests.
     """
@@ -171,7 +174,7 @@ def adam(w, gradients, means, momenta, t, rates, clip, lam, norm=None):
 
 
 def evaluate(w, tunes, skip_first):
-    """Nats, hits, notes added and missed, and steps, of each tune: a row for each."""
+    """Return a row for each tune: nats, hits, notes added and missed, and steps."""
     rows = []
     for tune in tunes:
         before = tune[:-1] if skip_first else [np.zeros(len(tune[0])), *tune[:-1]]

@@ -18,8 +18,8 @@ PUBLIC = {
     "read_folder", "load_folder",
 }  # fmt: skip
 TO_PRINT = {
-    "RNN4Music.printWeights", "RNN4Music.printDerivatives",  # of the original
-    "Ranks.together",  # to a rank's stderr
+    "RNN4Music.printWeights", "RNN4Music.printDerivatives",
+    "Ranks.together",  # to stderr
 }  # fmt: skip
 
 

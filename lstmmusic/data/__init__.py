@@ -1,1 +1,1 @@
-"""Tunes to minibatches; the data sets' file formats."""
+"""Make minibatches of tunes; read the data sets' file formats."""

@@ -1,4 +1,4 @@
-"""Tunes of unequal length to minibatches: NumPy only.
+"""Make minibatches of tunes of unequal length: NumPy only.
 
 A tune is a piano-roll (steps, N); a dataset is a sequence of tunes.  A packed tune has
 the interface of `midi.PackedRoll`; a minibatch unpacks only the rows that it takes.
@@ -42,7 +42,7 @@ def check_dataset(
         raise ValueError(f"{name} is empty; at least one tune is needed")
     checked = []
     for n, tune in enumerate(tunes):
-        checked.append(_checked_tune(f"tune {n} of {name}", tune, io_length, dtype))
+        checked.append(check_tune(f"tune {n} of {name}", tune, io_length, dtype))
         if len(checked[-1]) < least:
             raise ValueError(
                 f"tune {n} of {name} has {len(checked[-1])} step; "
@@ -51,7 +51,8 @@ def check_dataset(
     return checked
 
 
-def _checked_tune(name, tune, io_length, dtype):
+def check_tune(name: str, tune, io_length: int, dtype):
+    """Check a tune, and return it as `check_dataset` does."""
     if is_packed(tune):
         checks.roll_shape(name, tune.shape, io_length)
         return tune
@@ -71,7 +72,7 @@ def unpacked(tune, most: int | None = None) -> np.ndarray:
 
 
 class Minibatch(NamedTuple):
-    """The arrays of one update; T steps, B tunes, N notes.
+    """Hold the arrays of one update; T steps, B tunes, N notes.
 
     The cost is the sum over steps and tunes of each step's cost times its
     ``loss_weight``: 1/B gives the mean over tunes, 0 is padding.
@@ -85,7 +86,7 @@ class Minibatch(NamedTuple):
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x, targets and loss_weight."""
+        """Return x, targets and loss_weight."""
         return self[:3]
 
 
@@ -152,9 +153,9 @@ def whole_tunes(tunes: Sequence, size: int, average: str, dtype) -> Minibatch:
 
 
 def in_and_out(tune, skip_first: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows (steps − 1, N) that go in, and the rows that follow them.
+    """Return inputs (steps − 1, N) and targets, the rows that follow them.
 
-    Without ``skip_first`` a row of zeros goes in first, so that every row is a target.
+    Without ``skip_first`` a row of zeros is the first input, so every row is a target.
     """
     tune = unpacked(tune)
     if not skip_first:

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+import pytensor
 
+from lstmmusic import checks
 from lstmmusic.engine import forks
 
 MODES = ("JAX", "NUMBA")
@@ -26,12 +28,18 @@ class Backend(NamedTuple):
 
 
 def choose_mode(mode=None):
-    """Return the PyTensor mode's name: the one asked for, or JAX, the faster."""
+    """Return the PyTensor mode's name: the given one, or JAX, the faster, for None."""
     if mode is None:
         return "JAX"
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}; allowed are None, {', '.join(MODES)}")
     return mode
+
+
+def choose_dtype(dtype=None):
+    """Return the NumPy dtype of a name; None takes PyTensor's floatX."""
+    dtype = pytensor.config.floatX if dtype is None else dtype
+    return np.dtype(checks.one_of("dtype", dtype, ("float32", "float64")))
 
 
 def choose_device(mode, device):

@@ -35,7 +35,7 @@ def digest_of_sources():
 
 
 def digest(content):
-    """Return the SHA-256 of bytes, as text."""
+    """Return the SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -131,7 +131,7 @@ def read_entry(path):
 
 @functools.cache
 def evict_once():
-    """Evict entries, once in a process."""
+    """Evict entries at the first call in this process."""
     evict(MAX_BYTES, MAX_DAYS)
 
 
@@ -153,7 +153,7 @@ def evict(max_bytes, max_days):
 
 
 def last_use(found):
-    """Return the time of the last use, by an entry's status."""
+    """Return when a file was last read or written, in seconds, from its status."""
     return max(found.st_atime, found.st_mtime)
 
 

@@ -6,6 +6,7 @@ in chunks of a fixed length and carries the state over, so that it compiles once
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 from itertools import chain
 
 import numpy as np
@@ -22,7 +23,7 @@ from lstmmusic.engine.gradient import (
     like_partial,
 )
 from lstmmusic.engine.lowering import MOST_CELLS
-from lstmmusic.model.network import forward_pass, leaves, total, tree_map
+from lstmmusic.model.network import forward_pass, from_leaves, leaves, total
 from lstmmusic.model.optimizers import Settings, new_values, reject_nonfinite
 from lstmmusic.model.outputs import cross_entropy
 from lstmmusic.model.sampling import Drawing, generate
@@ -118,7 +119,7 @@ class Functions:
         parts = self.partial_gradients(minibatch)
         cost = sum(np.asarray(part.cost) for part in parts)
         by_weight = zip(*(part.gradients for part in parts), strict=True)
-        return float(cost), [sum(map(np.asarray, arrays)) for arrays in by_weight]
+        return float(cost), [reduce(np.add, map(np.asarray, a)) for a in by_weight]
 
     def counts(
         self, x: np.ndarray, targets: np.ndarray, mask: np.ndarray
@@ -207,8 +208,7 @@ class Functions:
         parts = [like_partial(self.store.weights) for _ in range(n_parts)]
         cost = sum(part.cost for part in parts)
         by_weight = zip(*(part.gradients for part in parts), strict=True)
-        sums = map(sum, by_weight)
-        gradients = tree_map(lambda _: next(sums), self.store.weights)
+        gradients = from_leaves(self.store.weights, map(sum, by_weight))
         inputs = [v for part in parts for v in (part.cost, *part.gradients)]
         return self._updating(inputs, cost, gradients, limited)
 

@@ -32,6 +32,8 @@ from lstmmusic.model.network import (
 )
 from lstmmusic.model.outputs import COSTS
 
+Carried = type[State] | type[Residuals] | type[BackwardCarry]
+
 FEWEST_TUNES = 4  # a thread takes as long with fewer
 
 
@@ -213,7 +215,7 @@ def flatten(*groups: tuple) -> list:
     return [array for group in groups for layers in group for array in layers]
 
 
-def unflatten(arrays: Iterable, *kinds: type) -> list:
+def unflatten(arrays: Iterable, *kinds: Carried) -> list:
     """Undo `flatten`: return one of each of ``kinds``, and a list of the other arrays.
 
     Each field of a kind has one array for each of the three layers.

@@ -47,6 +47,12 @@ def leaves(network):
     return [weight for _, _, weight in fields(network)]
 
 
+def from_leaves(network, values):
+    """Return a Network of other weights, given in the order of `leaves`."""
+    left = iter(values)
+    return tree_map(lambda _: next(left), network)
+
+
 def tree_map(function, *networks):
     """Apply a function to every weight, in the order of `fields`; return a Network."""
     layers = []

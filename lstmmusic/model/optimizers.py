@@ -1,6 +1,6 @@
-"""Clip, L1, RMSprop or Adam, a rate for each layer: gradients in, new values out."""
+"""Turn gradients into new weights: clip, L1, RMSprop or Adam, a rate per layer."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytensor.tensor as pt
 
@@ -13,16 +13,16 @@ LARGEST_WEIGHT = 1e6
 
 
 class Settings(NamedTuple):
-    """The numbers that an update depends on, all of them scalars."""
+    """Hold the numbers of an update, each a scalar: float, array or symbolic."""
 
-    R1: float
-    R2: float
-    R3: float
-    Rout: float
-    epsilon: float
-    gradClip: float
-    gradNorm: float  # infinite: no limit
-    lam: float
+    R1: Any
+    R2: Any
+    R3: Any
+    Rout: Any
+    epsilon: Any
+    gradClip: Any
+    gradNorm: Any  # infinite: no limit
+    lam: Any
 
     @property
     def rates(self):
@@ -31,7 +31,7 @@ class Settings(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """What an optimizer remembers; None what it does not."""
+    """Hold an optimizer's running means; None for those that it does not use."""
 
     means: Network | None = None  # running means of the squared gradients
     momenta: Network | None = None  # of the gradients (Adam)

@@ -1,4 +1,4 @@
-"""Each cost beside its derivative with respect to Y, the output before σ.
+"""Define each cost beside its derivative with respect to Y, the output before σ.
 
 ``Y`` and the target ``k`` have the same shape, (..., N).  Both functions return the
 cost of every element, in nats for the cross-entropy, and its derivative ``dY``.

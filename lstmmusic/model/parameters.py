@@ -1,5 +1,4 @@
-"""The original's names, shapes and first values, and the way between them and the
-network's packed arrays.
+"""Name, shape and draw the weights; pack the original's 57 arrays, and unpack them.
 
 The original keeps each gate's weights apart, as (outputs, inputs), under 57 names; the
 network keeps the four gates side by side, as (inputs, 4 outputs) (see `lstm`).  N notes
@@ -70,6 +69,12 @@ def first_state(rng, h_lengths, mu_rand):
         name: rng.uniform(0.0, mu_rand, shape)
         for name, shape in state_shapes(h_lengths).items()
     }
+
+
+def first_values(rng, h_lengths, io_length, sig_rand, mu_rand):
+    """Draw weights, as `first_weights`, and then a state, as `first_state`."""
+    weights = first_weights(rng, h_lengths, io_length, sig_rand)
+    return weights | first_state(rng, h_lengths, mu_rand)
 
 
 def pack(values):

@@ -1,1 +1,1 @@
-"""From tunes to trained weights: the loop, its checkpoints, evaluation, MPI."""
+"""Train on tunes: the loop, its checkpoints, evaluation, MPI."""

@@ -83,6 +83,24 @@ def restore(model, saved: Saved, source) -> None:
     model._train_state = restored
 
 
+def make_model(kind: type, saved: Saved, source, where: dict):
+    """Make an `RNN4Music` of what is saved; ``where`` has mode, device, tf32, dtype."""
+    sizes = dict(zip(parameter_file.H_LENGTHS, saved.h_lengths, strict=True))
+    model = kind(**sizes, io_length=saved.io_length, **where, **saved.settings)
+    restore(model, saved, source)
+    return model
+
+
+def reduce(model) -> tuple:
+    """Return a function and its arguments, which copy a model without its functions.
+
+    So `copy` and `pickle` take what a file would hold; functions are compiled anew.
+    """
+    where = {name: getattr(model, name) for name in ("mode", "device", "tf32")}
+    where["dtype"] = model.dtype.name
+    return make_model, (type(model), snapshot(model), repr(model), where)
+
+
 def broadcast_first(model, ranks: Ranks) -> None:
     """Give all ranks' models what the first rank's has, its training included."""
     if not ranks.alone:
@@ -155,7 +173,7 @@ def has_gone_on(ours: TrainState, saved: TrainState) -> bool:
 
 
 class CheckpointError(OSError):
-    """The checkpoint cannot be written; the object holds what was learnt."""
+    """Say that the checkpoint cannot be written; the object holds what was learnt."""
 
 
 class Saver:

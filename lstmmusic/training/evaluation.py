@@ -12,7 +12,7 @@ from lstmmusic.engine.functions import Functions
 
 
 class Evaluation(NamedTuple):
-    """The likelihood and accuracy of predicted tunes, all steps pooled.
+    """Hold the likelihood and accuracy of predicted tunes, all steps pooled.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Evaluation(NamedTuple):
     steps : int
         Predicted steps.
     nll_of_tunes, accuracy_of_tunes, steps_of_tunes : ndarray of shape (tunes,)
-        The same of each tune.
+        The same three of each tune.
     """
 
     nll: float
@@ -64,12 +64,10 @@ def evaluate(
     if workers > 0:
         others = batches[1:]
         in_threads(lambda w: [count(b) for b in others[w::workers]], workers)
-    return Evaluation(
-        *map(float, _rates(counts.sum(axis=0), steps.sum())),
-        int(steps.sum()),
-        *_rates(counts.T, steps),
-        steps,
-    )
+    nll, accuracy = _rates(counts.sum(axis=0), steps.sum())
+    nlls, accuracies = _rates(counts.T, steps)
+    pooled = float(nll), float(accuracy), int(steps.sum())
+    return Evaluation(*pooled, nlls, accuracies, steps)
 
 
 def _rates(counts, steps):

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 class Interruption:
     """Request a stop at the first Ctrl-C; raise KeyboardInterrupt at the second.
 
-    ``postponed`` holds the second back to its end, so that the weights are whole.  Main
-    thread only; an ignored SIGINT stays ignored.
+    Within `postponed` the second waits, so that the weights are whole.  Only the main
+    thread handles signals; an ignored SIGINT stays ignored.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Interruption:
 
     @contextmanager
     def postponed(self) -> Iterator[None]:
-        """Return a context that KeyboardInterrupt ends, but does not interrupt."""
+        """Return a context at whose end, not within it, a second Ctrl-C interrupts."""
         self.busy = True
         try:
             yield

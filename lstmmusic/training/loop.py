@@ -4,7 +4,7 @@ import copy
 import itertools
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -34,11 +34,11 @@ from lstmmusic.training.state import Plan, Position
 
 
 class TrainingError(ValueError, ArithmeticError):
-    """Training has left the finite numbers; the last finite weights are kept."""
+    """Say that a training has diverged; the last finite weights are kept."""
 
 
 class TrainingData(NamedTuple):
-    """The tunes of a training, checked."""
+    """Hold the checked tunes of a training."""
 
     tunes: list[np.ndarray]  # (steps, N)
     validation: list[np.ndarray]  # (steps, N); may be empty
@@ -47,13 +47,13 @@ class TrainingData(NamedTuple):
 
 @dataclass
 class Pending:
-    """An update whose cost a GPU may still compute."""
+    """Hold an update whose cost a GPU may still compute."""
 
     cost: Any
     steps: float  # that the cost sums up
     broken: list[int]  # ranks whose part was not finite
-    rng_state: dict  # after its draws
-    position: Position  # after it
+    rng_state: Mapping[str, Any]  # after the update's draws
+    position: Position  # after the update
 
 
 class Training:
@@ -94,13 +94,11 @@ class Training:
         self.state = self.model._train_state
         self.rng = copy.deepcopy(self.state.rng)  # the state's follows each update
         done = self.done()
-        self.divergence = Divergence(
-            self.state.costs_per_step()[-done:] if done else []
-        )
+        self.divergence = Divergence(self.state.costs_per_step[-done:] if done else [])
         self.model._functions.begin()
 
     def run(self, show: bool) -> None:
-        """Go on to the end, or until Ctrl-C; show a progress bar where ``show``."""
+        """Run to the end, or until Ctrl-C; show a progress bar if ``show``."""
         show = show and self.ranks.first
         bar = progress_bar(self.done(), self.updates_in_all(), show)
         with bar, Interruption() as ctrl_c:
@@ -121,7 +119,7 @@ class Training:
 
     @property
     def position(self) -> Position:
-        """The position after the last update, the pending one included."""
+        """Return the position after the last update, the pending one included."""
         return (self.pending or self.state).position
 
     @property
@@ -145,7 +143,7 @@ class Training:
         minibatch = drawn = None
         epoch_rng_state, order = self.draw()
         for numbers in order:
-            if numbers is not drawn:
+            if minibatch is None or numbers is not drawn:
                 drawn, minibatch = numbers, self.make_minibatch(numbers)
             self.update(minibatch, epoch_rng_state, ctrl_c)
             bar.set_postfix_str(f"cost {self.state.loss:.4g}", refresh=False)
@@ -161,7 +159,7 @@ class Training:
         self.save_if_due()
 
     def update(
-        self, minibatch: Minibatch, epoch_rng_state: dict, ctrl_c: Interruption
+        self, minibatch: Minibatch, epoch_rng_state: Mapping, ctrl_c: Interruption
     ) -> None:
         """Make one update; Ctrl-C never interrupts between weights and position."""
         functions, masks = self.model._functions, self.masks(minibatch)
@@ -222,7 +220,7 @@ class Training:
         state.rng.bit_generator.state = made.rng_state
         state.position = made.position
 
-    def record_training(self, epoch_rng_state: dict) -> None:
+    def record_training(self, epoch_rng_state: Mapping | None) -> None:
         """Count an update in the record of this training; begin that at the first."""
         state, model = self.state, self.model
         if state.position[:2] == (0, 0) or not state.records:
@@ -236,14 +234,14 @@ class Training:
             state.trained_on = state.trained_on.join(self.source.digests)
             self.tunes_recorded = True
 
-    def draw(self) -> tuple[dict, Iterator]:
+    def draw(self) -> tuple[Mapping, Iterator]:
         """Return the random state at the beginning of this epoch, and its order.
 
         The order is an iterator of the tunes' numbers for each update to come.  An
         epoch that was stopped is drawn again from the same state.
         """
         rng, place = self.rng, self.position
-        if place.update > 0:
+        if place.update > 0 and place.epoch_rng_state is not None:
             rng = np.random.default_rng()
             rng.bit_generator.state = place.epoch_rng_state
         state = rng.bit_generator.state

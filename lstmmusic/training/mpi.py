@@ -30,7 +30,7 @@ class Summed(NamedTuple):
 
 
 class Ranks:
-    """This process among those that train together; ``alone`` without a communicator.
+    """Talk to the other processes of a training; ``alone`` without a communicator.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ class Ranks:
     def together(self, agreed):
         """End the whole job if this rank alone raises an error.
 
-        The others would wait for ever.  All ranks raise ``agreed`` errors at once.
+        Otherwise the others would wait for ever.  ``agreed`` is the class of errors
+        that all ranks raise at once.
         """
         try:
             yield
@@ -93,14 +94,12 @@ class Ranks:
         """Return this rank's tunes of a Minibatch, and their masks."""
         B = minibatch.x.shape[1]
         tunes = slice(self.rank * B // self.size, (self.rank + 1) * B // self.size)
-        arrays = (array[:, tunes] for array in minibatch.arrays)
-        part = minibatch._replace(
-            **dict(zip(minibatch._fields[:3], arrays, strict=True))
-        )
+        x, targets, weight = (array[:, tunes] for array in minibatch.arrays)
+        part = minibatch._replace(x=x, targets=targets, loss_weight=weight)
         return part, [mask[:, tunes] for mask in masks]
 
     def added_up(self, parts: Sequence[PartialGradient], stop: bool) -> Summed:
-        """Sum the parts of all threads of all ranks; any rank may ask to stop."""
+        """Sum the parts of all threads and ranks; ``stop`` on one rank stops all."""
         threads = (map(np.asarray, (part.cost, *part.gradients)) for part in parts)
         arrays = [
             reduce(np.add, of_threads) for of_threads in zip(*threads, strict=True)

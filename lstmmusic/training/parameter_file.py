@@ -40,9 +40,9 @@ H_LENGTHS = ("h1_length", "h2_length", "h3_length")
 LONGEST_RECORDS = 2**23  # bytes: a hundred trainings, as JSON escapes them
 LARGEST = 1e30  # a first value; well within float32
 MOST_DROPOUT = 0.99
-# Settings of RNN4Music: the original's, and ours.
+# Bounds of the settings of RNN4Music that are numbers.
 LIMITS = {
-    **{name: {} for name in ("R1", "R2", "R3", "gradClip", "Rout", "epsilon")},
+    **{name: {} for name in ("R1", "R2", "R3", "Rout", "epsilon", "gradClip")},
     **{name: {"low_allowed": True, "high": LARGEST} for name in ("sigRand", "muRand")},
     "genProbThreshold": {"low_allowed": True, "high": 1.0},
     "dropout": {"low_allowed": True, "high": MOST_DROPOUT},
@@ -51,12 +51,17 @@ SINCE_2 = {"optimizer", "gradNorm", "dropout", "fixedMasks"}
 SETTINGS = (*LIMITS, "cost", "originalForward", "optimizer", "gradNorm", "fixedMasks")
 
 
+def check_setting(name: str, value) -> float:
+    """Return a float within `LIMITS`, or raise ValueError."""
+    return checks.check_float(name, value, **LIMITS[name])
+
+
 class ParameterFileError(ValueError):
-    """A file is not one of `saveParameters`, or is damaged."""
+    """Say that a file is not one of `saveParameters`, or is damaged."""
 
 
 class Saved(NamedTuple):
-    """The contents of a parameter file; None where the original's files lack it."""
+    """Hold the contents of a parameter file; None where the original's lack them."""
 
     h_lengths: tuple[int, int, int]
     io_length: int
@@ -98,7 +103,7 @@ def momentum_name(name: str) -> str:
     return f"D{name.replace('_', '')}m"
 
 
-def write(filename, saved: Saved) -> str:
+def write(filename, saved: Saved) -> Path:
     """Write a `Saved`; a failed or killed write leaves the old file whole.
 
     Returns the path written, ``filename`` with .npz appended when missing.
@@ -108,7 +113,7 @@ def write(filename, saved: Saved) -> str:
     validation = np.array(training.validation, dtype=np.float64).reshape(-1, 2)
     arrays = {
         **saved.weights,
-        **saved.state,
+        **(saved.state or {}),
         **_moments_to_write(saved.moments),
         **_progress_to_write(training),
         **dict(zip(H_LENGTHS, saved.h_lengths, strict=True)),
@@ -229,8 +234,7 @@ def _settings(arrays, version):
     if version:
         names = LIMITS.keys() - (SINCE_2 if version < 2 else set())
     settings = {
-        name: checks.check_float(name, arrays.numbers(name).item(), **LIMITS[name])
-        for name in names
+        name: check_setting(name, arrays.numbers(name).item()) for name in names
     }
     settings["originalForward"] = True
     settings["optimizer"] = "RMSprop"

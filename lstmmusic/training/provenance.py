@@ -5,8 +5,8 @@ NumPy only.
 
 import hashlib
 import json
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ LONGEST_COMMAND = 2**12  # characters
 
 
 class TrainedOn(NamedTuple):
-    """The tunes that a network was trained on.
+    """Hold digests of the tunes that a network was trained on.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ def digest_of(tune) -> np.uint64:
     binary = np.array_equal(roll, sounds)
     content = np.packbits(sounds) if binary else np.ascontiguousarray(roll, np.float32)
     digest = hashlib.blake2b(repr(roll.shape).encode(), digest_size=DIGEST_BYTES)
-    digest.update(content)
+    digest.update(content.data)
     return np.uint64(int.from_bytes(digest.digest(), "little"))
 
 
@@ -75,7 +75,7 @@ def digests_of(tunes: Iterable) -> np.ndarray:
     return np.array([digest_of(tune) for tune in tunes], np.uint64)
 
 
-def digest_of_state(rng_state: dict) -> str:
+def digest_of_state(rng_state: Mapping[str, Any] | None) -> str:
     """Return a digest, in hexadecimal, of the state of a random number generator."""
     text = json.dumps(rng_state, sort_keys=True).encode()
     return hashlib.blake2b(text, digest_size=DIGEST_BYTES).hexdigest()

@@ -24,11 +24,11 @@ FREE_NUMBERS, NUMBERS_PER_BYTE = 2**20, 1
 
 
 class NpzError(ValueError):
-    """An array is missing, or is not what it must be."""
+    """Say that an array is missing, or has another type or shape than it must."""
 
 
 class File(io.FileIO):
-    """A file that refuses long reads: a forged zip directory must not fill memory."""
+    """Refuse long reads: a forged zip directory must not fill memory."""
 
     def read(self, size=-1):
         if size > LONGEST_PIECE:
@@ -37,7 +37,7 @@ class File(io.FileIO):
 
 
 class Arrays:
-    """The members of an .npz; each method checks one against its kind, and reads it."""
+    """Read the members of an .npz; each method checks one kind of array first."""
 
     def __init__(self, archive, file_bytes):
         self.archive = archive

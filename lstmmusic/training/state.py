@@ -1,9 +1,9 @@
-"""The state of a training: all that it needs, beside the weights, to be resumed."""
+"""Hold a training's state: with the weights, all that it needs to be resumed."""
 
 import copy
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from lstmmusic.training.provenance import TrainedOn
 
 
 class Plan(NamedTuple):
-    """The arguments of a training that must be the same when it is resumed."""
+    """Hold the arguments of a training that must be the same when it is resumed."""
 
     noOfEpochPerMB: int
     noOfEpoch: int
@@ -35,7 +35,7 @@ def described(tunes: Sequence, dtype) -> str:
     for tune in tunes:
         checksum = zlib.crc32(b"%d" % len(tune), checksum)
         roll = np.ascontiguousarray(unpacked(tune), dtype)
-        checksum = zlib.crc32(roll, checksum)
+        checksum = zlib.crc32(roll.data, checksum)
     steps = sum(map(len, tunes))
     return f"{len(tunes)} tunes of {steps} steps, checksum {checksum:08x}"
 
@@ -74,16 +74,16 @@ def make_plan(tunes: Sequence, validation: Sequence, dtype, **given) -> Plan:
 
 
 class Position(NamedTuple):
-    """The place of a training between two updates."""
+    """Name a place between two updates of a training."""
 
     epoch: int = 0
     update: int = 0  # of this epoch
-    epoch_rng_state: dict | None = None  # of the random numbers, when the epoch began
+    epoch_rng_state: Mapping[str, Any] | None = None  # when the epoch began
 
 
 @dataclass
 class TrainState:
-    """The state of a network's training: `RNN4Music` keeps it, `loop` changes it.
+    """Hold a network's history and its place in a training, which `loop` changes.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class TrainState:
 
     @property
     def over(self) -> bool:
-        """False from when a training was stopped until it is resumed to its end."""
+        """Return False from when a training stops until it is resumed to its end."""
         return (
             self.plan is None
             or self.stopped
@@ -154,10 +154,15 @@ class TrainState:
         costs, steps = self.costs, self.steps
         return steps if len(steps) == len(costs) else [math.nan] * len(costs)
 
+    @property
     def costs_per_step(self) -> list[float]:
         """Return the cost of each update per step; NaN where not known."""
         pairs = zip(self.costs, self.known_steps(), strict=True)
         return [cost / steps for cost, steps in pairs]
+
+    def set_foreign_weights(self) -> None:
+        """Record that weights come from elsewhere: not all their tunes are known."""
+        self.trained_on = self.trained_on._replace(complete=False)
 
     def compare(self, nll: float) -> bool:
         """Record a validation; return whether it is the best so far."""
@@ -165,7 +170,7 @@ class TrainState:
         is_best = nll < self.best_nll
         self.since_best = 0 if is_best else self.since_best + 1
         self.best_nll = nll if is_best else self.best_nll
-        self.stopped = self.since_best == self.plan.get("patience")
+        self.stopped = self.since_best == (self.plan or {}).get("patience")
         return is_best
 
     def snapshot(self) -> "TrainState":
@@ -181,7 +186,7 @@ class TrainState:
 
     def differences(self, plan: Plan) -> list[tuple[str, Any, Any]]:
         """Return (name, our value, its value) of all in which a `Plan` differs."""
-        ours, theirs = self.plan, plan._asdict()
+        ours, theirs = self.plan or {}, plan._asdict()
         return [
             (name, ours.get(name), theirs.get(name))
             for name in {**theirs, **ours}
