@@ -13,13 +13,13 @@ from lstmmusic import checks, stuck
 from lstmmusic.checks import Checked, Fixed, check_float, check_int
 from lstmmusic.data.batches import check_dataset, is_packed, mean_over_tunes
 from lstmmusic.data.primers import check_primers, with_first_rows
-from lstmmusic.engine import forks, memory
+from lstmmusic.engine import forks
 from lstmmusic.engine.backend import Backend, choose_device, choose_mode
 from lstmmusic.engine.functions import Functions
 from lstmmusic.engine.store import OPTIMIZERS, Store
 from lstmmusic.model import network, parameters
 from lstmmusic.model.outputs import COSTS
-from lstmmusic.training import describe, evaluation, parameter_file
+from lstmmusic.training import describe, evaluation, memory, parameter_file
 from lstmmusic.training.checkpoint import make_saver, read_for, restore, snapshot
 from lstmmusic.training.loop import Training, TrainingData, TrainingError
 from lstmmusic.training.mpi import Ranks

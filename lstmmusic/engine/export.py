@@ -78,7 +78,7 @@ def function(build, key, variables, form, backend):
     if backend.device == "cpu":
         program = cpu_program(build, key, variables, form)
     else:
-        program = donate(compile_graph(build(*key), variables))
+        program = donate(compile_graph(build(*key), variables, backend.device))
     return with_variables(program, variables, backend)
 
 
@@ -109,11 +109,12 @@ def cpu_program(build, key, variables, form):
     """Return the compiled Program of a graph, from the cache or new."""
     dtype = variables[0].type.dtype
     program = None
+    lowering.start_build(dtype)  # while PyTensor simplifies the graph
     if lowering.ready(dtype):
         path = path_of(build, key, variables, form)
         program = load_program(path)
     if program is None:
-        program = compile_graph(build(*key), variables)
+        program = compile_graph(build(*key), variables, "cpu")
         path = path_of(build, key, variables, form)  # waits for the kernels
         program = save_program(program, variables, path)
     return with_fast_products(program, variables)
@@ -128,7 +129,7 @@ def path_of(build, key, variables, form):
     return cache.entry_path("programs", *what)
 
 
-def compile_graph(graph, variables):
+def compile_graph(graph, variables, device):
     """Return the Program of inputs, outputs and updates; JAX has not traced it yet."""
     from pytensor.link.jax.dispatch import jax_funcify
 
@@ -142,7 +143,9 @@ def compile_graph(graph, variables):
     with no_collection():
         with pytensor.config.change_flags(mode=mode):
             mode.optimizer.rewrite(graph)
-        run = jax_funcify(graph)  # a scan's own graph by the default mode's rewrites
+        run = jax_funcify(
+            graph, device=device
+        )  # a scan's own graph by the default mode's rewrites
     return Program(
         run,
         inputs=[(v.type.shape, v.type.dtype) for v in inputs],

@@ -1,8 +1,8 @@
-"""The kernels: Numba compiles them; XLA, and Numba's other functions, call them.
+"""The kernels: Numba compiles them, XLA calls them.
 
-A kernel takes addresses and sizes, all of them 64 bits.  XLA hands its arrays over in a
-call frame, see `header`, of which a handler reads them.  Nothing is allocated, no
-thread is started and no lock is held: threads may call a kernel at once.
+A kernel reads its arrays from XLA's call frame, see `header`, and returns 0: no error.
+Nothing is allocated, no thread is started and no lock is held: threads may call a
+kernel at once.
 
 Shapes: M rows (steps and tunes), N notes, K and Q columns.
 """
@@ -36,7 +36,7 @@ WORD = ir.IntType(64)
 WORDS = types.CPointer(types.int64)
 KIND = np.float32(0)  # a number, for its type: `object_code` replaces it
 
-inlined = numba.njit(inline="always")  # LLVM links a handler without Numba
+inlined = numba.njit(inline="always")  # LLVM links a kernel without Numba
 
 
 def inttoptr(context, builder, signature, given):
@@ -141,129 +141,24 @@ def broadcast(builder, value, vector):
     return builder.shuffle_vector(first, nothing, lanes)
 
 
-def roll_dot(x, W, b, below, out, M, N, Q):
-    """Write ``W x + b``, or that ``+ below``, looking only at the notes that sound.
-
-    Of x (M, N), W (N, Q), b (Q,) and below (M, Q), which may lie where ``out`` does; 0
-    is for none.
-    """
-    on_below, in_place = below != 0, below == out
-    x, W, b = as_numbers(x, KIND), as_numbers(W, KIND), as_numbers(b, KIND)
-    below, out = as_numbers(below, KIND), as_numbers(out, KIND)
-    for m in range(M):
-        row = offset(out, m * Q)
-        if not on_below:
-            for q in range(Q):
-                row[q] = b[q]
-        elif in_place:  # by one name, or LLVM would not use vectors
-            for q in range(Q):
-                row[q] += b[q]
-        else:
-            for q in range(Q):
-                row[q] = below[m * Q + q] + b[q]
-        for n in range(N):
-            value = x[m * N + n]
-            if value != 0:
-                of_note = offset(W, n * Q)
-                for q in range(Q):
-                    row[q] += value * of_note[q]
-
-
-def roll_outer(x, da, out, M, N, Q):
-    """Write ``Σ da x'`` (N, Q) of x (M, N) and da (M, Q)."""
-    x, da, out = as_numbers(x, KIND), as_numbers(da, KIND), as_numbers(out, KIND)
-    for place in range(N * Q):
-        out[place] = 0
-    for m in range(M):
-        row = offset(da, m * Q)
-        for n in range(N):
-            value = x[m * N + n]
-            if value != 0:
-                of_note = offset(out, n * Q)
-                for q in range(Q):
-                    of_note[q] += value * row[q]
-
-
-def pack(W, out, K, Q, columns):
-    """Write W (K, Q) in blocks of columns, (blocks K, columns), zeros at the end."""
-    W, out = as_numbers(W, KIND), as_numbers(out, KIND)
-    for block in range((Q + columns - 1) // columns):
-        first = block * columns
-        full = min(columns, Q - first)
-        for k in range(K):
-            row = offset(W, k * Q + first)
-            new = offset(out, (block * K + k) * columns)
-            for column in range(full):
-                new[column] = row[column]
-            for column in range(full, columns):
-                new[column] = 0
-
-
-def pack_transposed(W, out, K, Q, columns):
-    """Write the transpose of W (Q, K) as `pack` does; a few rows at a time."""
-    W, out = as_numbers(W, KIND), as_numbers(out, KIND)
-    for block in range((Q + columns - 1) // columns):
-        new = offset(out, block * K * columns)
-        full = min(columns, Q - block * columns)
-        for start in range(0, K, 32):
-            end = min(start + 32, K)
-            for column in range(full):
-                row = offset(W, (block * columns + column) * K)
-                for k in range(start, end):
-                    new[k * columns + column] = row[k]
-            for column in range(full, columns):
-                for k in range(start, end):
-                    new[k * columns + column] = 0
-
-
-def packed_dot(rows, packed, out, M, K, width, columns):
-    """Write the product of rows (M, K) and a packed matrix (K, Q): (M, width).
-
-    ``width`` is that of all blocks, Q or more; behind Q there are zeros.  A block stays
-    in a near cache while all rows go by.
-    """
-    rows, packed = as_numbers(rows, KIND), as_numbers(packed, KIND)
-    out = as_numbers(out, KIND)
-    turns = (M + ROWS - 1) // ROWS
-    for block in range(width // columns):
-        first = 0
-        for left in range(turns, 0, -1):
-            number = (M - first + left - 1) // left  # as evenly as possible
-            multiply_rows(
-                number,
-                offset(rows, first * K),
-                K,
-                offset(packed, block * K * columns),
-                offset(out, first * width + block * columns),
-                width,
-            )
-            first += number
-
-
 @inlined
-def shape(buffer):
-    """Return (rows, length of one) of an array (…, length)."""
+def array(buffer, kind):
+    """Return an array's numbers, its rows, and the length of one."""
     rank, dims = buffer[RANK], as_pointer(buffer[DIMS])
     rows = 1
     for n in range(rank - 1):
         rows *= dims[n]
-    return rows, dims[rank - 1]
+    return as_numbers(buffer[DATA], kind), rows, dims[rank - 1]
 
 
 @inlined
-def argument(frame, n):
-    """Return an argument's address, rows and length of one."""
-    buffer = as_pointer(as_pointer(frame[ARGUMENTS])[n])
-    rows, length = shape(buffer)
-    return buffer[DATA], rows, length
+def argument(frame, n, kind):
+    return array(as_pointer(as_pointer(frame[ARGUMENTS])[n]), kind)
 
 
 @inlined
-def result(frame):
-    """Return the result's address, rows and length of one."""
-    buffer = as_pointer(as_pointer(frame[RESULTS])[0])
-    rows, length = shape(buffer)
-    return buffer[DATA], rows, length
+def result(frame, kind):
+    return array(as_pointer(as_pointer(frame[RESULTS])[0]), kind)
 
 
 @inlined
@@ -279,87 +174,137 @@ def answer_version_query(frame):
     return False
 
 
-def xla_roll_dot(frame):
+def roll_dot(frame):
+    """Write ``W x + b``, or that ``+ below``, looking only at the notes that sound.
+
+    Of x (…, N), W (N, Q), b (Q,) and below (…, Q), whose place the result takes.
+    """
     if answer_version_query(frame):
         return 0
-    x, M, N = argument(frame, 0)
-    W, _, Q = argument(frame, 1)
-    b, _, _ = argument(frame, 2)
-    below = 0
-    if frame[ARGUMENT_COUNT] == 4:
-        below, _, _ = argument(frame, 3)
-    roll_dot(x, W, b, below, result(frame)[0], M, N, Q)
+    x, M, N = argument(frame, 0, KIND)
+    W, _, Q = argument(frame, 1, KIND)
+    b, _, _ = argument(frame, 2, KIND)
+    out, _, _ = result(frame, KIND)
+    on_below = frame[ARGUMENT_COUNT] == 4  # which lies in ``out``, by `in_jax`
+    for m in range(M):
+        row = offset(out, m * Q)
+        if on_below:
+            for q in range(Q):
+                row[q] += b[q]
+        else:
+            for q in range(Q):
+                row[q] = b[q]
+        for n in range(N):
+            value = x[m * N + n]
+            if value != 0:
+                of_note = offset(W, n * Q)
+                for q in range(Q):
+                    row[q] += value * of_note[q]
     return 0
 
 
-def xla_roll_outer(frame):
+def roll_outer(frame):
+    """Write ``Σ da x'`` (N, Q) of x (…, N) and da (…, Q)."""
     if answer_version_query(frame):
         return 0
-    x, M, N = argument(frame, 0)
-    da, _, Q = argument(frame, 1)
-    roll_outer(x, da, result(frame)[0], M, N, Q)
+    x, M, N = argument(frame, 0, KIND)
+    da, _, Q = argument(frame, 1, KIND)
+    out, _, _ = result(frame, KIND)
+    for place in range(N * Q):
+        out[place] = 0
+    for m in range(M):
+        row = offset(da, m * Q)
+        for n in range(N):
+            value = x[m * N + n]
+            if value != 0:
+                of_note = offset(out, n * Q)
+                for q in range(Q):
+                    of_note[q] += value * row[q]
     return 0
 
 
-def xla_pack(frame):
+def pack(frame):
+    """Write W (K, Q) in blocks of columns, (blocks K, columns), zeros at the end."""
     if answer_version_query(frame):
         return 0
-    W, K, Q = argument(frame, 0)
-    out, _, columns = result(frame)
-    pack(W, out, K, Q, columns)
+    W, K, Q = argument(frame, 0, KIND)
+    out, _, columns = result(frame, KIND)
+    for block in range((Q + columns - 1) // columns):
+        first = block * columns
+        full = min(columns, Q - first)
+        for k in range(K):
+            row = offset(W, k * Q + first)
+            new = offset(out, (block * K + k) * columns)
+            for column in range(full):
+                new[column] = row[column]
+            for column in range(full, columns):
+                new[column] = 0
     return 0
 
 
-def xla_pack_transposed(frame):
+def pack_transposed(frame):
+    """Write the transpose of W (Q, K) as `pack` does; a few rows at a time."""
     if answer_version_query(frame):
         return 0
-    W, Q, K = argument(frame, 0)
-    out, _, columns = result(frame)
-    pack_transposed(W, out, K, Q, columns)
+    W, Q, K = argument(frame, 0, KIND)
+    out, _, columns = result(frame, KIND)
+    for block in range((Q + columns - 1) // columns):
+        new = offset(out, block * K * columns)
+        full = min(columns, Q - block * columns)
+        for start in range(0, K, 32):
+            end = min(start + 32, K)
+            for column in range(full):
+                row = offset(W, (block * columns + column) * K)
+                for k in range(start, end):
+                    new[k * columns + column] = row[k]
+            for column in range(full, columns):
+                for k in range(start, end):
+                    new[k * columns + column] = 0
     return 0
 
 
-def xla_packed_dot(frame):
+def packed_dot(frame):
+    """Write the product of rows (M, K) and a packed matrix (K, Q): (M, width).
+
+    ``width`` is that of all blocks, Q or more; behind Q there are zeros.  A block stays
+    in a near cache while all rows go by.
+    """
     if answer_version_query(frame):
         return 0
-    rows, M, K = argument(frame, 0)
-    packed, _, columns = argument(frame, 1)
-    out, _, width = result(frame)
-    packed_dot(rows, packed, out, M, K, width, columns)
+    rows, M, K = argument(frame, 0, KIND)
+    packed, _, columns = argument(frame, 1, KIND)
+    out, _, width = result(frame, KIND)
+    turns = (M + ROWS - 1) // ROWS
+    for block in range(width // columns):
+        first = 0
+        for left in range(turns, 0, -1):
+            number = (M - first + left - 1) // left  # as evenly as possible
+            multiply_rows(
+                number,
+                offset(rows, first * K),
+                K,
+                offset(packed, block * K * columns),
+                offset(out, first * width + block * columns),
+                width,
+            )
+            first += number
     return 0
-
-
-HANDLERS = xla_roll_dot, xla_roll_outer, xla_pack, xla_pack_transposed, xla_packed_dot
 
 
 def object_code(dtype):
-    """Return the machine code of `KERNELS` and `HANDLERS`, an object file as bytes.
+    """Return the machine code of `KERNELS` for a dtype, an object file as bytes.
 
     It calls nothing of Numba's or Python's: LLVM alone can link it.
     """
-    signatures = {
-        name: types.void(*[types.int64] * arguments)
-        for name, arguments in KERNELS.items()
-    }
     names = globals() | {"KIND": np.dtype(dtype).type(0)}
-    called = names | {n: types.ExternalFunction(n, s) for n, s in signatures.items()}
+    compiled = numba.cfunc(types.int64(WORDS), fastmath=FUSED, error_model="numpy")
     module = llvm.parse_assembly("")
-    for name, signature in signatures.items():
-        module.link_in(compiled(globals()[name], signature, names))
-        llvm.add_symbol(name, 1)  # Numba links what it compiles; nothing is called
-    for handler in HANDLERS:
-        module.link_in(compiled(handler, types.int64(WORDS), called))
+    for name in KERNELS:
+        found = compiled(FunctionType(globals()[name].__code__, names))
+        code = found.inspect_llvm().replace(found.native_name, name)
+        kernel = llvm.parse_assembly(code)
+        for called in kernel.functions:
+            if called.is_declaration and not called.name.startswith(OUTSIDE):
+                raise RuntimeError(f"{name} calls {called.name}")
+        module.link_in(kernel)
     return host().emit_object(module)
-
-
-def compiled(function, signature, names):
-    """Return LLVM's module of a function that has some global names."""
-    wrap = numba.cfunc(signature, fastmath=FUSED, error_model="numpy")
-    found = wrap(FunctionType(function.__code__, names))
-    code = found.inspect_llvm().replace(found.native_name, function.__name__)
-    module = llvm.parse_assembly(code)
-    for called in module.functions:
-        allowed = called.name.startswith(OUTSIDE) or called.name in KERNELS
-        if called.is_declaration and not allowed:
-            raise RuntimeError(f"{function.__name__} calls {called.name}")
-    return module
