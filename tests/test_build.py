@@ -137,5 +137,5 @@ def test_code_that_calls_what_llvm_cannot_link_is_refused(monkeypatch):
     from lstmmusic.engine.kernels import code
 
     monkeypatch.setattr(code, "OUTSIDE", ())
-    with pytest.raises(RuntimeError, match="roll_outer calls llvm"):
+    with pytest.raises(RuntimeError, match="roll_dot calls llvm"):
         code.object_code("float32")
