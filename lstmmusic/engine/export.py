@@ -52,7 +52,6 @@ class Program(NamedTuple):
     outputs: int
     reads: list
     changes: list
-    kernels: bool  # called in it
 
 
 def function(build, key, variables, form, backend):
@@ -152,7 +151,6 @@ def compile_graph(graph, variables, device):
         outputs=len(outputs),
         reads=reads,
         changes=[numbers[variable] for variable in updates],
-        kernels=False,
     )
 
 
@@ -188,7 +186,8 @@ def with_fast_products(program, variables):
     import jax
 
     tunes = [shape[1] for shape, _ in program.inputs if len(shape) == 3]
-    many = program.kernels or (tunes and tunes[0] >= MANY_TUNES)
+    dtype = variables[0].type.dtype
+    many = lowering.enabled(dtype) or (tunes and tunes[0] >= MANY_TUNES)
     with jax.default_device(jax.devices("cpu")[0]):  # where the variables are
         options = EIGEN if many and has_options() else None
         run = jax.jit(program.run).lower(*types_of(program, variables))
@@ -231,8 +230,7 @@ def save_program(program, variables, path):
     except Exception as error:
         warnings.warn(f"a compiled function was not cached: {error}", stacklevel=2)
         return program._replace(run=run)
-    kernels = any(name in exported.mlir_module() for name in lowering.TARGETS)
-    program = program._replace(run=exported.call, kernels=kernels)
+    program = program._replace(run=exported.call)
     cache.write_entry(path, json.dumps(program[1:]).encode() + b"\n" + code)
     return program
 

@@ -142,23 +142,17 @@ def broadcast(builder, value, vector):
 
 
 @inlined
-def array(buffer, kind):
-    """Return an array's numbers, its rows, and the length of one."""
+def array(frame, place, n, kind):
+    """Return the numbers of an array, its rows, and the length of one.
+
+    ``place`` is `ARGUMENTS` or `RESULTS`.
+    """
+    buffer = as_pointer(as_pointer(frame[place])[n])
     rank, dims = buffer[RANK], as_pointer(buffer[DIMS])
     rows = 1
-    for n in range(rank - 1):
-        rows *= dims[n]
+    for axis in range(rank - 1):
+        rows *= dims[axis]
     return as_numbers(buffer[DATA], kind), rows, dims[rank - 1]
-
-
-@inlined
-def argument(frame, n, kind):
-    return array(as_pointer(as_pointer(frame[ARGUMENTS])[n]), kind)
-
-
-@inlined
-def result(frame, kind):
-    return array(as_pointer(as_pointer(frame[RESULTS])[0]), kind)
 
 
 @inlined
@@ -181,10 +175,10 @@ def roll_dot(frame):
     """
     if answer_version_query(frame):
         return 0
-    x, M, N = argument(frame, 0, KIND)
-    W, _, Q = argument(frame, 1, KIND)
-    b, _, _ = argument(frame, 2, KIND)
-    out, _, _ = result(frame, KIND)
+    x, M, N = array(frame, ARGUMENTS, 0, KIND)
+    W, _, Q = array(frame, ARGUMENTS, 1, KIND)
+    b, _, _ = array(frame, ARGUMENTS, 2, KIND)
+    out, _, _ = array(frame, RESULTS, 0, KIND)
     on_below = frame[ARGUMENT_COUNT] == 4  # which lies in ``out``, by `in_jax`
     for m in range(M):
         row = offset(out, m * Q)
@@ -207,9 +201,9 @@ def roll_outer(frame):
     """Write ``Σ da x'`` (N, Q) of x (…, N) and da (…, Q)."""
     if answer_version_query(frame):
         return 0
-    x, M, N = argument(frame, 0, KIND)
-    da, _, Q = argument(frame, 1, KIND)
-    out, _, _ = result(frame, KIND)
+    x, M, N = array(frame, ARGUMENTS, 0, KIND)
+    da, _, Q = array(frame, ARGUMENTS, 1, KIND)
+    out, _, _ = array(frame, RESULTS, 0, KIND)
     for place in range(N * Q):
         out[place] = 0
     for m in range(M):
@@ -227,8 +221,8 @@ def pack(frame):
     """Write W (K, Q) in blocks of columns, (blocks K, columns), zeros at the end."""
     if answer_version_query(frame):
         return 0
-    W, K, Q = argument(frame, 0, KIND)
-    out, _, columns = result(frame, KIND)
+    W, K, Q = array(frame, ARGUMENTS, 0, KIND)
+    out, _, columns = array(frame, RESULTS, 0, KIND)
     for block in range((Q + columns - 1) // columns):
         first = block * columns
         full = min(columns, Q - first)
@@ -246,8 +240,8 @@ def pack_transposed(frame):
     """Write the transpose of W (Q, K) as `pack` does; a few rows at a time."""
     if answer_version_query(frame):
         return 0
-    W, Q, K = argument(frame, 0, KIND)
-    out, _, columns = result(frame, KIND)
+    W, Q, K = array(frame, ARGUMENTS, 0, KIND)
+    out, _, columns = array(frame, RESULTS, 0, KIND)
     for block in range((Q + columns - 1) // columns):
         new = offset(out, block * K * columns)
         full = min(columns, Q - block * columns)
@@ -271,9 +265,9 @@ def packed_dot(frame):
     """
     if answer_version_query(frame):
         return 0
-    rows, M, K = argument(frame, 0, KIND)
-    packed, _, columns = argument(frame, 1, KIND)
-    out, _, width = result(frame, KIND)
+    rows, M, K = array(frame, ARGUMENTS, 0, KIND)
+    packed, _, columns = array(frame, ARGUMENTS, 1, KIND)
+    out, _, width = array(frame, RESULTS, 0, KIND)
     turns = (M + ROWS - 1) // ROWS
     for block in range(width // columns):
         first = 0
