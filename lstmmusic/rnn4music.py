@@ -13,14 +13,14 @@ from lstmmusic import checks, stuck
 from lstmmusic.checks import Checked, Fixed, check_float, check_int
 from lstmmusic.data.batches import check_tune, mean_over_tunes
 from lstmmusic.data.primers import check_primers, with_first_rows
-from lstmmusic.engine import forks, memory
+from lstmmusic.engine import forks
 from lstmmusic.engine.backend import Backend, choose_device, choose_dtype, choose_mode
 from lstmmusic.engine.functions import Functions
 from lstmmusic.engine.store import OPTIMIZERS, Store
 from lstmmusic.model import network, parameters
 from lstmmusic.model.outputs import COSTS
 from lstmmusic.training import checkpoint as checkpoints
-from lstmmusic.training import describe, evaluation, parameter_file
+from lstmmusic.training import describe, evaluation, memory, parameter_file
 from lstmmusic.training.loop import TrainingError
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.prepare import Given, check_tunes, prepare_training

@@ -134,8 +134,8 @@ def test_code_of_sources_that_have_changed_is_not_cached(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_code_that_calls_what_llvm_cannot_link_is_refused(monkeypatch):
-    from lstmmusic.engine.kernels import handlers
+    from lstmmusic.engine.kernels import code
 
-    monkeypatch.setattr(handlers, "OUTSIDE", ())
-    with pytest.raises(RuntimeError, match="roll_outer calls llvm"):
-        handlers.object_code("float32")
+    monkeypatch.setattr(code, "OUTSIDE", ())
+    with pytest.raises(RuntimeError, match="roll_dot calls llvm"):
+        code.object_code("float32")

@@ -1,7 +1,6 @@
-"""The kernels' numbers, by NumPy: in JAX, in Numba, and from threads at once."""
+"""The kernels' numbers, by NumPy: in JAX, and from threads at once."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from lstmmusic.model import ops
 pytest.importorskip("lstmmusic.engine.kernels", reason="there are no kernels")
 
 import jax
-import numba
 
 from lstmmusic.engine.kernels import host
 from lstmmusic.engine.kernels import lowering as kernels
@@ -35,20 +33,6 @@ def in_jax(op, *arrays):
     return np.asarray(jax.jit(lambda *a: kernels.in_jax(op, *a))(*arrays))
 
 
-def in_numba(op, *arrays):
-    return numba_function(op, arrays[0].dtype.name, kernels.LARGEST)(*arrays)
-
-
-@cache
-def numba_function(op, dtype, largest):
-    from lstmmusic.engine.kernels.numba_calls import in_numba
-
-    return numba.njit(in_numba(op, dtype).py_func)
-
-
-backends = pytest.mark.parametrize("compute", [in_jax, in_numba])
-
-
 def normal(dtype, *shape):
     return np.random.default_rng(sum(shape)).standard_normal(shape).astype(dtype)
 
@@ -67,20 +51,18 @@ def in_blocks(W):
 
 
 @pytest.mark.parametrize(("M", "K", "Q"), SIZES)
-@backends
-def test_a_matrix_is_packed_in_blocks_of_columns(dtype, compute, M, K, Q):
+def test_a_matrix_is_packed_in_blocks_of_columns(dtype, M, K, Q):
     W = normal(dtype, K, Q)
     for op, wanted in ((ops.pack, in_blocks(W)), (ops.pack_transposed, in_blocks(W.T))):
-        np.testing.assert_array_equal(compute(op, W), wanted, str(op))
+        np.testing.assert_array_equal(in_jax(op, W), wanted, str(op))
 
 
 @pytest.mark.parametrize(("M", "K", "Q"), SIZES)
-@backends
-def test_packed_dot_adds_the_product_of_rows(dtype, compute, M, K, Q):
+def test_packed_dot_adds_the_product_of_rows(dtype, M, K, Q):
     rows, W, packed = normal(dtype, M, K), normal(dtype, K, Q), in_blocks
     tolerance = TOLERANCE[dtype] * K
     for a in (normal(dtype, M, Q), normal(dtype, Q)):
-        found = compute(ops.packed_dot, a, rows, packed(W))
+        found = in_jax(ops.packed_dot, a, rows, packed(W))
         np.testing.assert_allclose(found, a + rows @ W, rtol=0, atol=tolerance)
 
 
@@ -105,50 +87,22 @@ def test_roll_dot_adds_to_what_is_there(dtype, below):
     np.testing.assert_array_equal(kept, 2 * there)
 
 
-def test_roll_dot_in_numba_leaves_its_arguments(dtype):
-    x, W, b = roll(dtype, 5, 3, 7), normal(dtype, 7, 31), normal(dtype, 31)
-    below = normal(dtype, 5, 3, 31)
-    given = below.copy()
-    for arrays in ((x, W, b), (x, W, b, below), (x[0], W, b)):
-        wanted = sum(arrays[3:], start=arrays[0] @ W + b)
-        found = in_numba(ops.roll_dot, *arrays)
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=10 * TOLERANCE[dtype])
-    np.testing.assert_array_equal(below, given)
-
-
-@backends
-def test_roll_outer_contracts_over_steps_and_tunes(dtype, compute):
+def test_roll_outer_contracts_over_steps_and_tunes(dtype):
     x, da = roll(dtype, 5, 3, 7), normal(dtype, 5, 3, 31)
     wanted = np.einsum("tbn,tbq->nq", x, da)
-    found = compute(ops.roll_outer, x, da)
+    found = in_jax(ops.roll_outer, x, da)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=30 * TOLERANCE[dtype])
 
 
-def test_numba_gives_the_kernels_arrays_that_are_not_contiguous(dtype):
-    # Fails if a kernel gets the address of a view, whose strides it does not know.
-    x, da = roll(dtype, 5, 7, 3).swapaxes(1, 2), normal(dtype, 31, 5, 3)
-    da = np.moveaxis(da, 0, 2)
-    found = in_numba(ops.roll_outer, x, da)
-    wanted = np.einsum("tbn,tbq->nq", x, da)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=30 * TOLERANCE[dtype])
-    W = normal(dtype, 31, 7)
-    np.testing.assert_array_equal(in_numba(ops.pack, W.T), in_blocks(W.T))
-    rows, W = normal(dtype, 7, 5).T, normal(dtype, 7, 40)
-    found = in_numba(ops.packed_dot, W[0], rows, in_blocks(W))
-    tolerance = 10 * TOLERANCE[dtype]
-    np.testing.assert_allclose(found, W[0] + rows @ W, rtol=0, atol=tolerance)
-
-
-@backends
-def test_what_is_not_finite_does_not_go_lost(compute):
+def test_what_is_not_finite_does_not_go_lost():
     # A training that diverges ends by it; so it must not count as silence.
     assert lowering.enabled("float32")
     x, W = np.zeros((2, 1, 3), np.float32), np.ones((3, 4), np.float32)
     x[1, 0, 2] = np.nan
-    found = compute(ops.roll_dot, x, W, np.zeros(4, np.float32))
+    found = in_jax(ops.roll_dot, x, W, np.zeros(4, np.float32))
     assert np.isnan(found[1]).all()
     assert not found[0].any()
-    found = compute(ops.roll_outer, x, np.ones((2, 1, 5), np.float32))
+    found = in_jax(ops.roll_outer, x, np.ones((2, 1, 5), np.float32))
     assert np.isnan(found[2]).all()
     assert not found[:2].any()
 
@@ -168,15 +122,13 @@ def test_threads_may_call_at_once(dtype):
             np.testing.assert_array_equal(found, wanted)
 
 
-@backends
-def test_a_matrix_of_a_wide_layer_stays_as_it_is(monkeypatch, dtype, compute):
+def test_a_matrix_of_a_wide_layer_stays_as_it_is(monkeypatch, dtype):
     # And is multiplied as such, though `packed_dot` does not ask how large it was.
     monkeypatch.setattr(kernels, "LARGEST", 50)
-    monkeypatch.setattr("lstmmusic.engine.kernels.numba_calls.LARGEST", 50)
     rows, W = normal(dtype, 4, 7), normal(dtype, 7, 9)
-    np.testing.assert_array_equal(compute(ops.pack, W), W)
-    np.testing.assert_array_equal(compute(ops.pack_transposed, W), W.T)
-    found = compute(ops.packed_dot, W[0], rows, W)
+    np.testing.assert_array_equal(in_jax(ops.pack, W), W)
+    np.testing.assert_array_equal(in_jax(ops.pack_transposed, W), W.T)
+    found = in_jax(ops.packed_dot, W[0], rows, W)
     tolerance = 10 * TOLERANCE[dtype]
     np.testing.assert_allclose(found, W[0] + rows @ W, rtol=0, atol=tolerance)
-    assert compute(ops.pack, W[:5]).shape != W[:5].shape
+    assert in_jax(ops.pack, W[:5]).shape != W[:5].shape

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lstmmusic import RNN4Music
-from lstmmusic.engine import free_memory, memory
+from lstmmusic.training import free_memory, memory
 from midi import PackedRoll
 
 GB = 10**9
@@ -219,7 +219,7 @@ def test_limits_of_the_process(in_new_process, limit):
 import resource
 import numpy as np
 from lstmmusic import RNN4Music
-from lstmmusic.engine import free_memory
+from lstmmusic.training import free_memory
 model = RNN4Music(5, 4, 3, 6, seed=1)
 resource.setrlimit(resource.{limit}, (10**10, 10**10))
 assert 0 < free_memory.free() < 10**10

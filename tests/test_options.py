@@ -8,7 +8,7 @@ import sys
 import pytest
 from journeys import load_module, run_main
 
-from lstmmusic.engine import free_memory
+from lstmmusic.training import free_memory
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from lstmmusic.engine import export, home, lowering, process
+from lstmmusic.engine import export, home, process
 from lstmmusic.engine.backend import as_given, on_device, precision
 from lstmmusic.model.network import State
 
@@ -86,10 +86,7 @@ class Compiler:
             with (
                 pytensor.config.change_flags(**flags),
                 precision(self.backend, self.dtype),
-                lowering.on(self.backend.device),
             ):
-                if self.backend.device == "cpu":
-                    lowering.start_build(self.dtype)
                 run = self._function(build, key)
 
             def call(*args):

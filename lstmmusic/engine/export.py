@@ -52,7 +52,6 @@ class Program(NamedTuple):
     outputs: int
     reads: list
     changes: list
-    kernels: bool  # called in it
 
 
 def function(build, key, variables, form, backend):
@@ -78,7 +77,7 @@ def function(build, key, variables, form, backend):
     if backend.device == "cpu":
         program = cpu_program(build, key, variables, form)
     else:
-        program = donate(compile_graph(build(*key), variables))
+        program = donate(compile_graph(build(*key), variables, backend.device))
     return with_variables(program, variables, backend)
 
 
@@ -109,11 +108,12 @@ def cpu_program(build, key, variables, form):
     """Return the compiled Program of a graph, from the cache or new."""
     dtype = variables[0].type.dtype
     program = None
+    lowering.start_build(dtype)  # while PyTensor simplifies the graph
     if lowering.ready(dtype):
         path = path_of(build, key, variables, form)
         program = load_program(path)
     if program is None:
-        program = compile_graph(build(*key), variables)
+        program = compile_graph(build(*key), variables, "cpu")
         path = path_of(build, key, variables, form)  # waits for the kernels
         program = save_program(program, variables, path)
     return with_fast_products(program, variables)
@@ -128,7 +128,7 @@ def path_of(build, key, variables, form):
     return cache.entry_path("programs", *what)
 
 
-def compile_graph(graph, variables):
+def compile_graph(graph, variables, device):
     """Return the Program of inputs, outputs and updates; JAX has not traced it yet."""
     from pytensor.link.jax.dispatch import jax_funcify
 
@@ -142,14 +142,15 @@ def compile_graph(graph, variables):
     with no_collection():
         with pytensor.config.change_flags(mode=mode):
             mode.optimizer.rewrite(graph)
-        run = jax_funcify(graph)  # a scan's own graph by the default mode's rewrites
+        run = jax_funcify(
+            graph, device=device
+        )  # a scan's own graph by the default mode's rewrites
     return Program(
         run,
         inputs=[(v.type.shape, v.type.dtype) for v in inputs],
         outputs=len(outputs),
         reads=reads,
         changes=[numbers[variable] for variable in updates],
-        kernels=False,
     )
 
 
@@ -185,7 +186,8 @@ def with_fast_products(program, variables):
     import jax
 
     tunes = [shape[1] for shape, _ in program.inputs if len(shape) == 3]
-    many = program.kernels or (tunes and tunes[0] >= MANY_TUNES)
+    dtype = variables[0].type.dtype
+    many = lowering.enabled(dtype) or (tunes and tunes[0] >= MANY_TUNES)
     with jax.default_device(jax.devices("cpu")[0]):  # where the variables are
         options = EIGEN if many and has_options() else None
         run = jax.jit(program.run).lower(*types_of(program, variables))
@@ -228,8 +230,7 @@ def save_program(program, variables, path):
     except Exception as error:
         warnings.warn(f"a compiled function was not cached: {error}", stacklevel=2)
         return program._replace(run=run)
-    kernels = any(name in exported.mlir_module() for name in lowering.TARGETS)
-    program = program._replace(run=exported.call, kernels=kernels)
+    program = program._replace(run=exported.call)
     cache.write_entry(path, json.dumps(program[1:]).encode() + b"\n" + code)
     return program
 

@@ -1,19 +1,15 @@
 """Decide what the Ops of `model.ops` become, when a graph is lowered to a backend.
 
-The kernels, in JAX on a CPU and in Numba, or else plain products: on a GPU, where the
-kernels cannot be built or fail their self-test, and if the folder kernels/ is missing.
+The kernels, in JAX on a CPU.  Plain products in Numba, on a GPU, and where the kernels
+cannot be built, fail their self-test or are missing: the folder kernels/ may go.
 """
 
 import functools
 import threading
 import warnings
-from contextlib import contextmanager
-from contextvars import ContextVar
-from hashlib import sha256
 
-import numpy as np
 from pytensor.compile.mode import optdb
-from pytensor.graph.rewriting.basic import GraphRewriter
+from pytensor.graph.rewriting.basic import GraphRewriter, dfs_rewriter, node_rewriter
 
 from lstmmusic.model import ops
 
@@ -28,20 +24,7 @@ MOST_CELLS = 768
 PRODUCTS = ops.RollDot, ops.RollOuter, ops.Pack, ops.PackedDot
 TARGETS = kernels.TARGETS if kernels else []
 LOCK = threading.Lock()
-_device = ContextVar("device", default=None)
-_enabled: dict[
-    str, bool
-] = {}  # dtype: the answer of `enabled`, for the rest of the process
-
-
-@contextmanager
-def on(device):
-    """Return a context in which functions are compiled for a device, cpu or cuda."""
-    token = _device.set(device)
-    try:
-        yield
-    finally:
-        _device.reset(token)
+_enabled: dict[str, bool] = {}  # by dtype, for the rest of the process
 
 
 def start_build(dtype):
@@ -86,15 +69,18 @@ def disable_kernels(dtype, error):
 
 @functools.cache
 def register_with_jax():
-    """Tell PyTensor what the Ops become in JAX."""
+    """Tell PyTensor what the Ops become in JAX.
+
+    ``jax_funcify(graph, device=...)`` says where the graph will run.
+    """
     import jax
     from pytensor.link.jax.dispatch import jax_funcify
 
-    def lower(op, **_):
-        device = _device.get() or jax.default_backend()
+    def lower(op, device=None, **_):
+        on_cpu = (device or jax.default_backend()) == "cpu"
 
         def compute(*arrays):  # JAX traces it
-            if device == "cpu" and enabled(str(arrays[0].dtype)):
+            if on_cpu and enabled(str(arrays[0].dtype)):
                 return kernels.in_jax(op, *arrays)
             return op.compute(*arrays)
 
@@ -104,69 +90,21 @@ def register_with_jax():
         jax_funcify.register(product)(lower)
 
 
-@functools.cache
-def register_with_numba():
-    """Tell PyTensor what the Ops become in Numba.
+class RegisterWithJax(GraphRewriter):
+    """Register the Ops when the first graph is compiled for JAX.
 
-    Numba's functions are cached under a key: it tells plain products from kernels, and
-    one build of the kernels from another.
+    At import, that would import JAX, which takes a second.
     """
-    from pytensor.link.numba.dispatch.basic import register_funcify_and_cache_key
-
-    def lower(op, node, **_):
-        dtype = node.inputs[-1].dtype
-        made_by, function = "plainly, 1", in_numba_plainly
-        if enabled(dtype):
-            from lstmmusic.engine.kernels.numba_calls import in_numba as function
-
-            made_by = build.path_of(dtype).name
-        key = sha256(f"{op} {dtype} {made_by}".encode()).hexdigest()
-        return function(op, dtype), key
-
-    for product in PRODUCTS:
-        register_funcify_and_cache_key(product)(lower)
-
-
-def in_numba_plainly(op, dtype):
-    """Return a function that computes an Op by NumPy's products, compiled by Numba."""
-    from pytensor.link.numba.dispatch.basic import numba_njit
-
-    transposed = getattr(op, "transposed", False)
-
-    def rows(a):
-        return np.ascontiguousarray(a).reshape(-1, a.shape[-1])
-
-    rows = numba_njit(rows)
-
-    def roll_dot(x, W, b, *below):
-        a = (np.dot(rows(x), W) + b).reshape(x.shape[:-1] + b.shape)
-        return a + below[0] if len(below) else a
-
-    def roll_outer(x, da):
-        return np.dot(rows(x).T, rows(da))
-
-    def pack(W):
-        return np.ascontiguousarray(W.T if transposed else W)
-
-    def packed_dot(a, rows, packed):
-        return a + np.dot(rows, packed)
-
-    functions = roll_dot, roll_outer, pack, packed_dot
-    return numba_njit(functions[PRODUCTS.index(type(op))])
-
-
-class Register(GraphRewriter):
-    """Register the Ops with a backend when the first graph is compiled for it.
-
-    At import, that would import JAX and Numba, which takes seconds.
-    """
-
-    def __init__(self, function):
-        self.function = function
 
     def apply(self, fgraph):
-        self.function()
+        register_with_jax()
 
 
-optdb.register("lstmmusic_jax", Register(register_with_jax), "jax", position=0)
-optdb.register("lstmmusic_numba", Register(register_with_numba), "numba", position=0)
+@node_rewriter(list(PRODUCTS))
+def plain_products(fgraph, node):
+    """Replace an Op by PyTensor's own."""
+    return [node.op.compute(*node.inputs)]
+
+
+optdb.register("lstmmusic_jax", RegisterWithJax(), "jax", position=0)
+optdb.register("lstmmusic_numba", dfs_rewriter(plain_products), "numba", position=0)

@@ -1,8 +1,8 @@
 """The products that the passes are made of, as Ops that know their shapes.
 
-``compute`` is what each is, in NumPy or JAX.  What it becomes in a compiled function is
-decided when it is lowered to a backend: see `engine.lowering`.  Shapes: M rows, N
-notes, K and Q columns; ``…`` any axes.
+``compute`` is what each is, of arrays of NumPy, JAX or PyTensor.  What it becomes in a
+compiled function is decided when it is lowered to a backend: see `engine.lowering`.
+Shapes: M rows, N notes, K and Q columns; ``…`` any axes.
 """
 
 import numpy as np
@@ -43,7 +43,7 @@ class RollDot(Product):
         return [(*shapes[0][:-1], shapes[1][1])]
 
     def compute(self, x, W, b, *below):
-        return sum(below, start=x @ W + b)
+        return sum(below, start=x.dot(W) + b)
 
 
 class RollOuter(Product):
@@ -61,7 +61,7 @@ class RollOuter(Product):
         return [(shapes[0][-1], shapes[1][-1])]
 
     def compute(self, x, da):
-        return x.reshape(-1, x.shape[-1]).T @ da.reshape(-1, da.shape[-1])
+        return contraction(x, da)
 
 
 class Pack(Product):
@@ -98,7 +98,7 @@ class PackedDot(Product):
         return [(rows[0], a[-1])]
 
     def compute(self, a, rows, packed):
-        return a + rows @ packed
+        return a + rows.dot(packed)
 
 
 roll_dot = RollDot()
@@ -111,4 +111,4 @@ packed_dot = PackedDot()
 def contraction(a, b):
     """Contract (T, B, P) with (T, B, Q) to Σ over T and B of a b': (P, Q)."""
     rows_a, rows_b = (array.reshape((-1, array.shape[-1])) for array in (a, b))
-    return pt.dot(rows_a.T, rows_b)
+    return rows_a.T.dot(rows_b)

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from lstmmusic import checks
 from lstmmusic.data.batches import check_dataset
-from lstmmusic.engine import memory
+from lstmmusic.training import memory
 from lstmmusic.training.checkpoint import make_saver
 from lstmmusic.training.loop import Training, TrainingData
 from lstmmusic.training.mpi import Ranks

@@ -1,11 +1,10 @@
 """Build and test the kernels in a subprocess, cache them, and link them here.
 
 Numba takes seconds to build them, which pass while PyTensor simplifies the first graph.
-A process that finds them in the cache needs no Numba, only LLVM to link them.
+A process that finds them in the cache only links them.
 """
 
 import atexit
-import functools
 import json
 import os
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 import llvmlite.binding as llvm
 
 from lstmmusic.engine import cache
-from lstmmusic.engine.kernels.host import KERNELS, host
+from lstmmusic.engine.kernels.host import host
 
 LONGEST_S = 120
 CODE = """
@@ -116,22 +115,3 @@ def link(code):
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return engine
-
-
-@functools.cache
-def linked(dtype):
-    """Return the kernels for a dtype, linked."""
-    return link(object_code(dtype))
-
-
-@functools.cache
-def symbols(dtype):
-    """Return {kernel: symbol}, by which LLVM finds it when it links Numba's functions.
-
-    Numba caches these functions: so a symbol's name tells one build from another.
-    """
-    build = path_of(dtype).name
-    found = {kernel: f"lstmmusic_{kernel}_{build}" for kernel in KERNELS}
-    for kernel, symbol in found.items():
-        llvm.add_symbol(symbol, linked(dtype).get_function_address(kernel))
-    return found

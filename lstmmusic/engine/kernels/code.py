@@ -1,6 +1,6 @@
-"""The kernels: Numba compiles them; XLA, and Numba's other functions, call them.
+"""The kernels: Numba compiles them, XLA calls them.
 
-A kernel takes addresses and sizes, all of them 64 bits: from XLA by `handlers`.
+A kernel reads its arrays from XLA's call frame, see `header`, and returns 0: no error.
 Nothing is allocated, no thread is started and no lock is held: threads may call a
 kernel at once.
 
@@ -8,22 +8,39 @@ Shapes: M rows (steps and tunes), N notes, K and Q columns.
 """
 
 from itertools import chain
+from types import FunctionType
 
+import llvmlite.binding as llvm
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from lstmmusic.engine.kernels.host import ROWS, VECTOR, VECTORS
+from lstmmusic.engine.kernels.header import EXTENSION_METADATA, FIELDS, MAJOR
+from lstmmusic.engine.kernels.host import KERNELS, ROWS, VECTOR, VECTORS, host
 
+_FRAME, _BUFFER = FIELDS["XLA_FFI_CallFrame"], FIELDS["XLA_FFI_Buffer"]
+# Numba takes numbers as constants, not what is in a dict.
+EXTENSION, ARGUMENT_COUNT = _FRAME["extension_start"], _FRAME["args.size"]
+ARGUMENTS, RESULTS = _FRAME["args.args"], _FRAME["rets.rets"]
+DATA, RANK, DIMS = _BUFFER["data"], _BUFFER["rank"], _BUFFER["dims"]
+TYPE = FIELDS["XLA_FFI_Extension_Base"]["type"]
+NEXT = FIELDS["XLA_FFI_Extension_Base"]["next"]
+METADATA = FIELDS["XLA_FFI_Metadata_Extension"]["metadata"]
+VERSION = FIELDS["XLA_FFI_Metadata"]["api_version.major_version"]
+FUSED = {"contract"}  # a product and a sum may be rounded once for both
+OUTSIDE = ("llvm.", "memset", "memcpy")  # LLVM links these itself
 WORD = ir.IntType(64)
 WORDS = types.CPointer(types.int64)
-KIND = np.float32(0)  # a number, for its type: `handlers` replaces it
+KIND = np.float32(0)  # a number, for its type: `object_code` replaces it
+
+inlined = numba.njit(inline="always")  # LLVM links a kernel without Numba
 
 
 def inttoptr(context, builder, signature, given):
-    """Write the code of a cast."""
+    """Write the code that casts a word to the pointer type of a signature."""
     return builder.inttoptr(given[0], context.get_value_type(signature.return_type))
 
 
@@ -125,37 +142,69 @@ def broadcast(builder, value, vector):
     return builder.shuffle_vector(first, nothing, lanes)
 
 
-def roll_dot(x, W, b, below, out, M, N, Q):
+@inlined
+def array(frame, place, n, kind):
+    """Return the numbers of an array, its rows, and the length of one.
+
+    ``place`` is `ARGUMENTS` or `RESULTS`.
+    """
+    buffer = as_pointer(as_pointer(frame[place])[n])
+    rank, dims = buffer[RANK], as_pointer(buffer[DIMS])
+    rows = 1
+    for axis in range(rank - 1):
+        rows *= dims[axis]
+    return as_numbers(buffer[DATA], kind), rows, dims[rank - 1]
+
+
+@inlined
+def answer_version_query(frame):
+    """Tell whether XLA only asks for the version of the interface; answer it."""
+    extension = frame[EXTENSION]
+    while extension != 0:
+        fields = as_pointer(extension)
+        if fields[TYPE] & 0xFFFFFFFF == EXTENSION_METADATA:
+            as_pointer(fields[METADATA])[VERSION] = (1 << 32) + MAJOR  # minor 1
+            return True
+        extension = fields[NEXT]
+    return False
+
+
+def roll_dot(frame):
     """Write ``W x + b``, or that ``+ below``, looking only at the notes that sound.
 
-    Of x (M, N), W (N, Q), b (Q,) and below (M, Q), which may lie where ``out`` does; 0
-    is for none.
+    Of x (…, N), W (N, Q), b (Q,) and below (…, Q), whose place the result takes.
     """
-    on_below, in_place = below != 0, below == out
-    x, W, b = as_numbers(x, KIND), as_numbers(W, KIND), as_numbers(b, KIND)
-    below, out = as_numbers(below, KIND), as_numbers(out, KIND)
+    if answer_version_query(frame):
+        return 0
+    x, M, N = array(frame, ARGUMENTS, 0, KIND)
+    W, _, Q = array(frame, ARGUMENTS, 1, KIND)
+    b, _, _ = array(frame, ARGUMENTS, 2, KIND)
+    out, _, _ = array(frame, RESULTS, 0, KIND)
+    on_below = frame[ARGUMENT_COUNT] == 4  # which lies in ``out``, by `in_jax`
     for m in range(M):
         row = offset(out, m * Q)
-        if not on_below:
-            for q in range(Q):
-                row[q] = b[q]
-        elif in_place:  # by one name, or LLVM would not use vectors
+        if on_below:
             for q in range(Q):
                 row[q] += b[q]
         else:
             for q in range(Q):
-                row[q] = below[m * Q + q] + b[q]
+                row[q] = b[q]
         for n in range(N):
             value = x[m * N + n]
             if value != 0:
                 of_note = offset(W, n * Q)
                 for q in range(Q):
                     row[q] += value * of_note[q]
+    return 0
 
 
-def roll_outer(x, da, out, M, N, Q):
-    """Write ``Σ da x'`` (N, Q) of x (M, N) and da (M, Q)."""
-    x, da, out = as_numbers(x, KIND), as_numbers(da, KIND), as_numbers(out, KIND)
+def roll_outer(frame):
+    """Write ``Σ da x'`` (N, Q) of x (…, N) and da (…, Q)."""
+    if answer_version_query(frame):
+        return 0
+    x, M, N = array(frame, ARGUMENTS, 0, KIND)
+    da, _, Q = array(frame, ARGUMENTS, 1, KIND)
+    out, _, _ = array(frame, RESULTS, 0, KIND)
     for place in range(N * Q):
         out[place] = 0
     for m in range(M):
@@ -166,11 +215,15 @@ def roll_outer(x, da, out, M, N, Q):
                 of_note = offset(out, n * Q)
                 for q in range(Q):
                     of_note[q] += value * row[q]
+    return 0
 
 
-def pack(W, out, K, Q, columns):
+def pack(frame):
     """Write W (K, Q) in blocks of columns, (blocks K, columns), zeros at the end."""
-    W, out = as_numbers(W, KIND), as_numbers(out, KIND)
+    if answer_version_query(frame):
+        return 0
+    W, K, Q = array(frame, ARGUMENTS, 0, KIND)
+    out, _, columns = array(frame, RESULTS, 0, KIND)
     for block in range((Q + columns - 1) // columns):
         first = block * columns
         full = min(columns, Q - first)
@@ -181,11 +234,15 @@ def pack(W, out, K, Q, columns):
                 new[column] = row[column]
             for column in range(full, columns):
                 new[column] = 0
+    return 0
 
 
-def pack_transposed(W, out, K, Q, columns):
+def pack_transposed(frame):
     """Write the transpose of W (Q, K) as `pack` does; a few rows at a time."""
-    W, out = as_numbers(W, KIND), as_numbers(out, KIND)
+    if answer_version_query(frame):
+        return 0
+    W, Q, K = array(frame, ARGUMENTS, 0, KIND)
+    out, _, columns = array(frame, RESULTS, 0, KIND)
     for block in range((Q + columns - 1) // columns):
         new = offset(out, block * K * columns)
         full = min(columns, Q - block * columns)
@@ -198,16 +255,20 @@ def pack_transposed(W, out, K, Q, columns):
             for column in range(full, columns):
                 for k in range(start, end):
                     new[k * columns + column] = 0
+    return 0
 
 
-def packed_dot(rows, packed, out, M, K, width, columns):
+def packed_dot(frame):
     """Write the product of rows (M, K) and a packed matrix (K, Q): (M, width).
 
     ``width`` is that of all blocks, Q or more; behind Q there are zeros.  A block stays
     in a near cache while all rows go by.
     """
-    rows, packed = as_numbers(rows, KIND), as_numbers(packed, KIND)
-    out = as_numbers(out, KIND)
+    if answer_version_query(frame):
+        return 0
+    rows, M, K = array(frame, ARGUMENTS, 0, KIND)
+    packed, _, columns = array(frame, ARGUMENTS, 1, KIND)
+    out, _, width = array(frame, RESULTS, 0, KIND)
     turns = (M + ROWS - 1) // ROWS
     for block in range(width // columns):
         first = 0
@@ -222,3 +283,23 @@ def packed_dot(rows, packed, out, M, K, width, columns):
                 width,
             )
             first += number
+    return 0
+
+
+def object_code(dtype):
+    """Return the machine code of `KERNELS` for a dtype, an object file as bytes.
+
+    It calls nothing of Numba's or Python's: LLVM alone can link it.
+    """
+    names = globals() | {"KIND": np.dtype(dtype).type(0)}
+    compiled = numba.cfunc(types.int64(WORDS), fastmath=FUSED, error_model="numpy")
+    module = llvm.parse_assembly("")
+    for name in KERNELS:
+        found = compiled(FunctionType(globals()[name].__code__, names))
+        code = found.inspect_llvm().replace(found.native_name, name)
+        kernel = llvm.parse_assembly(code)
+        for called in kernel.functions:
+            if called.is_declaration and not called.name.startswith(OUTSIDE):
+                raise RuntimeError(f"{name} calls {called.name}")
+        module.link_in(kernel)
+    return host().emit_object(module)

@@ -3,18 +3,20 @@
 The header, ``xla/ffi/api/c_api.h``, says by its major version whether its structures
 have changed: so that version, and where each field lies, is what is tested, not
 jaxlib's own version.  Fields that a later header adds behind these change nothing.
+The kernels have run with jaxlib 0.8.0 and 0.10.2; 0.11.2 lays its extensions out
+otherwise, and is refused.
 """
 
 import re
 from pathlib import Path
 
-MAJOR = 0  # of the interface, as tested with jaxlib 0.8 to 0.10
+MAJOR = 0  # of the interface
 WORD = 8
 SIZES = {"*": WORD, "size_t": WORD, "int64_t": WORD, "int": 4}  # in bytes
 ENUMS = "XLA_FFI_DataType", "XLA_FFI_ExecutionStage", "XLA_FFI_Extension_Type"
 SIZES |= dict.fromkeys(ENUMS, 4)
 
-# The word (64 bits) of each field that `handlers` reads or writes.
+# The word (64 bits) of each field that `code` reads or writes.
 FIELDS = {
     "XLA_FFI_CallFrame": {
         "extension_start": 1, "args.size": 7, "args.args": 9, "rets.rets": 14

@@ -3,10 +3,7 @@
 import llvmlite.binding as llvm
 import numpy as np
 
-# The kernels of `code`, and how many arguments each takes: all of them are 64 bits.
-KERNELS = {
-    "roll_dot": 8, "roll_outer": 6, "pack": 5, "pack_transposed": 5, "packed_dot": 7
-}  # fmt: skip
+KERNELS = "roll_dot", "roll_outer", "pack", "pack_transposed", "packed_dot"
 
 # Bytes of a vector, vectors beside one another, and rows at once, for which
 # `code.multiply_rows` keeps sums: in 12 of 16 registers with AVX, in 16 of 32 with

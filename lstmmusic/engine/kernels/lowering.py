@@ -1,9 +1,7 @@
-"""Lower the Ops of `model.ops` to the kernels, in JAX and in Numba."""
+"""Lower the Ops of `model.ops` to the kernels, in JAX on a CPU."""
 
 import ctypes
-import functools
 import math
-import threading
 
 from lstmmusic.engine.kernels import build
 from lstmmusic.engine.kernels.host import KERNELS, columns_of_block
@@ -13,7 +11,7 @@ from lstmmusic.model import ops
 # enough to be shared out to threads by XLA, and W too large to be read by each of them.
 LARGEST = 4 * 768**2
 DTYPES = ("float32", "float64")
-LOCK = threading.Lock()
+_engines: dict = {}  # dtype: what keeps its linked kernels in memory
 
 
 def target(kernel, dtype):
@@ -25,18 +23,12 @@ TARGETS = [target(kernel, dtype) for kernel in KERNELS for dtype in DTYPES]
 
 
 def enable(dtype):
-    """Wait for the kernels of a dtype, and register them with XLA and with LLVM.
+    """Wait for the kernels for a dtype, and register them with XLA, once.
 
     Raises what `build.object_code` raises.
     """
-    with LOCK:
-        _enable(dtype)
-
-
-@functools.cache
-def _enable(dtype):
-    register_with_xla(build.linked(dtype), dtype)
-    build.symbols(dtype)
+    _engines[dtype] = build.link(build.object_code(dtype))
+    register_with_xla(_engines[dtype], dtype)
 
 
 def register_with_xla(engine, dtype):
@@ -44,7 +36,7 @@ def register_with_xla(engine, dtype):
     import jax
 
     for kernel in KERNELS:
-        address = ctypes.c_void_p(engine.get_function_address(f"xla_{kernel}"))
+        address = ctypes.c_void_p(engine.get_function_address(kernel))
         capsule = jax.ffi.pycapsule(address)
         jax.ffi.register_ffi_target(target(kernel, dtype), capsule, platform="cpu")
 

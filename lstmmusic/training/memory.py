@@ -12,10 +12,10 @@ from functools import partial
 import numpy as np
 
 from lstmmusic.data.batches import WHOLE_BLOCK, block_of, is_packed
-from lstmmusic.engine import free_memory
 from lstmmusic.engine.backend import threads
 from lstmmusic.engine.process import return_freed_memory
 from lstmmusic.model import parameters
+from lstmmusic.training import free_memory
 
 MOMENTS = {"RMSprop": 1, "Adam": 2}  # an optimizer's arrays for each weight
 COMPILING = 2 * 10**8  # bytes
