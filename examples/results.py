@@ -36,7 +36,7 @@ SOUND = (
 )
 TRAINED_ON = {
     True: "It was among the tunes trained on.",
-    False: "It was not trained on this tune, as it is read here.",
+    False: "This tune was not trained on (as read with this --dt and --range).",
     None: "Whether it was trained on this tune is not known: the parameter file does "
     "not say.",
 }

@@ -206,7 +206,7 @@ class RNN4Music:
             Piano-rolls with values in [0, 1], or what `midi.midiread` returns.
         noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch : int
         lengthOfMB : int or None
-            Steps, at least 2; None takes whole tunes.
+            Steps, at least 2; None takes whole tunes: the longest pads its minibatch.
         lam : float
             Factor of the L1 norm of matrices and peepholes.
         average : {'tune', 'step'}
@@ -280,9 +280,9 @@ class RNN4Music:
 
         ``tune`` is array_like of shape (steps, io_length), MidiRoll or PackedRoll.
         Tunes are compared by a digest of 8 bytes, in the form they had in ``dataset``,
-        or ``sources``, of `train`: a transposed tune is another tune.  Not known is
-        what matrices were trained on that come from the original program, from a file
-        before version 3 or from `setParameters`.
+        or ``sources``, of `train`: a transposed tune is another tune.  None where
+        matrices came from the original program, from a file before version 3 or from
+        `setParameters`, and the tune was not trained on since.
         """
         checked = check_tune("tune", tune, self.io_length, self.dtype)
         return self._train_state.trained_on.holds(checked)
@@ -303,7 +303,7 @@ class RNN4Music:
     def evaluate(
         self, dataset: Sequence, *, skipFirst: bool = True, sizeOfBatch: int = 32
     ) -> evaluation.Evaluation:
-        """Return how well the network predicts tunes: nats per step, and accuracy.
+        """Return an `Evaluation`: nats per step and accuracy, pooled and of each tune.
 
         Parameters
         ----------

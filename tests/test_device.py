@@ -152,7 +152,7 @@ def test_an_update_is_one_program_without_the_host(cuda, monkeypatch, tf32, want
 
 
 def test_a_device_that_is_not_there_is_refused_with_the_way_to_it():
-    allowed = r"allowed are cpu, cuda"
+    allowed = r"allowed are 'cpu', 'cuda'"
     with pytest.raises(ValueError, match=rf"device is 'gpu'; {allowed}"):
         on_cpu(device="gpu")
     with pytest.raises(ValueError, match=r"mode is 'NUMBA'; allowed is 'JAX'"):

@@ -236,7 +236,7 @@ def test_tunes_are_the_same_whatever_the_threads(network, monkeypatch, n_threads
     monkeypatch.setattr(functions, "FEWEST_TUNES", 2)
     monkeypatch.setattr(functions, "MOST_TUNES", 2)
     model = network()
-    shares = [model._functions._share(B) for B in range(1, 9)]
+    shares = [model._functions.share_out(B) for B in range(1, 9)]
     assert shares == [(1, 1), *[(min(n_threads, B // 2), 2) for B in range(2, 9)]]
     primers = np.random.default_rng(57).choice([0.0, 1.0], size=(7, 4, N))
     tunes, y = model.genMusic(primers, 40, seed=56)

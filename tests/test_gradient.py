@@ -10,7 +10,7 @@ from pytensor.compile.mode import Mode
 
 from lstmmusic.data.batches import Minibatch
 from lstmmusic.engine import gradient
-from lstmmusic.model.network import tree_map
+from lstmmusic.model.network import from_leaves
 from lstmmusic.model.parameters import unpack, weight_shapes
 
 NAMES = list(weight_shapes(H, N))
@@ -27,7 +27,7 @@ def cost_and_gradients(model, minibatch, masks=()):
     cost = sum(float(part.cost) for part in parts)
     by_weight = zip(*(part.gradients for part in parts), strict=True)
     packed = (sum(map(np.asarray, arrays)) for arrays in by_weight)
-    network = tree_map(lambda _: next(packed), model._store.weights)
+    network = from_leaves(model._store.weights, packed)
     return cost, unpack(network)
 
 

@@ -414,7 +414,7 @@ FINITE = "allowed are finite numbers"
         ("genProbThreshold", -0.1, f"{FINITE} from 0 to 1"),
         ("cost", "hinge", "allowed are 'cross-entropy', 'squared-error'"),
         ("cost", None, "allowed are 'cross-entropy', 'squared-error'"),
-        ("mode", "C", "allowed are None, JAX, NUMBA"),
+        ("mode", "C", "allowed are None and 'JAX', 'NUMBA'"),
         ("seed", -1, f"{OPTIONAL} 0"),
         ("seed", 1.5, f"{OPTIONAL} 0"),
     ],

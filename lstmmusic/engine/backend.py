@@ -20,7 +20,7 @@ INSTALL_CUDA = "pip install 'lstmmusic[cuda]'"
 
 
 class Backend(NamedTuple):
-    """Where the compiled functions of one network run."""
+    """Name where a network's compiled functions run."""
 
     mode: str  # of `MODES`
     device: str = "cpu"  # of `DEVICES`
@@ -29,11 +29,7 @@ class Backend(NamedTuple):
 
 def choose_mode(mode=None):
     """Return the PyTensor mode's name: the given one, or JAX, the faster, for None."""
-    if mode is None:
-        return "JAX"
-    if mode not in MODES:
-        raise ValueError(f"mode is {mode!r}; allowed are None, {', '.join(MODES)}")
-    return mode
+    return checks.optional(checks.one_of, "mode", mode, MODES) or "JAX"
 
 
 def choose_dtype(dtype=None):
@@ -44,9 +40,7 @@ def choose_dtype(dtype=None):
 
 def choose_device(mode, device):
     """Return the device's name; raise ValueError if JAX cannot use it."""
-    if device not in DEVICES:
-        raise ValueError(f"device is {device!r}; allowed are {', '.join(DEVICES)}")
-    if device == "cpu":
+    if checks.one_of("device", device, DEVICES) == "cpu":
         return device
     if mode != "JAX":
         raise ValueError(

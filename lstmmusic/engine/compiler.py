@@ -16,7 +16,7 @@ from lstmmusic.model.network import State
 
 
 class Compiler:
-    """Makes inputs of a network's sizes, and functions of them.
+    """Make inputs of a network's sizes, and compile functions of them.
 
     Parameters
     ----------

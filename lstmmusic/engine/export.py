@@ -22,8 +22,8 @@ from lstmmusic.engine import cache, forks, lowering
 from lstmmusic.engine.backend import on_device
 from lstmmusic.engine.internals import cell
 
-# Rewrites that find nothing to gain in these graphs that XLA does not find itself.  So
-# none makes an expression stable: the costs stand in stable form (D8).
+# Rewrites that gain nothing that XLA does not gain itself.  Without them PyTensor makes
+# no expression stable: the costs are written stably (D8).
 SLOW_REWRITES = (
     "fusion",
     "stabilize",
@@ -42,7 +42,7 @@ EIGEN = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
 class Program(NamedTuple):
-    """A function of the inputs and of some of the store's variables, by their numbers.
+    """Hold a function of inputs and of some of the store's variables, by number.
 
     It returns the outputs, and then the new values of the variables that it changes.
     """
@@ -178,10 +178,9 @@ def donate(program):
 def with_fast_products(program, variables):
     """Compile a program for a CPU, with the faster of XLA's libraries of products.
 
-    YNNPACK, its default, is the faster with few rows, those of a step of few tunes; but
-    not in what the kernels leave to XLA of the passes (benchmarks/RESULTS.md).  Sums
-    stay with it.  Compiled now: threads that call it for the first time would each do
-    so.
+    YNNPACK, XLA's default, is faster for the products of a step of few tunes; Eigen is
+    faster for those that the kernels leave to XLA (benchmarks/RESULTS.md).  Sums stay
+    with YNNPACK.  Compile now, or each thread would compile at its first call.
     """
     import jax
 

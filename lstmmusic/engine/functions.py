@@ -131,7 +131,7 @@ class Functions:
         may come from several threads at once.
         """
         T, B, _ = x.shape
-        length = self._chunk(T)
+        length = self.chunk_length(T)
         run = self._counts(*self.compiler.shape(length, B))
         state, summed = self.compiler.state_at_start(B), np.zeros((4, B))
         for start in range(0, T, length):
@@ -143,7 +143,7 @@ class Functions:
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Return y (T, B, N) for x (T, B, N), from the state at step −1."""
         T, B, _ = x.shape
-        length = self._chunk(T)
+        length = self.chunk_length(T)
         run = self._probabilities(*self.compiler.shape(length, B))
         state = self.compiler.state_at_start(B)
         y = []
@@ -166,8 +166,8 @@ class Functions:
         given = np.concatenate([primer[1:], uniform])
         T = len(given)
         is_primer = np.arange(T) < P - 1
-        length = self._chunk(T)
-        workers, tunes = self._share(B)
+        length = self.chunk_length(T)
+        workers, tunes = self.share_out(B)
         limits = [threshold, temperature, *([] if most is None else [most])]
         with np.errstate(over="ignore"):  # a temperature may round to infinity
             limits = np.array(limits, dtype=primer.dtype)
@@ -189,10 +189,10 @@ class Functions:
         in_threads(lambda w: [work(first) for first in firsts[w::workers]], workers)
         return rolls
 
-    def _chunk(self, T):
+    def chunk_length(self, T):
         return CHUNK if self.backend.mode == "JAX" else T
 
-    def _share(self, B):
+    def share_out(self, B):
         """Return how many threads generate B tunes, and how many tunes one at once.
 
         Samples are sensitive to rounding, so they must not depend on the number of

@@ -38,7 +38,7 @@ FEWEST_TUNES = 4  # a thread takes as long with fewer
 
 
 class PartialGradient(NamedTuple):
-    """The cost and the gradient of some of a minibatch's tunes; parts add up."""
+    """Hold the cost and the gradient of some of a minibatch's tunes; parts add up."""
 
     cost: Any  # ()
     gradients: list  # in the order of `network.fields`

@@ -1,5 +1,7 @@
 """Hold the arrays that training changes, in shared variables."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytensor
 
@@ -12,7 +14,7 @@ OPTIMIZERS = ("RMSprop", "Adam")
 
 
 class Store:
-    """Holds a network's weights, its optimizer's moments and the state at step −1.
+    """Hold a network's weights, its optimizer's moments and the state at step −1.
 
     Parameters
     ----------
@@ -86,6 +88,10 @@ class Store:
         ValueError
             For an unknown name, a wrong shape, or a value that is not finite.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(
+                f"values is {values!r:.60}; allowed is a mapping of names to arrays"
+            )
         current = self.get()
         for name, value in values.items():
             if name not in current:

@@ -15,7 +15,7 @@ from lstmmusic.model.ops import packed_dot
 
 
 class Layer(NamedTuple):
-    """The weights of one layer; ``W_j`` is None in layer 1, which has none below."""
+    """Hold the weights of one layer; ``W_j`` is None in layer 1."""
 
     W_x: pt.TensorVariable  # (N, 4H)       from the roll
     W_j: pt.TensorVariable | None  # (H_below, 4H) from the layer below
@@ -46,12 +46,13 @@ def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False):
     Returns h (B, H), c (B, H) and the gates i, f, g, o side by side (B, 4H).
     """
     a_i, a_f, a_g, a_o = split(packed_dot(a_in, h_prev, W_h))
-    i = pt.sigmoid(a_i + w_c[0] * c_prev)  # (7)
-    f = pt.sigmoid(a_f + w_c[1] * c_prev)  # (8)
+    w_ci, w_cf, w_co = w_c[0], w_c[1], w_c[2]
+    i = pt.sigmoid(a_i + w_ci * c_prev)  # (7)
+    f = pt.sigmoid(a_f + w_cf * c_prev)  # (8)
     g = pt.tanh(a_g)
     c = f * c_prev + i * g  # (9)
     seen = a_g if original_forward else c  # D3: the original's layer 1 looks at a_g
-    o = pt.sigmoid(a_o + w_c[2] * seen)  # (10)
+    o = pt.sigmoid(a_o + w_co * seen)  # (10)
     h = o * pt.tanh(c)  # (11)
     return h, c, pt.concatenate([i, f, g, o], axis=-1)
 
@@ -72,15 +73,16 @@ def backward_step(dh, gates, c, c_prev, dc_next, w_c, original_forward=False):
     step t+1, like ``dc_next`` (B, H).  Returns da (B, 4H) and the dc (B, H) for t−1.
     """
     i, f, g, o = split(gates)
+    w_ci, w_cf, w_co = w_c[0], w_c[1], w_c[2]
     tanh_c = pt.tanh(c)
     da_o = dh * tanh_c * o * (1 - o)  # (11), (10)
     dc = dc_next + dh * o * (1 - tanh_c**2)  # (11)
     if not original_forward:
-        dc = dc + da_o * w_c[2]  # (10), at the SAME step (D2)
+        dc = dc + da_o * w_co  # (10), at the SAME step (D2)
     da_g = dc * i * (1 - g**2)  # (9)
     if original_forward:
-        da_g = da_g + da_o * w_c[2]  # D3: the peephole looked at a_g
+        da_g = da_g + da_o * w_co  # D3: the peephole looked at a_g
     da_f = dc * c_prev * f * (1 - f)  # (9), (8)
     da_i = dc * g * i * (1 - i)  # (9), (7)
-    dc_prev = dc * f + da_i * w_c[0] + da_f * w_c[1]  # (9), (7), (8)
+    dc_prev = dc * f + da_i * w_ci + da_f * w_cf  # (9), (7), (8)
     return pt.concatenate([da_i, da_f, da_g, da_o], axis=-1), dc_prev

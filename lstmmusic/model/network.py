@@ -24,7 +24,7 @@ from lstmmusic.model.ops import (
 
 
 class Network(NamedTuple):
-    """The weights, or equally their derivatives: same fields, same shapes."""
+    """Hold the weights, or their derivatives: same fields, same shapes."""
 
     layers: tuple[Layer, ...]
     W_y: tuple  # one (H_n, N) for each layer
@@ -67,7 +67,7 @@ def tree_map(function, *networks):
 
 
 class State(NamedTuple):
-    """What each layer remembers of the step before: one entry for each layer.
+    """Hold each layer's h and c of the step before.
 
     (B, H_n); as it is kept between calls, the same for all tunes: (H_n,).
     """
@@ -77,14 +77,14 @@ class State(NamedTuple):
 
 
 class BackwardCarry(NamedTuple):
-    """What reaches a step of each layer from the step after it, backwards in time."""
+    """Carry da and dc of each layer from step t+1 to step t."""
 
     da: tuple  # (B, 4 H_n)
     dc: tuple  # (B, H_n)
 
 
 class Residuals(NamedTuple):
-    """What the backward pass needs of the forward pass, one entry for each layer."""
+    """Hold what the backward pass needs of the forward pass, by layer."""
 
     h: tuple  # (T, B, H_n)
     c: tuple  # (T, B, H_n)
@@ -284,9 +284,9 @@ def backward_scan(dh, gates, c, da_last, dc_last, layer, original_forward):
 def backward_at(t, da, da_next, dc_next, *whole, original_forward):
     """Do `backward_step` at step t, and write its errors to da (T, B, 4H).
 
-    A step takes its part of dh, gates and c, and finds the place in da, by number: as
-    sequences and outputs of the scan they would be in backward order, and have to be
-    turned round, copies all.  c (T+1, B, H) begins with the memory at step −1.
+    Index dh, gates, c and da by t: as sequences and outputs of the scan they would be
+    reversed, which copies each of them.  c (T+1, B, H) begins with the memory at step
+    −1.
     """
     dh, gates, c, W_h_T, w_c = whole
     dh_t = packed_dot(dh[t], da_next, W_h_T)

@@ -12,7 +12,7 @@ from pytensor.graph.op import Op
 
 
 class Product(Op):
-    """Do what the Ops below have in common."""
+    """Share the node's construction and `perform` among the products."""
 
     __props__: tuple[str, ...] = ()
 
@@ -67,8 +67,8 @@ class RollOuter(Product):
 class Pack(Product):
     """Lay W (K, Q), or the transpose of W (Q, K), out for `PackedDot`.
 
-    Once for all steps of a scan.  The result is a matrix; its shape and the order of
-    its numbers are the backend's business.
+    Once for all steps of a scan.  The result is a matrix, whose shape and layout the
+    backend chooses.
     """
 
     __props__ = ("transposed",)

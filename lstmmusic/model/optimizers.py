@@ -70,11 +70,11 @@ def new_values(network, gradients, moments, settings, limited):
     adam = moments.momenta is not None
     if adam:
         t = updates[moments.updates] = moments.updates + 1
-    remembered = moments.means, moments.momenta if adam else moments.means
-    arrays = map(leaves, (gradients, *remembered))
+    momenta = moments.momenta if adam else moments.means  # RMSprop ignores them
+    arrays = map(leaves, (gradients, moments.means, momenta))
     for (place, name, W), g, v, m in zip(fields(network), *arrays, strict=True):
         g = pt.clip(g, -settings.gradClip, settings.gradClip)
-        if not name.startswith("b"):
+        if name not in ("b", "b_y"):
             g = g + settings.lam * pt.sign(W)
         if adam:
             updates[v], updates[m], step = adam_step(g, v, m, t)

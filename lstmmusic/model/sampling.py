@@ -8,16 +8,16 @@ from pytensor.scan import scan
 
 from lstmmusic.model.network import (
     State,
+    from_leaves,
     leaves,
     pack_weights,
     step_forward,
     total,
-    tree_map,
 )
 
 
 class Drawing(NamedTuple):
-    """How notes are drawn from what the network says: scalars."""
+    """Hold the scalars that steer sampling."""
 
     threshold: pt.TensorVariable  # see `chances`
     temperature: pt.TensorVariable
@@ -57,8 +57,8 @@ def generate(given, is_primer, row, state, network, drawing, original_forward=Fa
     L = len(packed.layers)
 
     def step(given, is_primer, row, *args):
-        state, weights = State(args[:L], args[L : 2 * L]), iter(args[2 * L :])
-        packed_here = tree_map(lambda _: next(weights), packed)
+        state = State(args[:L], args[L : 2 * L])
+        packed_here = from_leaves(packed, args[2 * L :])
         Y, state = step_forward(row, state, packed_here, original_forward)
         row_next, y = draw(given, Y, drawing)
         row = pt.switch(is_primer, given, row_next)

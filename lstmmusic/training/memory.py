@@ -210,7 +210,7 @@ def check_evaluation(model, tunes, size, longest=None):
     """
     N, H = model.io_length, sum(model.h_lengths)
     batches = min(-(-len(tunes) // size), threads(model._functions.backend) + 1)
-    chunk = model._functions._chunk
+    chunk = model._functions.chunk_length
 
     def needed(size, T):
         numbers = 2 * T * N + min(T, chunk(T)) * (5 * H + 2 * N)
@@ -244,11 +244,11 @@ def check_generation(functions, primer, samples, many, limited, keep):
     """
     P, tunes, N = primer.shape
     D = primer.itemsize
-    workers, share = functions._share(tunes)
+    workers, share = functions.share_out(tunes)
 
     def needed(samples, tunes=tunes):
         T, at_once = samples + P, min(tunes, workers * share)
-        chunk = min(T, functions._chunk(T))
+        chunk = min(T, functions.chunk_length(T))
         copies = (4 + 2 * keep) * tunes + (at_once if tunes > 1 else 0) + 2
         state = chunk * at_once * 2 * sum(functions.compiler.H)
         ranks = (D + 2) * at_once * N * N if limited else 0

@@ -44,7 +44,8 @@ def make_plan(tunes: Sequence, validation: Sequence, dtype, **given) -> Plan:
     """Check arguments of `RNN4Music.train`, given by name; return a `Plan`."""
     if given["patience"] is not None and not validation:
         raise ValueError(
-            f"patience is {given['patience']!r}, but there is no validation"
+            f"patience is {given['patience']!r}, but there is no validation; "
+            "allowed is None"
         )
 
     def checked(check, name, *args, **limits):
@@ -203,4 +204,5 @@ def state_attribute(name: str, doc: str | None = None) -> Any:
     def set_(model, value):
         setattr(model._train_state, name, value)
 
-    return property(get, set_, doc=doc)
+    computed = isinstance(vars(TrainState).get(name), property)
+    return property(get, None if computed else set_, doc=doc)

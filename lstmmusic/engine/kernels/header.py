@@ -1,4 +1,4 @@
-"""Check XLA's call frame, which `handlers` reads by offsets, against jaxlib's header.
+"""Check XLA's call frame, which `code` reads by offsets, against jaxlib's header.
 
 The header, ``xla/ffi/api/c_api.h``, says by its major version whether its structures
 have changed: so that version, and where each field lies, is what is tested, not
