@@ -71,7 +71,7 @@ class RNN4Music:
         'cuda' computes on an NVIDIA GPU, with JAX (``pip install 'lstmmusic[cuda]'``).
     tf32 : bool
         On a GPU, 10 bits, not 23, of fractions in float32 products: fast, less exact.
-    dtype : {None, 'float32', 'float64'}
+    dtype : {None, 'float32', 'float64'} or numpy.dtype
         Of all numbers; None is ``pytensor.config.floatX`` when the object is made.
 
     Attributes

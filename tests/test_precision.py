@@ -73,6 +73,11 @@ print(first.dtype, second.dtype, first.parameters()["by"].dtype)
     assert in_new_process(code, **CLEAN) == "float32 float64 float32"
 
 
+def test_a_dtype_may_be_numpys():
+    model = RNN4Music(3, 2, 1, 4, dtype=np.float64)
+    assert RNN4Music(3, 2, 1, 4, dtype=model.dtype).dtype == np.float64
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_dtype_is_the_arguments_whatever_floatX_is(dtype, tmp_path):
     # Fails if a copy, a pickle or fromFile takes floatX in place of the dtype.
@@ -85,7 +90,9 @@ def test_dtype_is_the_arguments_whatever_floatX_is(dtype, tmp_path):
         assert {a.dtype.name for a in network.parameters().values()} == {dtype}
 
 
-@pytest.mark.parametrize("dtype", ["float16", "int32", "double", np.float32, 64, ""])
+@pytest.mark.parametrize(
+    "dtype", ["float16", "int32", "double", np.float16, float, 64, ""]
+)
 def test_another_dtype_is_refused(dtype, tmp_path):
     RNN4Music(3, 2, 1, 4).saveParameters(tmp_path / "a")
     message = "dtype is .*; allowed are 'float32', 'float64'"

@@ -35,6 +35,9 @@ def choose_mode(mode=None):
 def choose_dtype(dtype=None):
     """Return the NumPy dtype of a name; None takes PyTensor's floatX."""
     dtype = pytensor.config.floatX if dtype is None else dtype
+    is_scalar = isinstance(dtype, type) and issubclass(dtype, np.generic)
+    if is_scalar or isinstance(dtype, np.dtype):
+        dtype = np.dtype(dtype).name
     return np.dtype(checks.one_of("dtype", dtype, ("float32", "float64")))
 
 

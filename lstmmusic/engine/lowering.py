@@ -6,11 +6,11 @@ cannot be built, fail their self-test or are missing: the folder kernels/ may go
 
 import functools
 import threading
-import warnings
 
 from pytensor.compile.mode import optdb
 from pytensor.graph.rewriting.basic import GraphRewriter, dfs_rewriter, node_rewriter
 
+from lstmmusic import checks
 from lstmmusic.model import ops
 
 try:
@@ -60,10 +60,9 @@ def enabled(dtype):
 def disable_kernels(dtype, error):
     """Warn that plain products take the kernels' place."""
     _enabled[dtype] = False
-    warnings.warn(
+    checks.warn_caller(
         f"products are slower than they could be: the kernels for {dtype} cannot be "
-        f"used ({error})",
-        stacklevel=3,
+        f"used ({error})"
     )
 
 

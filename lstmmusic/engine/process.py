@@ -23,7 +23,7 @@ LARGE_BLOCK, MOST_LARGE_BLOCKS = 2**25, 2**16  # its highest threshold, and its 
 @functools.cache
 def is_allowed():
     """Read the switch, once: LSTMMUSIC_PROCESS_SETTINGS=0 means that nothing is set."""
-    value = os.environ.get(SWITCH, "1")
+    value = os.environ.get(SWITCH) or "1"
     if value not in ("0", "1"):
         raise ValueError(f"{SWITCH} is {value!r}; allowed are 0, 1")
     return value == "1"
