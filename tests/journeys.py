@@ -1,11 +1,13 @@
 """Fixtures and helpers for tests of examples/main.py: tiny runs on four short tunes."""
 
 import errno
+import gc
 import importlib
 import os
 import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -102,12 +104,15 @@ def error_of(run, capsys):
     """A function that runs main.py to an error; it returns the error's one line."""
 
     def refused(*arguments, code=2):
+        with warnings.catch_warnings(action="ignore"):
+            gc.collect()  # main.py would show a warning of what another test left
         with pytest.raises(SystemExit) as exit_:
             run(*arguments)
         assert exit_.value.code == code
         lines = capsys.readouterr().err.splitlines(keepends=True)
-        [line] = [line for line in lines if not line.endswith("can be resumed\n")]
-        return line
+        lines = [line for line in lines if not line.endswith("can be resumed\n")]
+        assert len(lines) == 1, lines
+        return lines[0]
 
     return refused
 

@@ -132,6 +132,7 @@ os.waitpid(pid, 0)
     assert found == {"genMusic": REFUSED.format("genMusic")}
 
 
+@pytest.mark.slow
 def test_numba_works_after_a_fork(in_child):
     found = in_child('compiled(model)["train"]()\nchild(compiled(model))', mode="NUMBA")
     assert found == dict.fromkeys(COMPILED, "worked")
