@@ -133,6 +133,7 @@ os.waitpid(pid, 0)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_numba_works_after_a_fork(in_child):
     found = in_child('compiled(model)["train"]()\nchild(compiled(model))', mode="NUMBA")
     assert found == dict.fromkeys(COMPILED, "worked")

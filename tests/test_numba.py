@@ -13,7 +13,7 @@ from lstmmusic.model.parameters import weight_shapes
 
 NAMES = list(weight_shapes(H, N))
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def test_numba_and_jax_agree_on_gradients(network, minibatch):

@@ -66,7 +66,7 @@ def test_ci_runs_the_test_command_of_the_readme():
 def test_ci_runs_what_the_command_leaves_out():
     """Fails if a test could run in neither of the two."""
     assert SHELL[1].endswith("-m pytest -m 'not slow'")
-    assert ".venv-test/bin/python -m pytest -m slow" in CI
+    assert ".venv-test/bin/python -m pytest -m 'slow and not long'" in CI
 
 
 def test_ci_and_pre_commit_check_the_same():

@@ -13,6 +13,7 @@ TESTS = "network", "functions", "updates", "generation"
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_suite_passes_without_the_kernels(tmp_path):
     # Fails if a module outside the folder needs it, or warns that it is missing: the
     # suite takes a warning for an error.
