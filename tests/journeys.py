@@ -1,13 +1,11 @@
 """Fixtures and helpers for tests of examples/main.py: tiny runs on four short tunes."""
 
 import errno
-import gc
 import importlib
 import os
 import signal
 import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -104,8 +102,6 @@ def error_of(run, capsys):
     """A function that runs main.py to an error; it returns the error's one line."""
 
     def refused(*arguments, code=2):
-        with warnings.catch_warnings(action="ignore"):
-            gc.collect()  # main.py would show a warning of what another test left
         with pytest.raises(SystemExit) as exit_:
             run(*arguments)
         assert exit_.value.code == code

@@ -166,7 +166,7 @@ class Training:
         broken: list[int] = []
         if self.ranks.alone and functions.in_one_program(minibatch):
             update = partial(functions.step, minibatch, masks)
-        else:
+        else:  # not postponed: Ctrl-C may interrupt between several programs
             parts, broken = self.partial_gradients(minibatch, masks, ctrl_c)
             update = partial(functions.apply, parts)
         with ctrl_c.postponed():
@@ -313,6 +313,14 @@ def progress_bar(done: int, total: int, wanted: bool) -> tqdm:
     The speed that it shows leaves out the updates ``done`` before.
     """
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
-    seen = on_terminal or "ipykernel" in sys.modules
-    hidden = not (wanted and seen)
+    hidden = not (wanted and (on_terminal or in_notebook()))
     return tqdm(initial=done, total=total, unit="update", disable=hidden)
+
+
+def in_notebook() -> bool:
+    """Return whether a notebook's kernel runs in this process.
+
+    A script may import ipykernel, too.
+    """
+    kernel = sys.modules.get("ipykernel.kernelapp")
+    return kernel is not None and kernel.IPKernelApp.initialized()
