@@ -23,8 +23,8 @@ from lstmmusic.training import checkpoint as checkpoints
 from lstmmusic.training import describe, evaluation, memory, parameter_file
 from lstmmusic.training.loop import TrainingError
 from lstmmusic.training.mpi import Ranks
-from lstmmusic.training.prepare import Given, check_tunes, prepare_training
-from lstmmusic.training.state import TrainState, state_attribute
+from lstmmusic.training.prepare import check_tunes, prepare_training
+from lstmmusic.training.state import Arguments, TrainState, state_attribute
 
 SIZES = ("h1_length", "h2_length", "h3_length", "io_length")
 RATES = ("R1", "R2", "R3", "Rout")
@@ -262,15 +262,15 @@ class RNN4Music:
         ranks = Ranks(comm)
         less = "sizeOfMiniBatch and lengthOfMB"
         with memory.explained(less), ranks.together(agreed=TrainingError):
-            resume = checks.truth("resume", resume)
-            progress = checks.truth("progress", progress)
-            training = prepare_training(
-                self, ranks, Given(dataset, validation, sources, command),
-                (checkpoint, checkpointEvery, checkpointMinutes),
-                noOfEpochPerMB=noOfEpochPerMB, noOfEpoch=noOfEpoch,
+            arguments = Arguments(
+                dataset=dataset, noOfEpochPerMB=noOfEpochPerMB, noOfEpoch=noOfEpoch,
                 sizeOfMiniBatch=sizeOfMiniBatch, lengthOfMB=lengthOfMB, lam=lam,
-                average=average, rateDecay=rateDecay, patience=patience,
+                average=average, rateDecay=rateDecay, validation=validation,
+                patience=patience, checkpoint=checkpoint,
+                checkpointEvery=checkpointEvery, checkpointMinutes=checkpointMinutes,
+                resume=resume, progress=progress, sources=sources, command=command,
             )  # fmt: skip
+            training = prepare_training(self, ranks, arguments)
             training.begin(resume, checkpoint)
             training.run(progress)
         return list(self.instantaneousCost)

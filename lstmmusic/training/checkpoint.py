@@ -14,7 +14,7 @@ from lstmmusic.model.optimizers import Moments
 from lstmmusic.training import parameter_file, provenance
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.parameter_file import Saved
-from lstmmusic.training.state import Plan, TrainState
+from lstmmusic.training.state import Arguments, Plan, TrainState
 
 FIXED = ("cost", "originalForward", "optimizer")  # settings that a file cannot change
 
@@ -217,8 +217,10 @@ class Saver:
         self.saved_at, self.updates = time.monotonic(), 0
 
 
-def make_saver(checkpoint, every, minutes, ranks: Ranks) -> Saver:
-    """Check arguments of `RNN4Music.train`; return a `Saver` for this rank."""
+def make_saver(arguments: Arguments, ranks: Ranks) -> Saver:
+    """Check what a `Saver` needs of the arguments; return that of this rank."""
+    checkpoint, every = arguments.checkpoint, arguments.checkpointEvery
+    minutes = arguments.checkpointMinutes
     if checkpoint is None and every is not None:
         raise ValueError(f"checkpointEvery is {every!r}, but there is no checkpoint")
     checks.optional(checks.check_int, "checkpointEvery", every)

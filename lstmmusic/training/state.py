@@ -14,6 +14,29 @@ from lstmmusic.data.batches import unpacked
 from lstmmusic.training.provenance import TrainedOn
 
 
+@dataclass(frozen=True)
+class Arguments:
+    """Hold the arguments of `RNN4Music.train`, unchecked, by their names."""
+
+    dataset: Any
+    noOfEpochPerMB: Any
+    noOfEpoch: Any
+    sizeOfMiniBatch: Any
+    lengthOfMB: Any
+    lam: Any
+    average: Any
+    rateDecay: Any
+    validation: Any
+    patience: Any
+    checkpoint: Any
+    checkpointEvery: Any
+    checkpointMinutes: Any
+    resume: Any
+    progress: Any
+    sources: Any
+    command: Any
+
+
 class Plan(NamedTuple):
     """Hold the arguments of a training that must be the same when it is resumed."""
 
@@ -40,19 +63,21 @@ def described(tunes: Sequence, dtype) -> str:
     return f"{len(tunes)} tunes of {steps} steps, checksum {checksum:08x}"
 
 
-def make_plan(tunes: Sequence, validation: Sequence, dtype, **given) -> Plan:
-    """Check arguments of `RNN4Music.train`, given by name; return a `Plan`."""
-    if given["patience"] is not None and not validation:
+def make_plan(
+    tunes: Sequence, validation: Sequence, dtype, arguments: Arguments
+) -> Plan:
+    """Check what a `Plan` holds of the arguments; return it."""
+    if arguments.patience is not None and not validation:
         raise ValueError(
-            f"patience is {given['patience']!r}, but there is no validation; "
+            f"patience is {arguments.patience!r}, but there is no validation; "
             "allowed is None"
         )
 
     def checked(check, name, *args, **limits):
-        return check(name, given[name], *args, **limits)
+        return check(name, getattr(arguments, name), *args, **limits)
 
     def optional(check, name, *args, **limits):
-        return checks.optional(check, name, given[name], *args, **limits)
+        return checks.optional(check, name, getattr(arguments, name), *args, **limits)
 
     plan = Plan(
         noOfEpochPerMB=checked(checks.check_int, "noOfEpochPerMB"),
@@ -195,7 +220,7 @@ class TrainState:
         ]
 
 
-def state_attribute(name: str, doc: str | None = None) -> Any:
+def state_attribute(name: str) -> Any:
     """Make a property of `RNN4Music` that its `TrainState` holds."""
 
     def get(model):
@@ -204,5 +229,7 @@ def state_attribute(name: str, doc: str | None = None) -> Any:
     def set_(model, value):
         setattr(model._train_state, name, value)
 
-    computed = isinstance(vars(TrainState).get(name), property)
-    return property(get, None if computed else set_, doc=doc)
+    computed = vars(TrainState).get(name)
+    if isinstance(computed, property):
+        return property(get, doc=computed.__doc__)
+    return property(get, set_)
