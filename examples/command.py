@@ -1,4 +1,4 @@
-"""The command line of main.py as the user typed it, and commands to type next."""
+"""Quote the command line of main.py as typed, and make commands to type next."""
 
 import os
 import shlex

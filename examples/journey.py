@@ -1,4 +1,4 @@
-"""The steps of main.py in order: read, train, generate; results.py writes the page."""
+"""Do the steps of main.py in order: read, train, generate."""
 
 import contextlib
 import sys

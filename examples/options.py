@@ -1,4 +1,4 @@
-"""The options of main.py, and errors that name them."""
+"""Parse the options of main.py, and name them in errors."""
 
 import argparse
 import contextlib

@@ -41,7 +41,7 @@ FILE_NAME = re.compile(  # of a file that a run writes beside the page
 
 @dataclass
 class Part:
-    """A section of the page, with the names of the files that it shows."""
+    """Hold a section of the page, with the names of the files that it shows."""
 
     heading: str
     text: list = field(default_factory=list)

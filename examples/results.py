@@ -44,7 +44,7 @@ UNKNOWN = "The parameter file does not say whether or how it was trained."
 
 
 class Generated(NamedTuple):
-    """A generated tune, its probabilities, and the warnings that came with it."""
+    """Hold a generated tune, its probabilities, and the warnings that came with it."""
 
     roll: np.ndarray  # (T, N)
     probabilities: np.ndarray  # (T, N)
@@ -52,7 +52,7 @@ class Generated(NamedTuple):
 
 
 class Files(dict):
-    """The bytes of each file that the page shows, by the file's name.
+    """Hold the bytes of each file that the page shows, by name.
 
     All are made before the first is written, so that a failure leaves the results of an
     earlier run intact.

@@ -31,7 +31,7 @@ MINIBATCH = 8  # tunes
 
 
 class Sizes(NamedTuple):
-    """The settings that differ between the data sets."""
+    """Hold the settings that differ between the data sets."""
 
     cells: int  # in each layer
     dropout: float

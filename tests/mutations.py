@@ -30,7 +30,7 @@ FAILED, PASSED = 1, 0  # pytest's exit status; others mean that tests did not ru
 
 
 class Mutation(NamedTuple):
-    """One fault, and the tests that are to catch it.
+    """Hold a fault, and the tests that must catch it.
 
     name : what is wrong
     file : path below the root
@@ -59,7 +59,7 @@ class Mutation(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of the tests of one mutation."""
+    """Hold the outcome of the tests of one mutation."""
 
     status: int | None  # pytest's; None if it did not end
     caught_by: str | None  # the first test that failed

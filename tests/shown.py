@@ -1,4 +1,4 @@
-"""The code that README.md and docs/ show, and a folder of tunes for it to read."""
+"""Find the code that README.md and docs/ show, and make tunes for it to read."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,14 @@ import numpy as np
 from midi import midiwrite
 
 ROOT = Path(__file__).parents[1]
+MODULES = (  # the modules that users import
+    "lstmmusic",
+    "lstmmusic.datasets",
+    "lstmmusic.listening",
+    "lstmmusic.plots",
+    "lstmmusic.statistics",
+    "midi",
+)
 
 
 def blocks(page, language="python"):

@@ -1,4 +1,4 @@
-"""Where the kernels' machine code comes from.  What it does: see test_kernels."""
+"""Test how the kernels are built and cached; test_kernels tests their numbers."""
 
 import json
 

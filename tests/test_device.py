@@ -1,4 +1,4 @@
-"""What can be proved of device='cuda' without a GPU: its program, and its course."""
+"""Test device='cuda' without a GPU: its program, and the order of its updates."""
 
 import re
 

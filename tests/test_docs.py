@@ -15,21 +15,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from shown import ROOT, blocks, folder_of_tunes, shorten
+from shown import MODULES, ROOT, blocks, folder_of_tunes, shorten
 
 import lstmmusic
 from lstmmusic import RNN4Music
 from midi import read_folder
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-ROOMS = [
-    "lstmmusic",
-    "lstmmusic.datasets",
-    "lstmmusic.listening",
-    "lstmmusic.plots",
-    "lstmmusic.statistics",
-    "midi",
-]
 NOWHERE = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
 
 
@@ -78,7 +70,7 @@ def public(room):
                 yield {f"{room.__name__}.{name}.{method}", f"{home}.{name}.{method}"}
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", MODULES)
 def test_everything_public_is_described(pages, room):
     """Fails if a public function or method has no docstring, or its room no page."""
     inventory = (pages / "objects.inv").read_bytes().split(b"\n", 4)[4]

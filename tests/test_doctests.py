@@ -6,15 +6,8 @@ import inspect
 
 import numpy as np
 import pytest
+from shown import MODULES
 
-MODULES = [
-    "lstmmusic",
-    "lstmmusic.datasets",
-    "lstmmusic.listening",
-    "lstmmusic.plots",
-    "lstmmusic.statistics",
-    "midi",
-]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 

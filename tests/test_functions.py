@@ -1,4 +1,4 @@
-"""What is compiled, how often, and whether chunks of a tune add up to the tune."""
+"""Test what is compiled, how often, and that chunks of a tune add up to the tune."""
 
 import warnings
 

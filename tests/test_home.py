@@ -1,4 +1,4 @@
-"""Where compiled code is cached: never in what is missing, or what others write to."""
+"""Test the cache folder: it is never missing, and never writable by others."""
 
 import os
 import shutil

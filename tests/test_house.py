@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md asks of every file: sizes, docstrings, what is not called."""
+"""Test CONTRIBUTING.md's rules for every file: sizes, docstrings, forbidden calls."""
 
 import ast
 from pathlib import Path

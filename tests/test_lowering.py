@@ -1,4 +1,4 @@
-"""What the Ops become: the kernels, or plain products and a warning why."""
+"""Test the lowering of the Ops: kernels, or plain products and a warning."""
 
 import shutil
 import signal
@@ -12,11 +12,13 @@ import pytensor.tensor as pt
 import pytest
 from pytensor.graph.fg import FunctionGraph
 from pytensor.link.jax.dispatch import jax_funcify
+from pytensor.scan.op import Scan
+from pytensor.tensor.math import Dot
 
 from lstmmusic import RNN4Music
 from lstmmusic.engine import lowering
 from lstmmusic.model import ops
-from lstmmusic.model.network import State
+from lstmmusic.model.network import State, backward_pass, forward_pass
 from lstmmusic.model.parameters import pack
 
 build = pytest.importorskip("lstmmusic.engine.kernels.build")
@@ -28,7 +30,7 @@ C_API = Path(jaxlib.__file__).parent / "include/xla/ffi/api/c_api.h"
 
 @pytest.fixture
 def asked_anew(monkeypatch):
-    """Whether the kernels can be used is asked anew, and of this test alone."""
+    """Ask anew, and for this test alone, whether the kernels can be used."""
     monkeypatch.setattr(lowering, "_enabled", {})
     monkeypatch.setattr(build, "_processes", {})
     monkeypatch.setattr(kernels, "_engines", {})
@@ -78,6 +80,28 @@ def test_numba_gets_plain_products():
         nodes = function.maker.fgraph.apply_nodes
         assert not any(isinstance(node.op, ops.Product) for node in nodes)
         np.testing.assert_allclose(function(*arrays), op.compute(*arrays), rtol=1e-12)
+
+
+def test_numba_gets_plain_products_within_scans():
+    # Fails if the steps of a scan keep an Op.
+    store = RNN4Music(5, 4, 3, 6, mode="NUMBA", dtype="float64")._store
+    x = pt.tensor(shape=(None, None, 6), dtype="float64")
+    state = State(
+        *(
+            tuple(pt.tensor(shape=(None, H), dtype="float64") for H in (5, 4, 3))
+            for _ in range(2)
+        )
+    )
+    Y, residuals = forward_pass(x, state, store.weights)
+    gradients, _ = backward_pass(x, Y, state, residuals, store.weights)
+    outputs = [Y, *(layer.W_h for layer in gradients.layers)]
+    inputs = [x, *state.h, *state.c]
+    found = pytensor.function(inputs, outputs, mode="NUMBA").maker.fgraph.apply_nodes
+    scans = [node.op for node in found if isinstance(node.op, Scan)]
+    inner = [node.op for op in scans for node in op.fgraph.apply_nodes]
+    assert len(scans) == 6
+    assert not any(isinstance(op, ops.Product) for op in inner)
+    assert sum(isinstance(op, Dot) for op in inner) == 6
 
 
 @pytest.mark.parametrize("original", [False, True])

@@ -1,4 +1,4 @@
-"""What the Ops compute by NumPy, the shapes they know, and what they refuse."""
+"""Test the Ops: their numbers by NumPy, their shapes, and what they refuse."""
 
 import numpy as np
 import pytensor

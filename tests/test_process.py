@@ -1,4 +1,4 @@
-"""What is set for the whole process, and the switch that prevents it."""
+"""Test the settings of the process, and the switch that prevents them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a network was trained on, how, and over how many steps each cost is summed."""
+"""Test the record of trainings: tunes, settings, and the steps of each cost."""
 
 import copy
 import json
@@ -7,7 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import N
+from conftest import N, rewritten
 
 from lstmmusic import ParameterFileError, RNN4Music, datasets, mark_silence
 from lstmmusic.training import provenance
@@ -23,13 +23,6 @@ def train(model, dataset=TUNES, **arguments):
     plan = {"noOfEpochPerMB": 1, "noOfEpoch": 2, "sizeOfMiniBatch": 2, "lengthOfMB": 8}
     model.train(dataset, **(plan | arguments), progress=False)
     return model
-
-
-def rewritten(path, **changes):
-    with np.load(path) as file:
-        arrays = {name: file[name] for name in file.files} | changes
-    np.savez(path, **{name: a for name, a in arrays.items() if a is not None})
-    return path
 
 
 def of_version_2(path):

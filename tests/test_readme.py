@@ -1,4 +1,4 @@
-"""What the README shows is run; what it promises about files is looked at."""
+"""Run what the README shows, and check what it says of files."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What examples/main.py makes after training: tunes, their files and their warnings."""
+"""Test what examples/main.py makes after training: tunes, files, warnings."""
 
 import sys
 import warnings

@@ -1,4 +1,4 @@
-"""What a training does: epochs, whole tunes, dropout, rates, validation."""
+"""Test a training: epochs, whole tunes, dropout, rates, validation."""
 
 import math
 from types import SimpleNamespace

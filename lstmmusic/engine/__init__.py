@@ -1,4 +1,4 @@
-"""How the graphs become fast programs; a reader of the paper never needs it."""
+"""Turn the graphs into fast programs; a reader of the paper never needs this room."""
 
 from lstmmusic.engine.cache import clear_cache
 

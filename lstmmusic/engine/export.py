@@ -142,9 +142,8 @@ def compile_graph(graph, variables, device):
     with no_collection():
         with pytensor.config.change_flags(mode=mode):
             mode.optimizer.rewrite(graph)
-        run = jax_funcify(
-            graph, device=device
-        )  # a scan's own graph by the default mode's rewrites
+        # Rewrites a scan's own graph by the default mode's rewrites.
+        run = jax_funcify(graph, device=device)
     return Program(
         run,
         inputs=[(v.type.shape, v.type.dtype) for v in inputs],

@@ -1,4 +1,4 @@
-"""The compiled functions of one network: arrays in, arrays out.
+"""Compile the functions of one network: arrays in, arrays out.
 
 In generation and `probabilities` lengths vary from call to call.  There JAX runs tunes
 in chunks of a fixed length and carries the state over, so that it compiles once.

@@ -1,4 +1,4 @@
-"""The gradient of a minibatch, compiled: tunes to threads, steps in blocks.
+"""Compute the gradient of a minibatch: tunes in threads, steps in blocks.
 
 A block is a fixed number of steps of a thread's tunes.  The forward pass goes through
 the blocks from the first, the backward pass from the last.  A block hands its exact

@@ -1,1 +1,1 @@
-"""The mathematics, symbolic: imports nothing else of the library."""
+"""Define the mathematics, symbolic; import nothing else of the library."""

@@ -1,5 +1,5 @@
-"""One peephole LSTM layer: A. Graves 2013 (arXiv:1308.0850), eqs. 7-11, and, under
-each equation's function, its derivative written out by hand.
+"""Define one peephole LSTM layer, A. Graves 2013 (arXiv:1308.0850), eqs. 7-11, and
+under it its derivative, written out by hand.
 
 Shapes: T steps, B tunes, H cells.  The four pre-activations (and so the weights that
 lead to them) stand side by side in the order i, f, g, o, as one array (…, 4H): input

@@ -1,4 +1,4 @@
-"""The stack of three layers and its output, forward and backward over a minibatch.
+"""Run three layers and their output, forward and backward, over a minibatch.
 
 Everything here is symbolic and time-major.  Shapes: T steps, B tunes, N notes; layer
 n has H_n cells.  A layer runs over the whole minibatch before the next one starts: its

@@ -1,4 +1,4 @@
-"""The products that the passes are made of, as Ops that know their shapes.
+"""Define the products that the passes are made of, as Ops that know their shapes.
 
 ``compute`` is what each is, of arrays of NumPy, JAX or PyTensor.  What it becomes in a
 compiled function is decided when it is lowered to a backend: see `engine.lowering`.

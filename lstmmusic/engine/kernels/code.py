@@ -1,4 +1,4 @@
-"""The kernels: Numba compiles them, XLA calls them.
+"""Define the kernels, which Numba compiles and XLA calls.
 
 A kernel reads its arrays from XLA's call frame, see `header`, and returns 0: no error.
 Nothing is allocated, no thread is started and no lock is held: threads may call a

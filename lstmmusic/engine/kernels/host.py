@@ -1,4 +1,4 @@
-"""The kernels' names, and this machine's CPU: its vectors, how LLVM describes it."""
+"""Name the kernels, and describe this machine's CPU to them and to LLVM."""
 
 import llvmlite.binding as llvm
 import numpy as np
