@@ -9,18 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstmmusic import checks, stuck
+from lstmmusic import checks
 from lstmmusic.checks import Checked, Fixed, check_float, check_int
 from lstmmusic.data.batches import check_tune, mean_over_tunes
-from lstmmusic.data.primers import check_primers, with_first_rows
 from lstmmusic.engine import forks
 from lstmmusic.engine.backend import Backend, choose_device, choose_dtype, choose_mode
 from lstmmusic.engine.functions import Functions
 from lstmmusic.engine.store import OPTIMIZERS, Store
-from lstmmusic.model import network, parameters
-from lstmmusic.model.outputs import COSTS
+from lstmmusic.model import network, outputs, parameters
 from lstmmusic.training import checkpoint as checkpoints
-from lstmmusic.training import describe, evaluation, memory, parameter_file
+from lstmmusic.training import describe, evaluation, generation, memory, parameter_file
 from lstmmusic.training.loop import TrainingError
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.prepare import check_tunes, prepare_training
@@ -73,6 +71,11 @@ class RNN4Music:
         On a GPU, 10 bits, not 23, of fractions in float32 products: fast, less exact.
     dtype : {None, 'float32', 'float64'} or numpy.dtype
         Of all numbers; None is ``pytensor.config.floatX`` when the object is made.
+    output : {'independent', 'joint'}
+        'joint' predicts each note of a step from those drawn before it, too, by
+        ``jointUnits`` units and, with 0 as well, from note to note (`outputs`).
+    noteOrder : {'up', 'down'}
+        Whether the joint output draws a step's lowest or highest note first.
 
     Attributes
     ----------
@@ -100,7 +103,8 @@ class RNN4Music:
     ----------
     A. Graves, "Generating sequences with recurrent neural networks", 2013,
     arXiv:1308.0850, eqs. 1-4 and 7-11.  N. Srivastava et al. 2014 (dropout);
-    Y. Gal, Z. Ghahramani 2016, arXiv:1512.05287 (fixed masks).
+    Y. Gal, Z. Ghahramani 2016, arXiv:1512.05287 (fixed masks).  H. Larochelle,
+    I. Murray 2011; N. Boulanger-Lewandowski et al. 2012, arXiv:1206.6392 (joint).
 
     Examples
     --------
@@ -124,8 +128,9 @@ class RNN4Music:
     )
     gradNorm = Checked(partial(checks.optional, check_float))
     fixedMasks = Checked(checks.truth)
-    cost = Fixed(checks.one_of, allowed=COSTS)
+    cost = Fixed(checks.one_of, allowed=outputs.COSTS)
     optimizer = Fixed(checks.one_of, allowed=OPTIMIZERS)
+    output, jointUnits, noteOrder = (Fixed() for _ in parameter_file.OUTPUT)
     originalForward, tf32 = (Fixed(checks.truth) for _ in range(2))
     mode, device, dtype = (Fixed() for _ in range(3))
     h_lengths = property(attrgetter(*SIZES[:3]), doc="The layers' numbers of cells.")
@@ -154,7 +159,8 @@ class RNN4Music:
         originalForward: bool = False, optimizer: str = "RMSprop",
         gradNorm: float | None = None, dropout: float = 0.0, fixedMasks: bool = False,
         mode: str | None = None, device: str = "cpu", tf32: bool = False,
-        dtype: str | None = None,
+        dtype: str | None = None, output: str = "independent", jointUnits: int = 128,
+        noteOrder: str = "up",
     ):  # fmt: skip
         self.h1_length, self.h2_length, self.h3_length = h1_length, h2_length, h3_length
         self.io_length, self.cost, self.optimizer = io_length, cost, optimizer
@@ -163,18 +169,24 @@ class RNN4Music:
         self.dropout, self.genProbThreshold = dropout, genProbThreshold
         self.sigRand, self.muRand, self.fixedMasks = sigRand, muRand, fixedMasks
         self.originalForward, self.tf32 = originalForward, tf32
+        wanted = {"output": output, "jointUnits": jointUnits, "noteOrder": noteOrder}
+        self.output, self.jointUnits, self.noteOrder = parameter_file.check_output(
+            wanted, self.cost
+        ).values()
         self.mode = choose_mode(mode)
         self.device = choose_device(self.mode, device)
         self.dtype = choose_dtype(dtype)
         self._train_state = TrainState(checks.generator("seed", seed))
         sizes = {name: getattr(self, name) for name in SIZES}
-        memory.check_network(sizes, self.dtype, self.optimizer)
-        shapes = self.h_lengths, self.io_length
-        first = parameters.first_values(self.rng, *shapes, self.sigRand, self.muRand)
+        units = parameter_file.joint_units(wanted)
+        memory.check_network(sizes, units, self.dtype, self.optimizer)
+        self._sizes = self.h_lengths, self.io_length, units
+        shapes = *self._sizes[:2], self.sigRand, self.muRand, units
+        first = parameters.first_values(self.rng, *shapes)
         self._store = Store(first, self.dtype, self.optimizer)
         backend = Backend(self.mode, self.device, self.tf32)
-        form = self.cost, self.originalForward
-        self._functions = Functions(self._store, *form, backend)
+        made = outputs.make(self.output, self.cost, self.noteOrder)
+        self._functions = Functions(self._store, made, self.originalForward, backend)
 
     __repr__ = describe.describe
     __reduce__ = checkpoints.reduce  # for copy and pickle
@@ -328,7 +340,8 @@ class RNN4Music:
         """Return the network's y over a tune (T, io_length), values in [0, 1].
 
         Row t, of T, is the probability of each note at step t+1, given rows 0…t, from
-        the state at step −1.
+        the state at step −1.  With the joint output it is y_n, given also the notes of
+        row t+1 that come before n in ``noteOrder``; the last row is NaN.
 
         ``genMusic(tune, 1)`` draws from the last row at temperature 1, but for
         ``genProbThreshold`` and the order of sums: the two differ by less than 1e-6 in
@@ -338,7 +351,11 @@ class RNN4Music:
         forks.refuse("probabilities", self.mode)
         roll = checks.roll("tune", tune, self.io_length, self.dtype)
         memory.check_probabilities(roll)
-        return self._functions.probabilities(roll[:, None])[:, 0]
+        after = np.concatenate([roll[1:], np.zeros_like(roll[:1])])
+        y = self._functions.probabilities(roll[:, None], after[:, None])[:, 0]
+        if self.output == "joint":
+            y[-1] = np.nan
+        return y
 
     def gradients(
         self, inputs: ArrayLike, targets: ArrayLike
@@ -385,7 +402,7 @@ class RNN4Music:
     def genMusic(
         self, startVectors: ArrayLike, noOfSamps: int, *, seed: int | None = None,
         temperature: float = 1.0, maxNotes: int | None = None, keepPrimer: bool = False,
-        noOfTunes: int = 1,
+        noOfTunes: int = 1, given: ArrayLike | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """Run a primer through the network, then feed its own samples back.
 
@@ -407,13 +424,21 @@ class RNN4Music:
             network's probability: 1 is the original, less is more certain, more is
             bolder, and 0 takes the most probable notes, those above ½.  At any
             temperature a note whose σ(Y) is below ``genProbThreshold`` stays silent.
+            The joint output has s, given the notes drawn before, in place of Y.
         maxNotes : int, optional
             Of the notes drawn at a step, at most so many sound, the most probable; of
-            equally probable ones, the lowest.
+            equally probable ones, the lowest.  They alone are fed back.
         keepPrimer : bool
             Return the primer, too, in front of the tune.
         noOfTunes : int
             So many tunes after the one primer, each with its own samples.
+        given : array_like of shape (noOfSamps, io_length), optional
+            Or (tunes, noOfSamps, io_length).  1 sounds, 0 is silent, NaN is free: the
+            rest is drawn around it.  What is given counts for ``maxNotes`` and is never
+            taken away, whatever its probability.  Each step's draw is exact, P(free
+            notes | the past, given notes), if the free notes follow the given ones in
+            ``noteOrder``, as below a melody with 'down'; a note drawn before does not
+            know of given ones.  No step looks ahead at what is given later.
 
         Returns
         -------
@@ -421,28 +446,15 @@ class RNN4Music:
             Zeros and ones, and the probability that each was drawn with, zero where
             the network's own was below ``genProbThreshold``.  A kept primer's steps
             come first: its rows, and the probability with which each would have been
-            drawn, NaN in the first row.  With a leading axis for many tunes.
+            drawn, NaN in the first row.  With a leading axis for many tunes.  A given
+            note has the probability it would have been drawn with, without threshold.
         """
         forks.refuse("genMusic", self.mode)
-        noOfSamps = check_int("noOfSamps", noOfSamps)
-        temperature = check_float("temperature", temperature, low_allowed=True)
-        most = checks.optional(check_int, "maxNotes", maxNotes)
-        most = None if most is None or most >= self.io_length else most
-        keep = checks.truth("keepPrimer", keepPrimer)
-        given = startVectors, noOfTunes, self.io_length, self.dtype
-        primers, many = check_primers(*given)
-        rng = checks.generator("seed", seed, self.rng)
-        form = noOfTunes > 1, most is not None, keep
-        memory.check_generation(self._functions, primers, noOfSamps, *form)
-        limits = self.genProbThreshold, temperature, most
-        with memory.explained("noOfSamps and noOfTunes"):
-            uniform = rng.random((noOfSamps, *primers.shape[1:]), dtype=self.dtype)
-            rolls = self._functions.generate(primers, uniform, *limits)
-        tunes, y = rolls[:, -noOfSamps:].swapaxes(1, 2)
-        stuck.warn_if_stuck(tunes, temperature, self.genProbThreshold)
-        if keep:
-            tunes, y = with_first_rows(primers, rolls).swapaxes(1, 2)
-        return (tunes, y) if many else (tunes[0], y[0])
+        wanted = generation.Wanted(
+            startVectors, noOfSamps, seed, temperature, maxNotes, keepPrimer, noOfTunes,
+            given,
+        )  # fmt: skip
+        return generation.generate(self, wanted)
 
     def saveParameters(self, fileName: FileName) -> None:
         """Save all that training and generation go on from, as the original's .npz.
@@ -487,14 +499,21 @@ class RNN4Music:
     @classmethod
     def fromFile(
         cls, fileName: FileName, *, mode: str | None = None, device: str = "cpu",
-        tf32: bool = False, dtype: str | None = None,
+        tf32: bool = False, dtype: str | None = None, output: str | None = None,
+        jointUnits: int | None = None, noteOrder: str | None = None,
     ) -> "RNN4Music":  # fmt: skip
         """Make an object of a file's own sizes and settings, and load the file.
 
         ``mode``, ``device``, ``tf32`` and ``dtype`` are those of `RNN4Music`.  A file
         of the original program gives an object with ``originalForward=True``: the form
         that its weights were trained in.
+
+        With ``output='joint'`` a network trained with independent notes is taken up: it
+        has the same likelihood until its first update.  ValueError for another output
+        than that of a file with the joint one, or if a training is not over.
         """
         where = {"mode": mode, "device": device, "tf32": tf32, "dtype": dtype}
         saved = parameter_file.read(fileName)
+        wanted = {"output": output, "jointUnits": jointUnits, "noteOrder": noteOrder}
+        saved = checkpoints.with_output(saved, wanted, fileName)
         return checkpoints.make_model(cls, saved, fileName, where)

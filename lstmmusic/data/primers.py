@@ -1,4 +1,4 @@
-"""Check the primers that generation begins with, and join them with what it gives."""
+"""Check what generation begins with and is given; join primers with what it makes."""
 
 import numpy as np
 
@@ -39,6 +39,29 @@ def check_primers(
             "primers, one for each tune; allowed is 1"
         )
     return primers, True
+
+
+def check_given(
+    given, steps: int, tunes: int, many: bool, io_length: int
+) -> np.ndarray:
+    """Return the notes that generation is given: (steps, tunes or 1, io_length).
+
+    ``given`` is array_like of shape (steps, io_length), the same for all tunes, or, of
+    ``many``, (tunes, steps, io_length).  Raise ValueError for another shape or values
+    other than 0, 1 and NaN.
+    """
+    found = checks.array("given", getattr(given, "piano_roll", given), np.float32)
+    allowed = [(steps, io_length)] + [(tunes, steps, io_length)] * many
+    if found.shape not in allowed:
+        shapes = " or ".join(map(str, allowed))
+        raise ValueError(f"given has shape {found.shape}; allowed is {shapes}")
+    if not (np.isnan(found) | (found == 0) | (found == 1)).all():
+        raise ValueError(
+            "given holds other values than 0 (silent), 1 (sounds) and NaN (free)"
+        )
+    if found.ndim == 2:
+        found = found[None]
+    return np.broadcast_to(found, (tunes, steps, io_length)).swapaxes(0, 1)
 
 
 def with_first_rows(primers: np.ndarray, rolls: np.ndarray) -> np.ndarray:

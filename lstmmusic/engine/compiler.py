@@ -34,7 +34,7 @@ class Compiler:
         self.form = form
         self.backend = backend
         self.dtype = store.dtype.name
-        self.N = store.weights.b_y.type.shape[0]
+        self.N = store.weights.layers[0].W_x.type.shape[0]
         self.H = [vector.type.shape[0] for vector in store.state.h]
 
     def shape(self, *lengths):

@@ -41,21 +41,21 @@ class Functions:
     ----------
     store : Store
         The weights, and what else an update changes.
-    cost : str
-        A key of `COSTS`.
+    output : Independent or JointOutput
     original_forward : bool
     backend : Backend
     """
 
-    def __init__(self, store, cost, original_forward, backend):
+    def __init__(self, store, output, original_forward, backend):
         self.store = store
+        self.output = output
         self.original_forward = original_forward
         self.backend = backend
         self.asynchronous = backend.device != "cpu"  # a GPU computes in the background
         self.begin()
         # In the instance, so that the compiled functions go when it goes.
-        self.compiler = Compiler(store, (cost, original_forward), backend)
-        self.gradient = Gradient(self.compiler, cost, original_forward)
+        self.compiler = Compiler(store, (output, original_forward), backend)
+        self.gradient = Gradient(self.compiler, output, original_forward)
         self._step = self.compiler.compile_once(self._build_step)
         self._apply = self.compiler.compile_once(self._build_apply)
         self._counts = self.compiler.compile_once(self._build_counts)
@@ -126,8 +126,8 @@ class Functions:
     ) -> np.ndarray:
         """Return nats, and notes hit, added and missed: (4, B), summed over steps.
 
-        ``x``, ``targets`` (T, B, N); ``mask`` (T, B) is 0 for padding.  A note is
-        predicted if its probability is above 0.5.  The first call compiles; later ones
+        ``x``, ``targets`` (T, B, N); ``mask`` (T, B) is 0 for padding.  The notes
+        predicted are those drawn at temperature 0.  The first call compiles; later ones
         may come from several threads at once.
         """
         T, B, _ = x.shape
@@ -140,21 +140,23 @@ class Functions:
             summed += np.asarray(counts)  # JAX would add in its own precision
         return summed
 
-    def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """Return y (T, B, N) for x (T, B, N), from the state at step −1."""
+    def probabilities(self, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return y (T, B, N) for x and targets (T, B, N), from the state at step −1."""
         T, B, _ = x.shape
         length = self.chunk_length(T)
         run = self._probabilities(*self.compiler.shape(length, B))
         state = self.compiler.state_at_start(B)
         y = []
         for start in range(0, T, length):
-            y_chunk, *state = run(piece(x, start, length), *state)
+            chunk = (piece(a, start, length) for a in (x, targets))
+            y_chunk, *state = run(*chunk, *state)
             y.append(np.asarray(y_chunk))
         return np.concatenate(y)[:T]
 
     def generate(self, primer, uniform, threshold, temperature, most=None):
         """Sample after a primer (P, B, N), with random numbers U[0, 1) (S, B, N).
 
+        In place of a note's number, `SOUNDS` or `SILENT` fix the note.
         ``threshold``, ``temperature`` and ``most`` as for `sampling.generate`.
 
         Returns
@@ -232,9 +234,11 @@ class Functions:
         x, targets = self.compiler.rolls(T, B, "x", "targets")
         state = self.compiler.state(B)
         mask = pt.tensor("mask", shape=(T, B))
-        Y, residuals = self._pass(x, state)
-        nats, _ = cross_entropy(Y, targets)
-        sounds, predicted = targets > 0.5, Y > 0
+        joint = self.store.weights.joint
+        Z, residuals = self._pass(x, state)
+        nats, _ = cross_entropy(self.output.logits(Z, targets, joint), targets)
+        predicted, _ = self.output.chord(Z, pt.zeros_like(targets), joint)
+        sounds = targets > 0.5
         hit, added, missed = (
             sounds & predicted,
             predicted & ~sounds,
@@ -248,10 +252,12 @@ class Functions:
         return [x, targets, mask, *flatten(state)], outputs, None
 
     def _build_probabilities(self, T, B):
-        (x,), state = self.compiler.rolls(T, B, "x"), self.compiler.state(B)
-        Y, residuals = self._pass(x, state)
-        outputs = [pt.sigmoid(Y), *flatten(last_state(residuals))]
-        return [x, *flatten(state)], outputs, None
+        x, targets = self.compiler.rolls(T, B, "x", "targets")
+        state = self.compiler.state(B)
+        Z, residuals = self._pass(x, state)
+        s = self.output.logits(Z, targets, self.store.weights.joint)
+        outputs = [pt.sigmoid(s), *flatten(last_state(residuals))]
+        return [x, targets, *flatten(state)], outputs, None
 
     def _build_generate(self, T, B, limited):
         (given,), state = self.compiler.rolls(T, B, "given"), self.compiler.state(B)
@@ -261,7 +267,7 @@ class Functions:
         most = pt.scalar("most") if limited else None
         rows, probabilities, after = generate(
             given, is_primer, row, state, self.store.weights,
-            Drawing(threshold, temperature, most), self.original_forward,
+            self.output, Drawing(threshold, temperature, most), self.original_forward,
         )  # fmt: skip
         limits = [*limits, most] if limited else limits
         return (

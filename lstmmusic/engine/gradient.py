@@ -30,7 +30,6 @@ from lstmmusic.model.network import (
     output,
     total,
 )
-from lstmmusic.model.outputs import COSTS
 
 Carried = type[State] | type[Residuals] | type[BackwardCarry]
 
@@ -50,14 +49,13 @@ class Gradient:
     Parameters
     ----------
     compiler : Compiler
-    cost : str
-        A key of `COSTS`.
+    output : Independent or JointOutput
     original_forward : bool
     """
 
-    def __init__(self, compiler, cost, original_forward):
+    def __init__(self, compiler, output, original_forward):
         self.compiler = compiler
-        self.cost = COSTS[cost]
+        self.output = output
         self.original_forward = original_forward
         self._forward = compiler.compile_once(self._build_forward)
         self._backward = compiler.compile_once(self._build_backward)
@@ -146,11 +144,10 @@ class Gradient:
         start = self.compiler.store.state
         state = State(*(tuple(tunes + vector for vector in all_h) for all_h in start))
         network, d3 = self.compiler.store.weights, self.original_forward
-        Y, residuals = forward_pass(x, state, network, d3, masks)
-        cost, dY = self.cost(Y, targets)
-        gradients, _ = backward_pass(
-            x, dY * loss_weight[:, :, None], state, residuals, network, d3, masks
-        )
+        Z, residuals = forward_pass(x, state, network, d3, masks)
+        cost, dZ, joint = self.output.cost_of(Z, targets, network.joint, loss_weight)
+        gradients, _ = backward_pass(x, dZ, state, residuals, network, d3, masks)
+        gradients = gradients._replace(joint=joint)
         inputs = [x, targets, loss_weight, *(masks or ())]
         return inputs, total(loss_weight * total(cost, axis=2)), gradients
 
@@ -179,12 +176,12 @@ class Gradient:
         network = self.compiler.store.weights
         so_far = like_partial(network)
 
-        Y = output(dropped(residuals.h, masks), network)
-        cost, dY = self.cost(Y, targets)
+        Z = output(dropped(residuals.h, masks), network)
+        cost, dZ, joint = self.output.cost_of(Z, targets, network.joint, loss_weight)
         gradients, carry_prev = backward_pass(
-            x, dY * loss_weight[:, :, None], state, residuals, network,
-            self.original_forward, masks, carry,
-        )  # fmt: skip
+            x, dZ, state, residuals, network, self.original_forward, masks, carry
+        )
+        gradients = gradients._replace(joint=joint)
         cost = so_far.cost + total(loss_weight * total(cost, axis=2))
         gradients = map(pt.add, so_far.gradients, leaves(gradients))
         inputs = [x, targets, loss_weight, *(masks or ())]

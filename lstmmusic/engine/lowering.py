@@ -7,8 +7,9 @@ cannot be built, fail their self-test or are missing: the folder kernels/ may go
 import functools
 import threading
 
-from pytensor.compile.mode import optdb
+from pytensor.compile.mode import get_mode, optdb
 from pytensor.graph.rewriting.basic import GraphRewriter, dfs_rewriter, node_rewriter
+from pytensor.tensor.rewriting.ofg import inline_ofg_node
 
 from lstmmusic import checks
 from lstmmusic.model import ops
@@ -85,8 +86,29 @@ def register_with_jax():
 
         return compute
 
+    def lower_graph(op, device=None, **_):
+        on_cpu = (device or jax.default_backend()) == "cpu"
+
+        @functools.cache
+        def plain():
+            get_mode(None).optimizer.rewrite(op.fgraph)
+            return jax_funcify(op.fgraph, device=device)
+
+        if not on_cpu:
+            plain()
+
+        def compute(*arrays):  # JAX traces it
+            if on_cpu and 0 and enabled(str(arrays[0].dtype)):
+                found = kernels.graph_in_jax(op.kernel, *arrays)
+            else:
+                found = plain()(*arrays)
+            return found[0] if len(found) == 1 else found
+
+        return compute
+
     for product in PRODUCTS:
         jax_funcify.register(product)(lower)
+    jax_funcify.register(ops.GraphOp)(lower_graph)
 
 
 class RegisterWithJax(GraphRewriter):
@@ -99,9 +121,11 @@ class RegisterWithJax(GraphRewriter):
         register_with_jax()
 
 
-@node_rewriter(list(PRODUCTS))
+@node_rewriter([*PRODUCTS, ops.GraphOp])
 def plain_products(fgraph, node):
     """Replace an Op by PyTensor's own."""
+    if isinstance(node.op, ops.GraphOp):
+        return inline_ofg_node(node)
     return [node.op.compute(*node.inputs)]
 
 

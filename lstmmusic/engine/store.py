@@ -106,6 +106,7 @@ class Store:
             if not np.isfinite(value).all():
                 raise ValueError(f"{name} holds values that are not finite")
             current[name] = value
+        parameters.check_joint(current)
         return current
 
     def set(self, values):

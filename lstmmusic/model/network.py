@@ -1,4 +1,4 @@
-"""Run three layers and their output, forward and backward, over a minibatch.
+"""Run three layers and what they send to the output, forward and backward, over a minibatch.
 
 Everything here is symbolic and time-major.  Shapes: T steps, B tunes, N notes; layer
 n has H_n cells.  A layer runs over the whole minibatch before the next one starts: its
@@ -21,14 +21,16 @@ from lstmmusic.model.ops import (
     roll_dot,
     roll_outer,
 )
+from lstmmusic.model.outputs import Joint
 
 
 class Network(NamedTuple):
     """Hold the weights, or their derivatives: same fields, same shapes."""
 
     layers: tuple[Layer, ...]
-    W_y: tuple  # one (H_n, N) for each layer
-    b_y: pt.TensorVariable  # (N,)
+    W_y: tuple  # one (H_n, N + D) for each layer: to Y and, behind it, to A
+    b_y: pt.TensorVariable  # (N + D,)
+    joint: Joint | None = None  # of the joint output; D = 0 in the independent one
 
 
 def fields(network):
@@ -40,6 +42,9 @@ def fields(network):
     for n, W in enumerate(network.W_y, start=1):
         yield 3, f"W_y{n}", W
     yield 3, "b_y", network.b_y
+    for name, weight in (network.joint._asdict() if network.joint else {}).items():
+        if weight is not None:
+            yield 3, name, weight
 
 
 def leaves(network):
@@ -55,14 +60,18 @@ def from_leaves(network, values):
 
 def tree_map(function, *networks):
     """Apply a function to every weight, in the order of `fields`; return a Network."""
-    layers = []
-    for of_layer in zip(*(network.layers for network in networks), strict=True):
-        weights = zip(*of_layer, strict=True)
-        layers.append(Layer(*(None if w[0] is None else function(*w) for w in weights)))
+
+    def over(kind, groups):
+        fields = zip(*groups, strict=True)
+        return kind(*(None if f[0] is None else function(*f) for f in fields))
+
+    first = networks[0]
+    of_layers = zip(*(network.layers for network in networks), strict=True)
     return Network(
-        layers=tuple(layers),
+        layers=tuple([over(Layer, of_layer) for of_layer in of_layers]),
         W_y=tuple(map(function, *(network.W_y for network in networks))),
         b_y=function(*(network.b_y for network in networks)),
+        joint=first.joint and over(Joint, [network.joint for network in networks]),
     )
 
 
@@ -92,16 +101,17 @@ class Residuals(NamedTuple):
 
 
 def pack_weights(network):
-    """Pack every matrix but W_x, for `step_forward`."""
+    """Pack every matrix that `step_forward` multiplies with h."""
     layers = [layer._replace(W_h=pack(layer.W_h)) for layer in network.layers]
     layers[1:] = [layer._replace(W_j=pack(layer.W_j)) for layer in layers[1:]]
-    return Network(tuple(layers), tuple(map(pack, network.W_y)), network.b_y)
+    W_y = tuple(map(pack, network.W_y))
+    return network._replace(layers=tuple(layers), W_y=W_y)
 
 
 def step_forward(x, state, packed, original_forward=False):
     """Run one step x (B, N) through a network of `pack_weights`.
 
-    Returns Y (B, N) and the next State; the equations are those of `forward_pass`.
+    Returns Z (B, N + D) and the next State; the equations are those of `forward_pass`.
     """
     h, c = [], []
     for n, layer in enumerate(packed.layers):
@@ -114,14 +124,14 @@ def step_forward(x, state, packed, original_forward=False):
         )
         h.append(h_n)
         c.append(c_n)
-    Y = packed.b_y
+    Z = packed.b_y
     for h_n, W in zip(h, packed.W_y, strict=True):
-        Y = packed_dot(Y, h_n, W)
-    return Y, State(tuple(h), tuple(c))
+        Z = packed_dot(Z, h_n, W)
+    return Z, State(tuple(h), tuple(c))
 
 
 def output(h, network):
-    """Return Y = W_y1 h1 + W_y2 h2 + W_y3 h3 + b_y."""
+    """Return Z = W_y1 h1 + W_y2 h2 + W_y3 h3 + b_y: Y and, behind it, A."""
     return sum(map(pt.dot, h, network.W_y), start=network.b_y)
 
 
@@ -136,13 +146,13 @@ def forward_pass(x, state, network, original_forward=False, masks=None):
     """Run tunes through the network: Graves 2013, eqs. 1-4 with 7-11.
 
     Layer n = 1, 2, 3 reads the roll and, but for the first, the layer below; every
-    layer's output reaches Y.  At each step, with a = (a_i, a_f, a_g, a_o)::
+    layer's output reaches Z = (Y, A).  At each step, with a = (a_i, a_f, a_g, a_o)::
 
         a_in = W_x x + W_j h_below + b
         h, c = forward_step(a_in, h_prev, c_prev)       (7) to (11): see `lstm`
-        Y    = W_y1 h1 + W_y2 h2 + W_y3 h3 + b_y
+        Z    = W_y1 h1 + W_y2 h2 + W_y3 h3 + b_y
 
-    With dropout, what leaves a layer upwards, to the next layer and to Y, is h ∘ mask;
+    With dropout, what leaves a layer upwards, to the next layer and to Z, is h ∘ mask;
     what it remembers itself is h.
 
     Parameters
@@ -158,8 +168,8 @@ def forward_pass(x, state, network, original_forward=False, masks=None):
 
     Returns
     -------
-    Y : (T, B, N)
-        The output before σ.
+    Z : (T, B, N + D)
+        Y, the output before σ, and for the joint output A (see `outputs`).
     residuals : Residuals
     """
     network = tree_map(pt.as_tensor, network)
@@ -173,8 +183,8 @@ def forward_pass(x, state, network, original_forward=False, masks=None):
         c.append(c_n)
         gates.append(gates_n)
         h_up = h_n if masks is None else h_n * masks[n]
-    Y = output(dropped(h, masks), network)
-    return Y, Residuals(tuple(h), tuple(c), tuple(gates))
+    Z = output(dropped(h, masks), network)
+    return Z, Residuals(tuple(h), tuple(c), tuple(gates))
 
 
 def forward_scan(a_in, h_first, c_first, layer, original_forward):
@@ -202,13 +212,13 @@ def forward_at(t, a_in, h_prev, c_prev, W_h, w_c, original_forward):
 
 
 def backward_pass(
-    x, dY, state, residuals, network, original_forward=False, masks=None, carry=None
+    x, dZ, state, residuals, network, original_forward=False, masks=None, carry=None
 ):
-    """Carry dY (T, B, N) back through `forward_pass`, from the top layer to the first.
+    """Carry dZ (T, B, N + D) back through `forward_pass`, from the top layer to the first.
 
     At each step, from the last to the first, and for each layer::
 
-        dh = (W_y' dY + W_j' da) ∘ mask       da of the layer above, with its W_j
+        dh = (W_y' dZ + W_j' da) ∘ mask       da of the layer above, with its W_j
         dh = dh + W_h' da_next
         da = backward_step(dh, …)     (7) to (11) reversed: see `lstm`
 
@@ -216,7 +226,7 @@ def backward_pass(
 
         dW_x = Σ da x'    dW_j = Σ da h_below'    dW_h = Σ da h_prev'    db = Σ da
         dw_ci = Σ da_i ∘ c_prev    dw_cf = Σ da_f ∘ c_prev    dw_co = Σ da_o ∘ c
-        dW_y = Σ dY h'    db_y = Σ dY         h and h_below with their masks
+        dW_y = Σ dZ h'    db_y = Σ dZ         h and h_below with their masks
 
     Other arguments as there; ``carry`` is what reaches step T−1 from step T, zeros if
     these are the tunes' last steps.  So a long tune can be gone through in blocks, the
@@ -225,7 +235,8 @@ def backward_pass(
     Returns
     -------
     gradients : Network
-        ∂cost/∂weight in place of each weight.
+        ∂cost/∂weight in place of each weight; None in place of ``joint``, whose
+        derivatives come with dZ.
     carry : BackwardCarry
         What reaches step −1 from step 0.
     """
@@ -235,7 +246,7 @@ def backward_pass(
     layers, da_first, dc_first, da_above = [], [], [], None
     for n, layer in reversed(list(enumerate(network.layers))):
         d3 = original_forward and n == 0
-        dh = pt.dot(dY, network.W_y[n].T)
+        dh = pt.dot(dZ, network.W_y[n].T)
         if da_above is not None:
             dh = dh + pt.dot(da_above, network.layers[n + 1].W_j.T)
         if masks is not None:
@@ -250,8 +261,8 @@ def backward_pass(
         da_first.insert(0, da_0)
         dc_first.insert(0, dc_0)
         da_above = da
-    W_y = tuple(contraction(h_n, dY) for h_n in h_up)
-    gradients = Network(tuple(layers), W_y, b_y=total(dY, axis=(0, 1)))
+    W_y = tuple(contraction(h_n, dZ) for h_n in h_up)
+    gradients = Network(tuple(layers), W_y, b_y=total(dZ, axis=(0, 1)))
     return gradients, BackwardCarry(tuple(da_first), tuple(dc_first))
 
 

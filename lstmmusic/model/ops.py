@@ -5,8 +5,11 @@ compiled function is decided when it is lowered to a backend: see `engine.loweri
 Shapes: M rows, N notes, K and Q columns; ``…`` any axes.
 """
 
+import functools
+
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.compile.builders import OpFromGraph
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 
@@ -112,3 +115,23 @@ def contraction(a, b):
     """Contract (T, B, P) with (T, B, Q) to Σ over T and B of a b': (P, Q)."""
     rows_a, rows_b = (array.reshape((-1, array.shape[-1])) for array in (a, b))
     return rows_a.T.dot(rows_b)
+
+
+class GraphOp(OpFromGraph):
+    """Compute what a graph does, or a kernel of the same name in its place."""
+
+    def __init__(self, inputs, outputs, kernel):
+        super().__init__(inputs, outputs, name=kernel)
+        self.kernel = kernel
+
+
+def with_kernel(graph):
+    """Make a `GraphOp` of a function that returns a list of symbolic outputs."""
+
+    @functools.wraps(graph)
+    def call(*inputs):
+        inputs = [pt.as_tensor(variable) for variable in inputs]
+        own = [variable.type() for variable in inputs]
+        return GraphOp(own, graph(*own), graph.__name__)(*inputs)
+
+    return call

@@ -74,7 +74,7 @@ def new_values(network, gradients, moments, settings, limited):
     arrays = map(leaves, (gradients, moments.means, momenta))
     for (place, name, W), g, v, m in zip(fields(network), *arrays, strict=True):
         g = pt.clip(g, -settings.gradClip, settings.gradClip)
-        if name not in ("b", "b_y"):
+        if name not in ("b", "b_y"):  # which holds b_a, too
             g = g + settings.lam * pt.sign(W)
         if adam:
             updates[v], updates[m], step = adam_step(g, v, m, t)

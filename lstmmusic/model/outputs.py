@@ -1,10 +1,22 @@
-"""Define each cost beside its derivative with respect to Y, the output before σ.
+"""Define the two outputs: what a row of notes costs, its derivative, how it is drawn.
 
-``Y`` and the target ``k`` have the same shape, (..., N).  Both functions return the
-cost of every element, in nats for the cross-entropy, and its derivative ``dY``.
+``Y`` (..., N) is what the layers send to the notes, ``k`` (..., N) the row that
+follows, all of it in the roll's order of notes.  In the *independent* output each note
+has its own probability σ(Y_n).  In the *joint* one a step's notes have an order, and
+each is predicted from those before it, too: a conditional neural autoregressive
+distribution estimator (H. Larochelle, I. Murray 2011; N. Boulanger-Lewandowski,
+Y. Bengio, P. Vincent 2012, arXiv:1206.6392).  Its D units u get A (..., D) from the
+layers; ``Z`` is Y and, behind it, A.
 """
 
+from typing import NamedTuple
+
 import pytensor.tensor as pt
+from pytensor.scan import scan
+
+from lstmmusic.model.ops import roll_dot, roll_outer, with_kernel
+
+ORDERS = ("up", "down")
 
 
 def cross_entropy(Y, k):
@@ -27,3 +39,206 @@ def squared_error(Y, k):
 
 
 COSTS = {"cross-entropy": cross_entropy, "squared-error": squared_error}
+
+
+class Joint(NamedTuple):
+    """Hold the joint output's own weights; U and V are None without units (D = 0).
+
+    U and V are in the roll's order of notes, L in that of drawing.
+    """
+
+    L: pt.TensorVariable  # (N, N), strictly lower: from the notes before to s
+    U: pt.TensorVariable | None = None  # (N, D) from u to s
+    V: pt.TensorVariable | None = None  # (N, D) from the notes before to u
+
+
+class Independent(NamedTuple):
+    """Each note sounds with probability σ(Y_n), whatever the others do."""
+
+    cost: str  # of `COSTS`
+
+    def logits(self, Z, k, weights):
+        """Return Y, whose sigmoids are the notes' probabilities."""
+        return Z
+
+    def cost_of(self, Z, k, weights, loss_weight):
+        """Return the cost of every element (..., N), dZ, and no derivative of weights.
+
+        ``loss_weight`` (...) multiplies the derivatives, not the cost.
+        """
+        cost, dY = COSTS[self.cost](Z, k)
+        return cost, dY * loss_weight[..., None], None
+
+    def chord(self, Z, bound, weights):
+        """Return the notes (..., N) with Y above their bound, and Y."""
+        return Z > bound, Z
+
+
+class JointOutput(NamedTuple):
+    """Each note is predicted from the network and from the notes before it.
+
+    ::
+
+        a_n = A + Σ_{m<n} k_m V_m
+        u_n = σ(a_n)
+        s_n = Y_n + U_n · u_n + Σ_{m<n} L_nm k_m
+        y_n = σ(s_n) = P(k_n = 1 | the past, k_1 … k_{n−1})
+    """
+
+    order: str  # of `ORDERS`: the lowest note first, or the highest
+
+    def logits(self, Z, k, weights):
+        """Return s (..., N)."""
+        Y, A, U, V = self.split(Z, weights)
+        before = rows(self.ordered(k))
+        below = Y if U is None else Y + units_dot(A, before, U, V)
+        nothing = pt.zeros((before.type.shape[-1],), dtype=Y.dtype)
+        s = roll_dot(before, weights.L.T, nothing, below)
+        return self.ordered(s.reshape(k.shape))
+
+    def cost_of(self, Z, k, weights, loss_weight):
+        """Return the cost of every element (..., N), dZ, and the `Joint` of dL, dU, dV.
+
+        ::
+
+            cost = Σ_n softplus(s_n) − k_n s_n = −log P(k | the past)
+            ds_n = w (y_n − k_n)        dY = ds
+            dL_nm = ds_n k_m   (m < n)  dU, dV, dA: see `units_outer`
+
+        with w the ``loss_weight`` (...).
+        """
+        cost, ds = cross_entropy(self.logits(Z, k, weights), k)
+        ds = ds * loss_weight[..., None]
+        _, A, U, V = self.split(Z, weights)
+        dz, before = rows(self.ordered(ds)), rows(self.ordered(k))
+        dL = pt.tril(roll_outer(before, dz).T, -1)
+        if U is None:
+            return cost, ds, Joint(dL)
+        dA, dU, dV = units_outer(dz, A, before, U, V)
+        dA = dA.reshape((*k.shape[:-1], U.type.shape[1]))
+        dZ = pt.concatenate([ds, dA], axis=-1)
+        return cost, dZ, Joint(dL, self.ordered(dU.T).T, self.ordered(dV.T).T)
+
+    def chord(self, Z, bound, weights):
+        """Draw the notes in order; return those with s above their bound, and s.
+
+        (..., N) each.  Each s has the notes that were drawn before its own.
+        """
+        Y, A, U, V = self.split(Z, weights)
+        given = [rows(self.ordered(bound)), weights.L]
+        if U is None:
+            k, s = notes_draw(Y, *given)
+        else:
+            k, s = units_draw(Y, A, *given, U, V)
+        k, s = (self.ordered(a.reshape(bound.shape)) for a in (k, s))
+        return k > 0, s
+
+    def ordered(self, a):
+        """Bring notes (..., N) to the order of drawing, or back."""
+        return a if self.order == "up" else a[..., ::-1]
+
+    def split(self, Z, weights):
+        """Return Y (M, N), A (M, D) and U, V (N, D), in the order of drawing."""
+        if weights.U is None:
+            return rows(self.ordered(Z)), None, None, None
+        N = weights.U.type.shape[0]
+        U, V = (self.ordered(W.T).T for W in (weights.U, weights.V))
+        return rows(self.ordered(Z[..., :N])), rows(Z[..., N:]), U, V
+
+
+def make(output, cost, order):
+    """Return the output of that name: 'independent' or 'joint'."""
+    return JointOutput(order) if output == "joint" else Independent(cost)
+
+
+@with_kernel
+def units_dot(A, k, U, V):
+    """Return z_n = U_n · u_n, (M, N), one note after another.
+
+    Of A (M, D), k (M, N), U and V (N, D), in the order of drawing.
+    """
+
+    def at_note(k_n, U_n, V_n, a):
+        z_n = pt.sigmoid(a).dot(U_n)
+        return a + k_n[:, None] * V_n, z_n
+
+    _, z = scan(
+        at_note,
+        sequences=[k.T, U, V],
+        outputs_info=[A, None],
+        return_updates=False,
+        name="units_dot",
+    )
+    return [z.T]
+
+
+@with_kernel
+def units_outer(dz, A, k, U, V):
+    """Return dA (M, D), dU and dV (N, D) for the dz (M, N) of `units_dot`.
+
+    ::
+
+        da_n = dz_n U_n ∘ u_n ∘ (1 − u_n)       dU_n = Σ dz_n u_n
+        dA   = Σ_n da_n                         dV_m = Σ k_m Σ_{n>m} da_n
+
+    The sums without an index go over rows.  Σ_{n>m} da_n is dA without its sum so far.
+    """
+
+    def at_note(dz_n, k_n, U_n, V_n, a, so_far):
+        u = pt.sigmoid(a)
+        so_far = so_far + dz_n[:, None] * U_n * u * (1 - u)
+        a = a + k_n[:, None] * V_n
+        return a, so_far, dz_n.dot(u), k_n.dot(so_far)
+
+    _, so_far, dU, missing = scan(
+        at_note,
+        sequences=[dz.T, k.T, U, V],
+        outputs_info=[A, pt.zeros_like(A), None, None],
+        return_updates=False,
+        name="units_outer",
+    )
+    dA = so_far[-1]
+    return [dA, dU, k.T.dot(dA) - missing]
+
+
+@with_kernel
+def units_draw(Y, A, bound, L, U, V):
+    """Return the notes drawn (M, N), 0 or 1, and s: see `JointOutput.chord`."""
+
+    def at_note(Y_n, bound_n, n, L_n, U_n, V_n, a, k):
+        s_n = Y_n + pt.sigmoid(a).dot(U_n) + k.dot(L_n)
+        k_n = pt.cast(s_n > bound_n, k.dtype)
+        return a + k_n[:, None] * V_n, pt.set_subtensor(k[:, n], k_n), s_n
+
+    _, k, s = scan(
+        at_note,
+        sequences=[Y.T, bound.T, pt.arange(L.type.shape[0]), L, U, V],
+        outputs_info=[A, pt.zeros_like(Y), None],
+        return_updates=False,
+        name="units_draw",
+    )
+    return [k[-1], s.T]
+
+
+@with_kernel
+def notes_draw(Y, bound, L):
+    """Return what `units_draw` does, without units."""
+
+    def at_note(Y_n, bound_n, n, L_n, k):
+        s_n = Y_n + k.dot(L_n)
+        k_n = pt.cast(s_n > bound_n, k.dtype)
+        return pt.set_subtensor(k[:, n], k_n), s_n
+
+    k, s = scan(
+        at_note,
+        sequences=[Y.T, bound.T, pt.arange(L.type.shape[0]), L],
+        outputs_info=[pt.zeros_like(Y), None],
+        return_updates=False,
+        name="notes_draw",
+    )
+    return [k[-1], s.T]
+
+
+def rows(a):
+    """Return an array (..., Q) as (M, Q)."""
+    return a.reshape((-1, a.type.shape[-1] or a.shape[-1]))

@@ -1,14 +1,16 @@
 """Name, shape and draw the weights; pack the original's 57 arrays, and unpack them.
 
 The original keeps each gate's weights apart, as (outputs, inputs), under 57 names; the
-network keeps the four gates side by side, as (inputs, 4 outputs) (see `lstm`).  N notes
-(``io_length``), H cells in layer n = 1, 2, 3.
+network keeps the four gates side by side, as (inputs, 4 outputs) (see `lstm`), and what
+leads to Y and to A.  N notes (``io_length``), H cells in layer n = 1, 2, 3; D units
+(``joint_units``) of the joint output, None for the independent one.
 """
 
 import numpy as np
 
 from lstmmusic.model.lstm import Layer
 from lstmmusic.model.network import Network, State
+from lstmmusic.model.outputs import Joint
 
 LAYERS = (1, 2, 3)
 # The gates in the network's order: i, f, g (whose weights the paper calls c), o.
@@ -17,11 +19,15 @@ FROM_BELOW = ("Wxj", "Wfj", "Wcj", "Woj")
 FROM_ITSELF = ("Whi", "Whf", "Whc", "Who")
 PEEPHOLES = ("Wci", "Wcf", "Wco")
 BIASES = ("bi", "bf", "bc", "bo")
+TO_NOTES, TO_UNITS = "Wky", ("ba", "Wka", "Wuy")  # L; b_a, V' and U
 STATES = ("htd1", "ctd1")  # the original's name for "delayed by 1": step −1
 
 
-def weight_shapes(h_lengths, io_length):
-    """Return {original name: shape} of the 57 weights, layer by layer, output last."""
+def weight_shapes(h_lengths, io_length, joint_units=None):
+    """Return {original name: shape} of the weights, layer by layer, output last.
+
+    57 of the original; behind them those of the joint output.
+    """
     shapes = {}
     for n, H in zip(LAYERS, h_lengths, strict=True):
         shapes |= {f"{name}_{n}": (H, io_length) for name in FROM_ROLL}
@@ -30,7 +36,19 @@ def weight_shapes(h_lengths, io_length):
         shapes |= {f"{name}_{n}": (H, H) for name in FROM_ITSELF}
         shapes |= {f"{name}_{n}": (H,) for name in PEEPHOLES + BIASES}
     shapes |= {f"Why_{n}": (io_length, h_lengths[n - 1]) for n in LAYERS}
-    return shapes | {"by": (io_length,)}
+    return shapes | {"by": (io_length,)} | joint_shapes(h_lengths, io_length, joint_units)
+
+
+def joint_shapes(h_lengths, io_length, joint_units):
+    """Return {name: shape} of the joint output's weights, in the original's style."""
+    if joint_units is None:
+        return {}
+    shapes = {TO_NOTES: (io_length, io_length)}
+    if joint_units:
+        N, D = io_length, joint_units
+        shapes |= {f"Wha_{n}": (D, h_lengths[n - 1]) for n in LAYERS}
+        shapes |= dict(zip(TO_UNITS, [(D,), (D, N), (N, D)], strict=True))
+    return shapes
 
 
 def state_shapes(h_lengths):
@@ -40,6 +58,16 @@ def state_shapes(h_lengths):
         for name in STATES
         for n, H in zip(LAYERS, h_lengths, strict=True)
     }
+
+
+def check_joint(values):
+    """Raise ValueError if L, in the order of drawing, reads a note not yet drawn."""
+    L = values.get(TO_NOTES)
+    if L is not None and np.triu(L).any():
+        raise ValueError(
+            f"{TO_NOTES} is not zero on and above its diagonal: allowed are weights "
+            "from notes drawn before"
+        )
 
 
 def first_weights(rng, h_lengths, io_length, sig_rand):
@@ -71,10 +99,23 @@ def first_state(rng, h_lengths, mu_rand):
     }
 
 
-def first_values(rng, h_lengths, io_length, sig_rand, mu_rand):
-    """Draw weights, as `first_weights`, and then a state, as `first_state`."""
-    weights = first_weights(rng, h_lengths, io_length, sig_rand)
-    return weights | first_state(rng, h_lengths, mu_rand)
+def first_values(rng, h_lengths, io_length, sig_rand, mu_rand, joint_units=None):
+    """Draw weights, as `first_weights`, a state, as `first_state`, and `first_joint`."""
+    values = first_weights(rng, h_lengths, io_length, sig_rand)
+    values |= first_state(rng, h_lengths, mu_rand)
+    return values | first_joint(rng, h_lengths, io_length, joint_units, sig_rand)
+
+
+def first_joint(rng, h_lengths, io_length, joint_units, sig_rand):
+    """Draw the weights of a joint output that predicts as the independent one.
+
+    Wuy, Wky and ba are zero, Wka and Wha N(0, sig_rand).
+    """
+    values = {}
+    for name, shape in joint_shapes(h_lengths, io_length, joint_units).items():
+        drawn = name.startswith(("Wha", "Wka"))
+        values[name] = rng.normal(0, sig_rand, shape) if drawn else np.zeros(shape)
+    return values
 
 
 def pack(values):
@@ -83,6 +124,14 @@ def pack(values):
     def side_by_side(names, n):
         return np.concatenate([values[f"{name}_{n}"].T for name in names], axis=-1)
 
+    joint, to_output = None, [[f"Why_{n}"] for n in LAYERS]
+    b_y = values["by"]
+    if TO_NOTES in values:
+        joint = Joint(values[TO_NOTES])
+    if "ba" in values:
+        joint = Joint(values[TO_NOTES], values["Wuy"], values["Wka"].T)
+        to_output = [[f"Why_{n}", f"Wha_{n}"] for n in LAYERS]
+        b_y = np.concatenate([b_y, values["ba"]])
     return Network(
         layers=tuple(
             Layer(
@@ -94,8 +143,12 @@ def pack(values):
             )
             for n in LAYERS
         ),
-        W_y=tuple(values[f"Why_{n}"].T for n in LAYERS),
-        b_y=values["by"],
+        W_y=tuple(
+            np.concatenate([values[name].T for name in names], axis=-1)
+            for names in to_output
+        ),
+        b_y=b_y,
+        joint=joint,
     )
 
 
@@ -110,9 +163,23 @@ def unpack(network):
             parts = np.split(packed, 4, axis=-1)
             values |= {f"{a}_{n}": p.T for a, p in zip(names, parts, strict=True)}
         values |= {f"{a}_{n}": w for a, w in zip(PEEPHOLES, layer.w_c, strict=True)}
-    values |= {f"Why_{n}": W.T for n, W in zip(LAYERS, network.W_y, strict=True)}
-    values["by"] = network.b_y
+    N = network.layers[0].W_x.shape[0]
+    values |= {f"Why_{n}": W.T[:N] for n, W in zip(LAYERS, network.W_y, strict=True)}
+    values["by"] = network.b_y[:N]
+    if network.joint is not None:
+        values |= unpack_joint(network, N)
     return {name: np.array(value, order="C") for name, value in values.items()}
+
+
+def unpack_joint(network, N):
+    """Return {name: array} of the joint output's weights."""
+    L, U, V = network.joint
+    values = {TO_NOTES: L}
+    if U is not None:
+        to_units = zip(LAYERS, network.W_y, strict=True)
+        values |= {f"Wha_{n}": W.T[N:] for n, W in to_units}
+        values |= dict(zip(TO_UNITS, [network.b_y[N:], V.T, U], strict=True))
+    return values
 
 
 def pack_state(values):

@@ -14,6 +14,10 @@ from lstmmusic.model.network import (
     step_forward,
     total,
 )
+from lstmmusic.model.outputs import Independent
+
+
+SOUNDS, SILENT = -1.0, 2.0  # in place of a random number: the note is given
 
 
 class Drawing(NamedTuple):
@@ -24,7 +28,9 @@ class Drawing(NamedTuple):
     most: pt.TensorVariable | None = None  # notes at a step: see `rank`
 
 
-def generate(given, is_primer, row, state, network, drawing, original_forward=False):
+def generate(
+    rows, is_primer, row, state, network, output, drawing, original_forward=False
+):
     """Run the network over the rows of a primer and then over its own samples.
 
     Each step reads a row and gives the next: the primer's, as long as ``is_primer``,
@@ -33,8 +39,8 @@ def generate(given, is_primer, row, state, network, drawing, original_forward=Fa
 
     Parameters
     ----------
-    given : (T, B, N)
-        The primer's next rows, then random numbers U[0, 1).
+    rows : (T, B, N)
+        The primer's next rows, then random numbers U[0, 1), `SOUNDS` or `SILENT`.
     is_primer : (T,)
         Truth values.
     row : (B, N)
@@ -42,6 +48,7 @@ def generate(given, is_primer, row, state, network, drawing, original_forward=Fa
     state : State
         At the step before the first.
     network : Network
+    output : Independent or JointOutput
     drawing : Drawing
     original_forward : bool
         Layer 1's output gate looks at a_g (D3).
@@ -59,14 +66,14 @@ def generate(given, is_primer, row, state, network, drawing, original_forward=Fa
     def step(given, is_primer, row, *args):
         state = State(args[:L], args[L : 2 * L])
         packed_here = from_leaves(packed, args[2 * L :])
-        Y, state = step_forward(row, state, packed_here, original_forward)
-        row_next, y = draw(given, Y, drawing)
+        Z, state = step_forward(row, state, packed_here, original_forward)
+        row_next, y = draw(given, Z, packed_here.joint, output, drawing)
         row = pt.switch(is_primer, given, row_next)
         return row, *state.h, *state.c, y
 
     rows, *states, probabilities = scan(
         step,
-        sequences=[given, is_primer],
+        sequences=[rows, is_primer],
         outputs_info=[row, *state.h, *state.c, None],
         non_sequences=leaves(packed),
         return_updates=False,
@@ -76,13 +83,40 @@ def generate(given, is_primer, row, state, network, drawing, original_forward=Fa
     return rows, probabilities, State(tuple(last[:L]), tuple(last[L:]))
 
 
-def draw(uniform, Y, drawing):
-    """Return a row of notes, 0 or 1, and the probability of each, (B, N) both."""
-    y = chances(Y, drawing.threshold, drawing.temperature)
-    drawn = uniform < y
-    if drawing.most is not None:
-        drawn = drawn & (rank(drawn, Y) < drawing.most)
+def draw(uniform, Z, weights, output, drawing):
+    """Return a row of notes, 0 or 1, and the probability of each, (B, N) both.
+
+    ``weights`` are the joint output's own.  Of the notes drawn, given ones are kept
+    first, whatever their probability.
+    """
+    threshold, temperature, most = drawing
+    sounds, is_given = uniform < 0, (uniform < 0) | (uniform >= 1)
+    if isinstance(output, Independent):
+        s = Z
+        drawn = uniform < chances(s, threshold, temperature)
+    else:
+        drawn, s = output.chord(Z, bound(uniform, threshold, temperature), weights)
+    y = chances(s, pt.switch(is_given, 0, threshold), temperature)
+    if most is not None:
+        kept = rank(drawn, pt.switch(sounds, np.inf, s)) < most
+        drawn = drawn & (kept | sounds)
     return pt.cast(drawn, uniform.dtype), y
+
+
+def bound(uniform, threshold, temperature):
+    """Return what s must exceed for a note to sound, (B, N).
+
+    From ``uniform < σ(s / temperature)`` and ``σ(s) >= threshold``.
+    """
+    inside = pt.clip(uniform, 0, 1)
+    drawn = pt.switch(temperature > 0, temperature * logit(inside), 0)
+    free = pt.maximum(drawn, logit(threshold))
+    return pt.switch(uniform < 0, -np.inf, pt.switch(uniform >= 1, np.inf, free))
+
+
+def logit(y):
+    """Return log y − log(1 − y), the inverse of σ; infinite at 0 and 1."""
+    return pt.log(y) - pt.log1p(-y)
 
 
 def chances(Y, threshold, temperature):

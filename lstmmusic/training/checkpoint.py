@@ -4,6 +4,7 @@ A ``model`` is an `RNN4Music`; its ``_train_state`` is a `TrainState`.
 """
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def snapshot(model) -> Saved:
 
 def weights_of(model) -> dict[str, np.ndarray]:
     """Return a copy of the weights alone, by original name."""
-    names = parameters.weight_shapes(model.h_lengths, model.io_length)
+    names = parameters.weight_shapes(*model._sizes)
     values = model.parameters()
     return {name: values[name].copy() for name in names}
 
@@ -52,7 +53,55 @@ def read_for(model, filename) -> Saved:
             "(h1_length, h2_length, h3_length, io_length); RNN4Music.fromFile "
             "makes one of the file's own sizes"
         )
-    return saved
+    return with_output(saved, output_of(model), filename)
+
+
+def output_of(model) -> dict[str, Any]:
+    """Return the settings of a model's output."""
+    return {name: getattr(model, name) for name in parameter_file.OUTPUT}
+
+
+def with_output(saved: Saved, wanted: dict[str, Any], source) -> Saved:
+    """Return what is saved, with the output ``wanted``: a joint one may be new.
+
+    A network trained with independent notes then has the same likelihood as before.
+    Raise ValueError for another joint output than the file's, or for a training that is
+    not over, which would go on as another.
+    """
+    theirs = {name: saved.settings[name] for name in parameter_file.OUTPUT}
+    default = theirs if theirs["output"] == "joint" else parameter_file.OUTPUT
+    wanted = {n: default[n] if v is None else v for n, v in wanted.items()}
+    cost = saved.settings.get("cost", "cross-entropy")
+    parameter_file.check_output(wanted, cost)
+    if theirs["output"] == wanted["output"] == "independent" or theirs == wanted:
+        return saved._replace(settings=saved.settings | wanted)
+    if theirs["output"] == "joint":
+        raise ValueError(
+            f"{source} holds a network with {theirs}, but wanted is {wanted}; allowed "
+            "is the file's own output"
+        )
+    if not saved.training.over:
+        raise ValueError(
+            f"{source} holds a training that is not over, with output='independent'; "
+            "allowed with output='joint' is one that has ended"
+        )
+    rng = saved.training.rng or np.random.default_rng()
+    sizes = saved.h_lengths, saved.io_length, wanted["jointUnits"]
+    first = parameters.first_joint(rng, *sizes, saved.settings.get("sigRand", 0.1))
+
+    def extended(means):
+        return means and means | {name: np.zeros_like(a) for name, a in first.items()}
+
+    moments = saved.moments and saved.moments._replace(
+        means=extended(saved.moments.means), momenta=extended(saved.moments.momenta)
+    )
+    training = replace(saved.training, plan=None, best=None)
+    return saved._replace(
+        weights=saved.weights | first,
+        moments=moments,
+        settings=saved.settings | wanted,
+        training=training,
+    )
 
 
 def restore(model, saved: Saved, source) -> None:

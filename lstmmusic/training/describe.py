@@ -11,16 +11,19 @@ from lstmmusic.model import parameters
 
 def describe(model) -> str:
     """Return the repr of an `RNN4Music`."""
-    shapes = parameters.weight_shapes(model.h_lengths, model.io_length)
+    shapes = parameters.weight_shapes(*model._sizes)
     weights = sum(map(math.prod, shapes.values()))
     costs = model.instantaneousCost
     last = f", last cost {model.loss:g}" if costs else ""
     where = model.mode if model.device == "cpu" else f"{model.mode} on {model.device}"
+    cost = model.cost
+    if model.output == "joint":
+        cost = f"joint output of {model.jointUnits} units, notes {model.noteOrder}"
     return (
         f"<RNN4Music {model.h1_length}-{model.h2_length}-{model.h3_length} cells, "
         f"{checks.counted(model.io_length, 'note')}, {weights} weights, "
         f"{model.dtype}, {where}; "
-        f"{model.cost}, rates {model.R1:g} {model.R2:g} {model.R3:g} {model.Rout:g}; "
+        f"{cost}, rates {model.R1:g} {model.R2:g} {model.R3:g} {model.Rout:g}; "
         f"{checks.counted(len(costs), 'update')}{last}>"
     )
 

@@ -93,7 +93,7 @@ def in_units(number):
         number /= 1000
 
 
-def of_network(h1_length, h2_length, h3_length, io_length, D, moments):
+def of_network(h1_length, h2_length, h3_length, io_length, D, moments, units=None):
     """Return the peak bytes of making a network.
 
     The first weights are drawn and packed, 8 bytes each; beside them come the network's
@@ -104,7 +104,8 @@ def of_network(h1_length, h2_length, h3_length, io_length, D, moments):
         (4 * H * io_length, 4 * H * below, 4 * H * H, H * io_length)
         for H, below in zip(widths, (0, *widths), strict=False)
     ]
-    weights = sum(map(sum, of_layers))
+    shapes = parameters.joint_shapes(widths, io_length, units).values()
+    weights = sum(map(sum, of_layers)) + sum(map(math.prod, shapes))
     return weights * (17 + D * (1 + moments)) + 8 * max(map(max, of_layers))
 
 
@@ -114,7 +115,7 @@ def of_update(model, parts):
     The new weights and moments stand beside the old, and at the first update beside
     NumPy's.
     """
-    shapes = parameters.weight_shapes(model.h_lengths, model.io_length)
+    shapes = parameters.weight_shapes(*model._sizes)
     weights = sum(map(math.prod, shapes.values()))
     copies = 3.2 * MOMENTS[model.optimizer] - 0.6 + parts
     return int(model.dtype.itemsize * weights * copies)
@@ -160,9 +161,10 @@ def of_training(model, B, length, ranks, lengths=None):
     return COMPILING + of_update(model, workers) + D * numbers
 
 
-def check_network(sizes, dtype, optimizer):
+def check_network(sizes, units, dtype, optimizer):
     """Raise ValueError if a network of {name: size} does not fit."""
-    needed = partial(of_network, D=dtype.itemsize, moments=MOMENTS[optimizer])
+    moments = MOMENTS[optimizer]
+    needed = partial(of_network, D=dtype.itemsize, moments=moments, units=units)
     check("the network", needed, sizes)
 
 

@@ -16,16 +16,22 @@ import numpy as np
 from lstmmusic import atomic, checks
 from lstmmusic.engine.store import OPTIMIZERS
 from lstmmusic.model.optimizers import Moments
-from lstmmusic.model.outputs import COSTS
-from lstmmusic.model.parameters import state_shapes, weight_shapes
+from lstmmusic.model.outputs import COSTS, ORDERS
+from lstmmusic.model.parameters import (
+    check_joint,
+    joint_shapes,
+    state_shapes,
+    weight_shapes,
+)
 from lstmmusic.training import provenance
 from lstmmusic.training.provenance import TrainedOn
 from lstmmusic.training.safe_npz import Arrays, File, NpzError
 from lstmmusic.training.state import Position, TrainState
 
 # Version 1 had RMSprop alone, and no unfinished training.  Version 2 lacked the tunes
-# and records of trainings, and the steps that each cost sums up.
-FORMAT_VERSION = 3
+# and records of trainings, and the steps that each cost sums up.  Version 3 had the
+# independent output alone.
+FORMAT_VERSION = 4
 MOST_UPDATES = 2**53  # of an epoch; a float still tells one from the next
 PROGRESS = {  # names in the file, and what they are before the first update
     "epoch": 0,
@@ -48,7 +54,11 @@ LIMITS = {
     "dropout": {"low_allowed": True, "high": MOST_DROPOUT},
 }
 SINCE_2 = {"optimizer", "gradNorm", "dropout", "fixedMasks"}
-SETTINGS = (*LIMITS, "cost", "originalForward", "optimizer", "gradNorm", "fixedMasks")
+OUTPUT = {"output": "independent", "jointUnits": 128, "noteOrder": "up"}
+SETTINGS = (
+    *(*LIMITS, "cost", "originalForward", "optimizer", "gradNorm", "fixedMasks"),
+    *OUTPUT,
+)
 
 
 def check_setting(name: str, value) -> float:
@@ -210,8 +220,13 @@ def _read(arrays):
     else:  # the original's early files
         h_lengths = (*map(arrays.length, H_LENGTHS[:2]), arrays.rows("Whi_3"))
     io_length = arrays.length("io_length")
-    shapes = weight_shapes(h_lengths, io_length)
     settings = _settings(arrays, version)
+    shapes = weight_shapes(h_lengths, io_length, joint_units(settings))
+    for name in joint_shapes(h_lengths, io_length, 1):
+        if name in arrays and name not in shapes:
+            raise ParameterFileError(f"{name} is none of an output of its settings")
+    weights = {name: arrays.numbers(name, shape) for name, shape in shapes.items()}
+    check_joint(weights)
     state = moments = None
     if ours:
         shapes_of_state = state_shapes(h_lengths).items()
@@ -220,7 +235,7 @@ def _read(arrays):
     return Saved(
         h_lengths=h_lengths,
         io_length=io_length,
-        weights={name: arrays.numbers(name, shape) for name, shape in shapes.items()},
+        weights=weights,
         state=state,
         moments=moments,
         settings=settings,
@@ -249,7 +264,31 @@ def _settings(arrays, version):
         settings["gradNorm"] = (
             None if limit == math.inf else checks.check_float("gradNorm", limit)
         )
-    return settings
+    if version < 4:
+        return settings | OUTPUT
+    found = {name: arrays.text(name) for name in ("output", "noteOrder")}
+    found["jointUnits"] = arrays.numbers("jointUnits").item()
+    return settings | check_output(found, settings["cost"])
+
+
+def check_output(settings, cost):
+    """Return the settings of `OUTPUT`, checked, or raise ValueError."""
+    units, kind = settings["jointUnits"], settings["output"]
+    checked = {
+        "output": checks.one_of("output", kind, ("independent", "joint")),
+        "jointUnits": checks.check_int("jointUnits", units, 0, checks.LONGEST),
+        "noteOrder": checks.one_of("noteOrder", settings["noteOrder"], ORDERS),
+    }
+    if kind == "joint" and cost != "cross-entropy":
+        raise ValueError(
+            f"cost is {cost!r}; allowed with output='joint' is 'cross-entropy'"
+        )
+    return checked
+
+
+def joint_units(settings):
+    """Return the units of the joint output; None for the independent one."""
+    return settings["jointUnits"] if settings["output"] == "joint" else None
 
 
 def _moments(arrays, shapes, adam):

@@ -1,0 +1,53 @@
+"""Check the arguments of `RNN4Music.genMusic`, and generate."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lstmmusic import checks, stuck
+from lstmmusic.data.primers import check_given, check_primers, with_first_rows
+from lstmmusic.model.sampling import SILENT, SOUNDS
+from lstmmusic.training import memory
+
+
+class Wanted(NamedTuple):
+    """Hold the arguments of `RNN4Music.genMusic`, unchecked, by their names."""
+
+    startVectors: Any
+    noOfSamps: Any
+    seed: Any
+    temperature: Any
+    maxNotes: Any
+    keepPrimer: Any
+    noOfTunes: Any
+    given: Any
+
+
+def generate(model, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `RNN4Music.genMusic` does."""
+    noOfSamps = checks.check_int("noOfSamps", wanted.noOfSamps)
+    temperature = checks.check_float(
+        "temperature", wanted.temperature, low_allowed=True
+    )
+    N, dtype = model.io_length, model.dtype
+    most = checks.optional(checks.check_int, "maxNotes", wanted.maxNotes)
+    most = None if most is None or most >= N else most
+    keep = checks.truth("keepPrimer", wanted.keepPrimer)
+    primers, many = check_primers(wanted.startVectors, wanted.noOfTunes, N, dtype)
+    given = wanted.given
+    if given is not None:
+        given = check_given(given, noOfSamps, primers.shape[1], many, N)
+    rng = checks.generator("seed", wanted.seed, model.rng)
+    form = wanted.noOfTunes > 1, most is not None, keep
+    memory.check_generation(model._functions, primers, noOfSamps, *form)
+    with memory.explained("noOfSamps and noOfTunes"):
+        uniform = rng.random((noOfSamps, *primers.shape[1:]), dtype=dtype)
+        if given is not None:
+            uniform[given == 1], uniform[given == 0] = SOUNDS, SILENT
+        limits = model.genProbThreshold, temperature, most
+        rolls = model._functions.generate(primers, uniform, *limits)
+    tunes, y = rolls[:, -noOfSamps:].swapaxes(1, 2)
+    stuck.warn_if_stuck(tunes, temperature, model.genProbThreshold)
+    if keep:
+        tunes, y = with_first_rows(primers, rolls).swapaxes(1, 2)
+    return (tunes, y) if many else (tunes[0], y[0])
