@@ -6,7 +6,7 @@ import numpy as np
 KERNELS = "roll_dot", "roll_outer", "pack", "pack_transposed", "packed_dot"
 
 # Bytes of a vector, vectors beside one another, and rows at once, for which
-# `code.multiply_rows` keeps sums: in 12 of 16 registers with AVX, in 16 of 32 with
+# `vectors.multiply_rows` keeps sums: in 12 of 16 registers with AVX, in 16 of 32 with
 # AVX-512.
 HAS_AVX512 = llvm.get_host_cpu_features().get("avx512f", False)
 VECTOR, VECTORS, ROWS = (64, 2, 8) if HAS_AVX512 else (32, 3, 4)
