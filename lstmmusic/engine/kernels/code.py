@@ -14,6 +14,7 @@ import numba
 import numpy as np
 from numba import types
 
+from lstmmusic.engine.kernels import joint
 from lstmmusic.engine.kernels.frame import (
     ARGUMENT_COUNT,
     ARGUMENTS,
@@ -21,12 +22,13 @@ from lstmmusic.engine.kernels.frame import (
     WORDS,
     answer_version_query,
     array,
+    numbers,
     offset,
 )
 from lstmmusic.engine.kernels.host import KERNELS, ROWS, host
 from lstmmusic.engine.kernels.vectors import multiply_rows
 
-FUSED = {"contract"}  # a product and a sum may be rounded once for both
+FASTMATH = {"contract"}  # a product and a sum may be rounded once for both
 OUTSIDE = ("llvm.", "memset", "memcpy")  # LLVM links these itself
 KIND = np.float32(0)  # a number, for its type: `object_code` replaces it
 
@@ -40,8 +42,8 @@ def roll_dot(frame):
         return 0
     x, M, N = array(frame, ARGUMENTS, 0, KIND)
     W, _, Q = array(frame, ARGUMENTS, 1, KIND)
-    b, _, _ = array(frame, ARGUMENTS, 2, KIND)
-    out, _, _ = array(frame, RESULTS, 0, KIND)
+    b = numbers(frame, ARGUMENTS, 2, KIND)
+    out = numbers(frame, RESULTS, 0, KIND)
     on_below = frame[ARGUMENT_COUNT] == 4  # which lies in ``out``, by `in_jax`
     for m in range(M):
         row = offset(out, m * Q)
@@ -66,7 +68,7 @@ def roll_outer(frame):
         return 0
     x, M, N = array(frame, ARGUMENTS, 0, KIND)
     da, _, Q = array(frame, ARGUMENTS, 1, KIND)
-    out, _, _ = array(frame, RESULTS, 0, KIND)
+    out = numbers(frame, RESULTS, 0, KIND)
     for place in range(N * Q):
         out[place] = 0
     for m in range(M):
@@ -154,12 +156,13 @@ def object_code(dtype):
     It calls nothing of Numba's or Python's: LLVM alone can link it.
     """
     kind = {"KIND": np.dtype(dtype).type(0)}
-    compiled = numba.cfunc(types.int64(WORDS), fastmath=FUSED, error_model="numpy")
     module = llvm.parse_assembly("")
     for name in KERNELS:
-        function = globals()[name]
+        function = getattr(joint, name, None) or globals()[name]
         names = function.__globals__ | kind
-        found = compiled(FunctionType(function.__code__, names))
+        found = numba.cfunc(
+            types.int64(WORDS), fastmath=names["FASTMATH"], error_model="numpy"
+        )(FunctionType(function.__code__, names))
         code = found.inspect_llvm().replace(found.native_name, name)
         kernel = llvm.parse_assembly(code)
         for called in kernel.functions:

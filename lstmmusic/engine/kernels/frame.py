@@ -4,6 +4,7 @@ Numba compiles these functions into each kernel.
 """
 
 import numba
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -18,26 +19,38 @@ TYPE = FIELDS["XLA_FFI_Extension_Base"]["type"]
 NEXT = FIELDS["XLA_FFI_Extension_Base"]["next"]
 METADATA = FIELDS["XLA_FFI_Metadata_Extension"]["metadata"]
 VERSION = FIELDS["XLA_FFI_Metadata"]["api_version.major_version"]
+WORD = ir.IntType(64)
 WORDS = types.CPointer(types.int64)
 
 inlined = numba.njit(inline="always")  # LLVM links a kernel without Numba
 
 
-def inttoptr(context, builder, signature, given):
-    """Write the code that casts a word to the pointer type of a signature."""
-    return builder.inttoptr(given[0], context.get_value_type(signature.return_type))
-
-
 @intrinsic
 def as_pointer(context, word):
     """Cast a word to a pointer to words."""
-    return WORDS(types.int64), inttoptr
+
+    def code(context, builder, signature, given):
+        return builder.inttoptr(given[0], WORD.as_pointer())
+
+    return WORDS(types.int64), code
 
 
 @intrinsic
-def as_numbers(context, word, kind):
-    """Cast a word to a pointer to numbers of a kind."""
-    return types.CPointer(kind)(types.int64, kind), inttoptr
+def numbers(context, frame, place, n, kind):
+    """Return a pointer to the numbers of an array, which are of a kind.
+
+    ``place`` is `ARGUMENTS` or `RESULTS`.
+    """
+
+    def code(context, builder, signature, given):
+        pointer = given[0]
+        for field in (given[1], given[2], WORD(DATA)):
+            word = builder.load(builder.gep(pointer, [field]))
+            pointer = builder.inttoptr(word, WORD.as_pointer())
+        return builder.bitcast(pointer, context.get_value_type(signature.return_type))
+
+    word = types.int64
+    return types.CPointer(kind)(WORDS, word, word, kind), code
 
 
 @intrinsic
@@ -52,16 +65,13 @@ def offset(context, start, number):
 
 @inlined
 def array(frame, place, n, kind):
-    """Return the numbers of an array, its rows, and the length of one.
-
-    ``place`` is `ARGUMENTS` or `RESULTS`.
-    """
+    """Return the `numbers` of an array, its rows, and the length of one."""
     buffer = as_pointer(as_pointer(frame[place])[n])
     rank, dims = buffer[RANK], as_pointer(buffer[DIMS])
     rows = 1
     for axis in range(rank - 1):
         rows *= dims[axis]
-    return as_numbers(buffer[DATA], kind), rows, dims[rank - 1]
+    return numbers(frame, place, n, kind), rows, dims[rank - 1]
 
 
 @inlined

@@ -7,9 +7,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from lstmmusic.engine.kernels.host import ROWS, VECTOR, VECTORS
-
-WORD = ir.IntType(64)
+from lstmmusic.engine.kernels.frame import WORD
+from lstmmusic.engine.kernels.host import ROWS, UNITS, VECTOR, VECTORS
 
 
 @intrinsic
@@ -19,31 +18,55 @@ def multiply_rows(context, number, rows, K, W, out, width):
     The sums stay in registers until all is added up.  ``width`` is that of a row of
     ``out``; the block's columns go to the first of it.
     """
-    scalar = {32: ir.FloatType(), 64: ir.DoubleType()}[rows.dtype.bitwidth]
-    vector = ir.VectorType(scalar, VECTOR * 8 // rows.dtype.bitwidth)
+    word = types.int64
+    code = cases(multiply_count, ROWS)
+    return types.void(word, rows, word, W, out, word), code
+
+
+@intrinsic
+def lanes_of(context, numbers):
+    """Return how many of the numbers at a pointer a vector holds."""
+    count = VECTOR * 8 // numbers.dtype.bitwidth
+    return types.int64(numbers), lambda *_: WORD(count)
+
+
+@intrinsic
+def outer_notes(context, number, notes, D, dz, U, dU, units):
+    """Add ``dz u`` to dU, and put ``Σ dz U ∘ u ∘ (1 − u)`` in the place of units u.
+
+    Of a run of notes that have the same units.  In 1 to `UNITS` vectors of these, whose
+    sums stay in registers; U and dU start at the first of them, at the first note, and
+    D is the length of their rows.
+    """
+    word = types.int64
+    code = cases(outer_count, UNITS)
+    return types.void(word, word, word, dz, U, dU, units), code
+
+
+def cases(write, most):
+    """Return what writes a case for each value, 1 to most, of the first argument.
+
+    ``write`` gets the builder, that value as a number, and the other arguments.
+    """
 
     def code(context, builder, signature, given):
-        kind = ir.FunctionType(vector, [vector] * 3)
-        name = f"llvm.fmuladd.v{vector.count}f{rows.dtype.bitwidth}"
-        fma = cgutils.get_or_insert_function(builder.module, kind, name)
         end = builder.append_basic_block()
         choice = builder.switch(given[0], end)
-        for count in range(1, ROWS + 1):
+        for count in range(1, most + 1):
             case = builder.append_basic_block()
             choice.add_case(WORD(count), case)
             builder.position_at_end(case)
-            multiply_count(builder, fma, count, *given[1:])
+            write(builder, count, *given[1:])
             builder.branch(end)
         builder.position_at_end(end)
         return context.get_dummy_value()
 
-    word = types.int64
-    return types.void(word, rows, word, W, out, word), code
+    return code
 
 
-def multiply_count(builder, fma, count, rows, K, W, out, width):
+def multiply_count(builder, count, rows, K, W, out, width):
     """Write the code that multiplies ``count`` rows, all of them in one loop over K."""
-    vector = fma.ftype.return_type
+    vector, fma = vector_of(builder, rows)
     before = builder.block
     loop, end = builder.append_basic_block(), builder.append_basic_block()
     starts = [builder.gep(rows, [builder.mul(K, WORD(r))]) for r in range(count)]
@@ -52,8 +75,7 @@ def multiply_count(builder, fma, count, rows, K, W, out, width):
     k = builder.phi(WORD)
     sums = [[builder.phi(vector) for _ in range(VECTORS)] for _ in starts]
     row = builder.gep(W, [builder.mul(k, WORD(VECTORS * vector.count))])
-    places = vectors(builder, row, vector)
-    weights = [builder.load(place, align=VECTOR // vector.count) for place in places]
+    weights = load(builder, vectors(builder, row, vector, VECTORS))
     added = []
     for start, of_row in zip(starts, sums, strict=True):
         value = broadcast(builder, builder.load(builder.gep(start, [k])), vector)
@@ -69,13 +91,66 @@ def multiply_count(builder, fma, count, rows, K, W, out, width):
     builder.position_at_end(end)
     for r, of_row in enumerate(added):
         start = builder.gep(out, [builder.mul(width, WORD(r))])
-        for place, new in zip(vectors(builder, start, vector), of_row, strict=True):
-            builder.store(new, place, align=VECTOR // vector.count)
+        store(builder, of_row, vectors(builder, start, vector, VECTORS))
 
 
-def vectors(builder, start, vector):
-    """Return the places of the vectors of a block's row, from its start."""
-    starts = [WORD(v * vector.count) for v in range(VECTORS)]
+def outer_count(builder, count, notes, D, dz, U, dU, units):
+    """Write the code of `outer_notes` for ``count`` vectors of units."""
+    vector, fma = vector_of(builder, units)
+    u_places = vectors(builder, units, vector, count)
+    u = load(builder, u_places)
+    before = builder.block
+    loop, after = builder.append_basic_block(), builder.append_basic_block()
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    n = builder.phi(WORD)
+    sums = [builder.phi(vector) for _ in u]
+    value = broadcast(builder, builder.load(builder.gep(dz, [n])), vector)
+    row = builder.mul(n, D)
+    weights = load(builder, vectors(builder, builder.gep(U, [row]), vector, count))
+    places = vectors(builder, builder.gep(dU, [row]), vector, count)
+    pairs = zip(u, load(builder, places), strict=True)
+    store(builder, [builder.call(fma, [value, *pair]) for pair in pairs], places)
+    pairs = zip(weights, sums, strict=True)
+    added = [builder.call(fma, [value, *pair]) for pair in pairs]
+    n_next = builder.add(n, WORD(1))
+    n.add_incoming(WORD(0), before)
+    n.add_incoming(n_next, loop)
+    for s, new in zip(sums, added, strict=True):
+        s.add_incoming(ir.Constant(vector, None), before)
+        s.add_incoming(new, loop)
+    builder.cbranch(builder.icmp_signed("<", n_next, notes), loop, after)
+    builder.position_at_end(after)
+    slopes = [builder.call(fma, [builder.fneg(v), v, v]) for v in u]
+    pairs = zip(added, slopes, strict=True)
+    store(builder, [builder.fmul(*pair) for pair in pairs], u_places)
+
+
+def vector_of(builder, numbers):
+    """Return the kind of a vector of the numbers at a pointer, and its multiply-add."""
+    scalar = numbers.type.pointee
+    size = 4 if isinstance(scalar, ir.FloatType) else 8
+    vector = ir.VectorType(scalar, VECTOR // size)
+    kind = ir.FunctionType(vector, [vector] * 3)
+    name = f"llvm.fmuladd.v{vector.count}f{size * 8}"
+    return vector, cgutils.get_or_insert_function(builder.module, kind, name)
+
+
+def load(builder, places):
+    """Return the vectors at places, whose numbers alone are aligned."""
+    align = [VECTOR // place.type.pointee.count for place in places]
+    return [builder.load(p, align=a) for p, a in zip(places, align, strict=True)]
+
+
+def store(builder, values, places):
+    """Store vectors at places, whose numbers alone are aligned."""
+    for value, place in zip(values, places, strict=True):
+        builder.store(value, place, align=VECTOR // value.type.count)
+
+
+def vectors(builder, start, vector, count):
+    """Return the places of so many vectors, one behind another."""
+    starts = [WORD(v * vector.count) for v in range(count)]
     pointer = vector.as_pointer()
     return [builder.bitcast(builder.gep(start, [at]), pointer) for at in starts]
 
