@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 from llvmlite import ir
+from numba import types
 from numba.extending import intrinsic
 
 from lstmmusic.engine.kernels.frame import (
@@ -22,61 +23,80 @@ from lstmmusic.engine.kernels.frame import (
     numbers,
     offset,
 )
-from lstmmusic.engine.kernels.host import UNITS
-from lstmmusic.engine.kernels.vectors import lanes_of, outer_notes
+from lstmmusic.engine.kernels.vectors import (
+    broadcast,
+    each_vector,
+    every,
+    load,
+    multiply_add,
+    outer_notes,
+    store,
+)
 
 FASTMATH = {"contract", "reassoc"}  # so LLVM makes vectors of a sum over units
 KIND = np.float32(0)  # a number, for its type: `object_code` replaces it
 
-# 2^f = Σ_j (f ln 2)^j / j!, for |f| <= 1/2, to the last bit.
+# By the width of a number, for `sigmoid`: of 2^i the exponent's bias and place, and how
+# many terms of 2^f = Σ_j (f ln 2)^j / j!, |f| <= 1/2, give the last bit.
 BIAS, MANTISSA, TERMS = {32: 127, 64: 1023}, {32: 23, 64: 52}, {32: 8, 64: 14}
 LARGEST = 126.0  # 2^126 is a float32; σ is then 1e-38
 
 
-@intrinsic
-def sigmoid(context, x):
-    """Return σ(x) = 1 / (1 + 2^t), t = -x / ln 2, to 1e-7 or 2e-16; NaN of NaN.
+def sigmoid(builder, x):
+    """Return σ of a vector x, to 1e-7 (float32) or 2e-16 (float64); NaN of NaN.
 
-    As arithmetic alone, of which LLVM makes vectors: 2^t = 2^i 2^f, i an integer.
+    σ(x) = 1 / (1 + 2^t), t = -x / ln 2, and 2^t = 2^i 2^f, i an integer.
     """
-    bits, int32 = x.bitwidth, ir.IntType(32)
+    kind = x.type
+    bits = 32 if isinstance(kind.element, ir.FloatType) else 64
+    int32, word = (ir.VectorType(ir.IntType(b), kind.count) for b in (32, bits))
+    t = builder.fmul(x, every(kind, -1 / math.log(2)))
+    for order, limit in (("<", every(kind, -LARGEST)), (">", every(kind, LARGEST))):
+        t = builder.select(builder.fcmp_ordered(order, t, limit), limit, t)
+    # Positive, so a conversion rounds it down.
+    i = builder.fptosi(builder.fadd(t, every(kind, BIAS[bits] + 0.5)), int32)
+    whole = builder.sitofp(builder.sub(i, every(int32, BIAS[bits])), kind)
+    f = builder.fsub(t, whole)
+    fma = multiply_add(builder, kind)
+    power = every(kind, 0.0)
+    for j in reversed(range(TERMS[bits])):
+        coefficient = every(kind, math.log(2) ** j / math.factorial(j))
+        power = builder.call(fma, [power, f, coefficient])
+    i = i if bits == 32 else builder.zext(i, word)
+    scale = builder.bitcast(builder.shl(i, every(word, MANTISSA[bits])), kind)
+    one = every(kind, 1.0)
+    return builder.fdiv(one, builder.fadd(one, builder.fmul(power, scale)))
+
+
+@intrinsic
+def start_units(context, D, A, a, u):
+    """Write a = A, and the units u = σ(a)."""
 
     def code(context, builder, signature, given):
-        kind = given[0].type
-        t = builder.fmul(given[0], kind(-1 / math.log(2)))
-        for order, limit in (("<", kind(-LARGEST)), (">", kind(LARGEST))):
-            t = builder.select(builder.fcmp_ordered(order, t, limit), limit, t)
-        # Positive, so a conversion rounds it down.
-        i = builder.fptosi(builder.fadd(t, kind(BIAS[bits] + 0.5)), int32)
-        f = builder.fsub(t, builder.sitofp(builder.sub(i, int32(BIAS[bits])), kind))
-        power = kind(0.0)
-        for j in reversed(range(TERMS[bits])):
-            coefficient = kind(math.log(2) ** j / math.factorial(j))
-            product = builder.fmul(power, f, flags=["contract"])
-            power = builder.fadd(product, coefficient, flags=["contract"])
-        word = ir.IntType(bits)
-        i = i if bits == 32 else builder.zext(i, word)
-        scale = builder.bitcast(builder.shl(i, word(MANTISSA[bits])), kind)
-        below = builder.fadd(kind(1.0), builder.fmul(power, scale))
-        return builder.fdiv(kind(1.0), below)
+        D, *starts = given
+        with each_vector(builder, D, *starts) as (A, a, u):
+            value = load(builder, [A])
+            store(builder, [*value, sigmoid(builder, *value)], [a, u])
+        return context.get_dummy_value()
 
-    return x(x), code
+    return types.void(types.int64, A, a, u), code
 
 
-@inlined
-def start_units(a, u, A, D):
-    """Write a = A, and the units u = σ(a)."""
-    for d in range(D):
-        a[d] = A[d]
-        u[d] = sigmoid(a[d])
-
-
-@inlined
-def change_units(a, u, value, V, D):
+@intrinsic
+def change_units(context, D, value, V, a, u):
     """Add ``value V`` to a, behind a note that sounds, and write the units u = σ(a)."""
-    for d in range(D):
-        a[d] += value * V[d]
-        u[d] = sigmoid(a[d])
+
+    def code(context, builder, signature, given):
+        D, value, *starts = given
+        with each_vector(builder, D, *starts) as (V, a, u):
+            kind = V.type.pointee
+            fma = multiply_add(builder, kind)
+            weights, sums = load(builder, [V, a])
+            new = builder.call(fma, [broadcast(builder, value, kind), weights, sums])
+            store(builder, [new, sigmoid(builder, new)], [a, u])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, V.dtype, V, a, u), code
 
 
 @inlined
@@ -103,12 +123,12 @@ def joint_dot(frame):
     a = numbers(frame, RESULTS, 1, KIND)
     u = offset(a, D)
     for m in range(M):
-        start_units(a, u, offset(A, m * D), D)
+        start_units(D, offset(A, m * D), a, u)
         for n in range(N):
             z[m * N + n] = dot(offset(U, n * D), u, D, KIND)
             value = k[m * N + n]
             if value != 0:
-                change_units(a, u, value, offset(V, n * D), D)
+                change_units(D, value, offset(V, n * D), a, u)
     return 0
 
 
@@ -136,32 +156,21 @@ def joint_outer(frame):
         dV[place] = 0
     for m in range(M):
         first, last = 0, 0  # note of a run, and run
-        start_units(a, runs, offset(A, m * D), D)
+        start_units(D, offset(A, m * D), a, runs)
         for n in range(N):
             value = k[m * N + n]
             if value != 0 or n == N - 1:
                 of_row = offset(dz, m * N + first)
                 weights, sums = offset(U, first * D), offset(dU, first * D)
                 units = offset(runs, last * D)
-                outer_run(n + 1 - first, D, of_row, weights, sums, units)
+                outer_notes(n + 1 - first, D, of_row, weights, sums, units)
                 if n < N - 1:
                     first, last = n + 1, last + 1
-                    change_units(a, offset(units, D), value, offset(V, n * D), D)
+                    change_units(D, value, offset(V, n * D), a, offset(units, D))
         sum_later(last, N - 2, D, offset(k, m * N), runs, dV)
         for d in range(D):
             dA[m * D + d] = runs[d]
     return 0
-
-
-@inlined
-def outer_run(notes, D, dz, U, dU, units):
-    """Call `outer_notes` for all units, a few vectors at a time."""
-    lanes = lanes_of(units)
-    width = UNITS * lanes
-    for d in range(0, D, width):
-        vectors = min(D - d, width) // lanes
-        weights, sums = offset(U, d), offset(dU, d)
-        outer_notes(vectors, notes, D, dz, weights, sums, offset(units, d))
 
 
 @inlined
@@ -207,13 +216,13 @@ def joint_draw(frame):
         s[place] = Y[place]
         chord[place] = 0
     for m in range(M):
-        start_units(a, u, offset(A, m * D), D)
+        start_units(D, offset(A, m * D), a, u)
         for n in range(N):
             place = m * N + n
             s[place] += dot(offset(U, n * D), u, D, KIND)
             if s[place] > bound[place]:
                 chord[place] = 1
-                change_units(a, u, chord[place], offset(V, n * D), D)
+                change_units(D, chord[place], offset(V, n * D), a, u)
                 for later in range(n + 1, N):
                     s[m * N + later] += L[later * N + n]
     return 0
