@@ -135,6 +135,13 @@ def test_an_infinite_bound_is_certainty(dtype):
     np.testing.assert_allclose(s, by_hand[1], rtol=0, atol=TOLERANCE[dtype])
 
 
+def test_a_note_sounds_only_above_its_bound(dtype):
+    Y = np.ones((1, 6), dtype)
+    bound = np.nextafter(Y, np.array([0, 1, 2] * 2, dtype))
+    chord, _ = draw(Y, None, bound, None, None, np.zeros((6, 6), dtype))
+    np.testing.assert_array_equal(chord, [[1, 0, 0] * 2])
+
+
 def test_what_is_not_a_number_draws_no_note(dtype):
     Y, A, bound, U, V, L = to_draw(dtype, 2, 9, 5)
     A[0, 3] = np.nan
