@@ -8,7 +8,7 @@ from lstmmusic.datasets import shared_top_lines
 from lstmmusic.statistics import top_line
 from midi.packed import PackedRoll
 
-N = 31
+N = 34
 
 
 def make_roll(line, low=()):
@@ -79,7 +79,8 @@ def test_answers_are_those_of_plain_loops():
     ("line", "expected"),
     [
         (list(range(12, 22)), True),
-        ([n + 9 for n in range(12, 22)], True),
+        ([n + 11 for n in range(12, 22)], True),
+        ([n + 12 for n in range(12, 22)], False),  # an octave higher
         ([n - 11 for n in range(12, 22)], True),
         ([n - 12 for n in range(12, 22)], False),  # an octave lower
         ([*range(12, 21), 30], True),  # one step in ten changed
@@ -113,7 +114,7 @@ def test_tunes_that_are_not_allowed_are_named():
     tune = make_roll(range(12, 22))
     with pytest.raises(ValueError, match=r"tune 1 has shape \(10,\); allowed are"):
         shared_top_lines([tune, tune[:, 0]], [tune])
-    with pytest.raises(ValueError, match="are 30 to 31 notes wide; allowed is one"):
+    with pytest.raises(ValueError, match="are 33 to 34 notes wide; allowed is one"):
         shared_top_lines([tune], [tune[:, 1:]])
 
 
