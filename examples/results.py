@@ -113,7 +113,11 @@ def write_results(
     left = write_folder(options.out, files, page, names_of(generated))
     for temperature, tune in generated.items():
         lines += [f"temperature {temperature}: {text}" for text in tune.warnings]
-    lines += [statistics_line(name, found, data) for name, found in statistics.items()]
+    lines += [
+        statistics_line(name, found, f"the {data}")
+        for name, found in statistics.items()
+    ]
+    lines.append(statistics_line(data, compared_with(statistics), "another tune"))
     address = (options.out / PAGE).resolve().as_uri()
     return "\n".join([*lines, *left, f"to see and hear it: {address}"])
 
@@ -205,22 +209,25 @@ def statistics_part(statistics, data, options, files):
     """Return the part that compares the tunes in numbers."""
     part = Part("Statistics")
     ax = plot_statistics(statistics, options.range, options.dt, dataset=data)
-    caption = "How often each pitch class sounds, and measures of harmony, melody and "
-    files.draw(part, ax, "statistics.png", caption + "rhythm.")
-    compared = [*statistics.values(), next(iter(statistics.values())).dataset]
+    caption = "How often each pitch class sounds, and the shares in the table below."
+    files.draw(part, ax, "statistics.png", caption)
+    compared = [*statistics.values(), compared_with(statistics)]
     columns = [column(found, data, options.dt) for found in compared]
     part.table = [
         ["", *statistics, data],
         *([name, *(cells[name] for cells in columns)] for name in columns[0]),
     ]
-    part.text += [
-        "The distance, 0 to 0.69, tells how much pitch classes, notes at once and "
-        f"lengths of notes differ from those of the {data}. It sees neither harmony "
-        "nor melody; the seven shares above it in the table see some of both.",
-        f"For the {data}, each of these shares is the mean over tunes, and a chord "
-        "counts if it occurs in another tune (lstmmusic/statistics.py).",
-    ]
+    part.text.append(
+        f"Harmony, melody, rhythm and copied music of each tune, beside the {data}. "
+        f"For the {data}, a share is the mean over tunes, and a chord or a stretch "
+        "counts if it occurs in another tune (lstmmusic/statistics.py)."
+    )
     return part
+
+
+def compared_with(statistics):
+    """Return the MusicStatistics of the data set that all tunes are compared with."""
+    return next(iter(statistics.values())).dataset
 
 
 def column(found, data, dt):
@@ -228,20 +235,21 @@ def column(found, data, dt):
     held = "–"
     if found.longest_held_pitch is not None:
         held = f"{note_name(found.longest_held_pitch)}, {found.longest_held * dt:.3g} s"
-    shares = {
-        label.format(data): getattr(found, name) for name, label in SHARES.items()
-    }
     return {
+        **{
+            label.format(data): percent(getattr(found, name))
+            for name, label in SHARES.items()
+        },
         "notes per step": f"{found.notes_per_step:.2f}",
         "silent steps": f"{found.silent_share:.1%}",
         "pitches": str(found.distinct_notes),
         "held longest": held,
-        **{
-            label: "–" if np.isnan(share) else f"{share:.1%}"
-            for label, share in shares.items()
-        },
-        "distance": "–" if found.distance is None else f"{found.distance:.3f}",
     }
+
+
+def percent(share):
+    """Return a share in percent, "–" if it is NaN."""
+    return "–" if np.isnan(share) else f"{share:.1%}"
 
 
 def training_part(model, known, options, files):
@@ -303,11 +311,11 @@ def summary(model, known):
     return f"{line}; cost per step: {first}, {last.mean():.2f} {unit} in the end."
 
 
-def statistics_line(name, found, data):
-    """Return a line about a tune's statistics."""
+def statistics_line(name, found, others):
+    """Return a line about a tune's statistics; ``others`` may have its chords, too."""
     return (
         f"{name}: {found.notes_per_step:.2f} notes per step, "
         f"{found.silent_share:.1%} of the steps silent, "
         f"{found.semitone_share:.1%} with two notes a semitone apart, "
-        f"distance from the {data} {found.distance:.3f}"
+        f"{percent(found.known_chord_share)} of the chords in {others}"
     )

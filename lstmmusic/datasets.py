@@ -1,4 +1,4 @@
-"""Read the four standard data sets and folders of MIDI files; transpose tunes.
+"""Read the four standard data sets and folders of MIDI files; change and compare tunes.
 
 A tune is a piano-roll (steps, notes), a dataset a list of tunes.
 """
@@ -14,10 +14,18 @@ import numpy as np
 from lstmmusic import checks
 from lstmmusic.checks import PathLike, RollLike
 from lstmmusic.data import roll_files
-from lstmmusic.data.batches import is_packed
+from lstmmusic.data.keys import check_tune, transposed
 from lstmmusic.data.roll_files import SPLITS
+from lstmmusic.data.top_lines import shared_top_lines
 
-OCTAVE = 12  # semitones
+__all__ = [
+    "Published",
+    "Splits",
+    "load_folder",
+    "load_standard",
+    "shared_top_lines",
+    "transpose",
+]
 FARTHEST = 127  # semitones
 
 
@@ -304,47 +312,10 @@ def transpose(
         raise ValueError(
             f"dataset is three; allowed is one of them: {', '.join(SPLITS)}"
         )
-    tunes = [_check_tune(n, tune) for n, tune in enumerate(dataset)]
+    tunes = [check_tune(n, tune) for n, tune in enumerate(dataset)]
     shifts: Any = [semitones] if np.ndim(semitones) == 0 else semitones
     shifts = [
         checks.check_int("semitones", shift, low=-FARTHEST, high=FARTHEST)
         for shift in shifts
     ]
-    return [_shift(tune, shift) for shift in shifts for tune in tunes]
-
-
-def _check_tune(n: int, tune: Any) -> Any:
-    if not is_packed(tune):
-        tune = np.asarray(getattr(tune, "piano_roll", tune))
-    if len(tune.shape) != 2 or tune.shape[1] < OCTAVE:
-        raise ValueError(
-            f"tune {n} has shape {tune.shape}; "
-            f"allowed are (steps, notes) with at least {OCTAVE} notes"
-        )
-    return tune
-
-
-def _shift(tune: Any, shift: int) -> Any:
-    if is_packed(tune):
-        return tune.with_roll(_shift(tune.piano_roll, shift))
-    sounding = np.flatnonzero(tune.any(axis=0)).tolist()
-    shifted = np.zeros_like(tune)
-    if not sounding:
-        return shifted
-    N = tune.shape[1]
-    shift = _fit_by_octaves(shift, -sounding[0], N - 1 - sounding[-1])
-    for column in sounding:
-        to = column + _fit_by_octaves(shift, -column, N - 1 - column)
-        np.maximum(shifted[:, to], tune[:, column], out=shifted[:, to])
-    return shifted
-
-
-def _fit_by_octaves(shift: int, low: int, high: int) -> int:
-    """Return ``shift`` plus the fewest octaves that bring it into [low, high], if any.
-
-    Without such a number of octaves, return ``shift``.
-    """
-    up = -((shift - low) // OCTAVE)  # octaves, rounded up
-    down = -((high - shift) // OCTAVE)
-    moved = shift + OCTAVE * (max(up, 0) - max(down, 0))
-    return moved if low <= moved <= high else shift
+    return [transposed(tune, shift) for shift in shifts for tune in tunes]

@@ -1,10 +1,18 @@
-"""benchmarks/run.py versus: the ratios that it prints, the processes behind them."""
+"""benchmarks/run.py versus: the ratios that it prints, the processes behind them.
+
+And benchmarks/music.py: what it has a network write, and the shares that it prints.
+"""
 
 import importlib
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from conftest import ROOT
+
+from lstmmusic import RNN4Music, music_statistics
+from lstmmusic.statistics import SHARES
 
 
 @pytest.fixture
@@ -43,3 +51,97 @@ def test_each_side_imports_its_own_checkout(versus, monkeypatch, tmp_path):
     elsewhere = [sys.executable, "-c", "print('/elsewhere/lstmmusic/__init__.py')"]
     with pytest.raises(SystemExit, match="is imported, not that of"):
         versus.in_turns({"old": (elsewhere, side)})
+
+
+@pytest.fixture
+def music(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("music")
+
+
+class Writer:
+    """Write four notes that rise with the seed, after any primer; knows its tunes."""
+
+    def __init__(self, known):
+        self.known, self.calls = known, []
+
+    def wasTrainedOn(self, tune):
+        return any(tune is known for known in self.known)
+
+    def genMusic(self, primer, steps, seed, temperature, maxNotes):
+        first = int(np.flatnonzero(primer[0])[0])
+        self.calls.append((first, len(primer), steps, seed, temperature, maxNotes))
+        roll = np.zeros((steps, 88), np.uint8)
+        for step in range(steps):
+            roll[step, 20 + (step * seed) % 40 + np.arange(4) * (1 + seed % 2)] = 1
+        return roll, roll / 2
+
+
+def tune_of(column):
+    """Return a tune of 30 steps that rises by a semitone from a column."""
+    return SimpleNamespace(piano_roll=np.eye(30, 88, column, np.uint8), name="t.mid")
+
+
+def test_eight_tunes_are_written_with_main_s_settings_and_measured(music):
+    """Fails for a primer trained on, another seed, a limit, or shares that are pooled.
+
+    What is copied is looked up in the tunes trained on alone, so the tune kept out,
+    which all the music would be a copy of, must not count.
+    """
+    tunes = [tune_of(column) for column in range(9)]
+    options = [music.main_options(seed) for seed in music.SEEDS]
+    writer = Writer(tunes[1:])
+    tunes[0].piano_roll = writer.genMusic(np.eye(1, 88), 300, 1, 1, None)[0]
+    writer.calls.clear()
+    primers = [tune_of(20 + n) for n in range(8)]
+    found = music.measure(writer, tunes, primers, options, "file")
+    assert writer.calls == [(20 + n, 20, 300, n + 1, 1.0, None) for n in range(8)]
+    assert writer.genProbThreshold == 0.05
+    each = [
+        music_statistics(
+            writer.genMusic(np.eye(1, 88), 300, seed, 1, None)[0],
+            [tune.piano_roll for tune in tunes[1:]],
+        )
+        for seed in range(1, 9)
+    ]
+    assert found.keys() == SHARES.keys()
+    for share, mean in found.items():
+        assert mean == pytest.approx(np.mean([getattr(one, share) for one in each]))
+    assert found["copied_share"] == found["known_chord_share"] == 0
+    assert found["semitone_share"] == 1 / 2
+
+
+def test_networks_whose_primers_are_known_are_refused(music):
+    tunes, options = [tune_of(3)], [music.main_options(1)]
+    with pytest.raises(SystemExit, match=r"file was trained on the primers t\.mid"):
+        music.measure(Writer(tunes), tunes, tunes, options, "file")
+    with pytest.raises(SystemExit, match="file does not say that it was trained on"):
+        music.measure(Writer([]), tunes, [tune_of(4)], options, "file")
+
+
+@pytest.mark.slow
+def test_table_has_bach_s_figures_and_a_column_for_each_file(music, tmp_path, capsys):
+    """Fails if the primers are main.py's chorales, or Bach's shares are not theirs."""
+    pytest.importorskip("music21", reason="the chorales come from music21's corpus")
+    tunes, primers = music.read_chorales(music.main_options(1))
+    assert (len(tunes), len(primers)) == (120, 8)
+    model = RNN4Music(3, 4, 5, 88, seed=1)
+    model.train(tunes[5:9], 1, 1, 2, 20, progress=False)
+    files = [str(tmp_path / f"{name}.npz") for name in "ab"]
+    for file in files:
+        model.saveParameters(file)
+    music.main(files)
+    rows = capsys.readouterr().out.splitlines()
+    assert f"| share of | Bach, 120 chorales | {files[0]} | {files[1]} |" in rows
+    shares = [row.split("|")[2].strip() for row in rows[4:] if row]
+    assert shares == "1.6% 4.0% 92.1% 88.2% 81.5% 0.6% 35.8% 1.3%".split()
+
+
+def test_columns_are_printed_in_percent(music, capsys):
+    columns = {"Bach": dict.fromkeys(SHARES, 0.25), "a.npz": dict.fromkeys(SHARES, 1)}
+    music.print_columns(columns)
+    head, _, *rows = capsys.readouterr().out.strip().splitlines()
+    assert head == "| share of | Bach | a.npz |"
+    assert len(rows) == len(SHARES)
+    assert "| chords that occur in the training tunes | 25.0% | 100.0% |" in rows

@@ -24,7 +24,8 @@ def test_journey_writes_all_files_and_names_the_page(journey):
     lines = done.stdout.splitlines()
     assert lines[-1] == f"to see and hear it: {(out / 'index.html').resolve().as_uri()}"
     assert "cost per step: " in done.stdout
-    assert "distance from the training data 0." in done.stdout
+    assert "% of the chords in the training data\n" in done.stdout
+    assert "\ntraining data: " in done.stdout
 
 
 def test_sound_is_as_long_as_the_music(journey, midi_folder):

@@ -103,7 +103,7 @@ def test_data_set_is_pooled(roll, dataset):
 
 
 def shares_by_loop(roll, other_tunes):
-    """Return the seven shares, step by step; other_tunes is None or a list of rolls."""
+    """Return each share, step by step; other_tunes is None or a list of rolls."""
     chords = [frozenset(np.flatnonzero(row).tolist()) for row in roll]
     known = {
         frozenset(np.flatnonzero(row).tolist())
@@ -129,18 +129,42 @@ def shares_by_loop(roll, other_tunes):
         "small_move_share": [move <= 2 for move in moves],
         "leap_share": [move > 7 for move in moves],
         "one_step_share": [length == 1 for length in lengths],
+        "copied_share": copied_by_loop(roll, other_tunes or [])
+        * (other_tunes is not None),
     }
 
 
+def copied_by_loop(roll, other_tunes):
+    """Return for each stretch of 8 steps with a note whether another tune has it."""
+    return [
+        any(
+            all(
+                roll[start + step][n] == tune[place + step][n]
+                for step in range(8)
+                for n in range(len(roll[0]))
+            )
+            for tune in other_tunes
+            for place in range(len(tune) - 7)
+        )
+        for start in range(len(roll) - 7)
+        if np.any(roll[start : start + 8])
+    ]
+
+
 def make_chords(seed, steps):
-    """Return a roll of up to five notes at a step, which often comes again."""
+    """Return a roll of up to five notes at a step, which often comes again.
+
+    Each begins with the same nine steps.
+    """
     rng = np.random.default_rng(seed)
     chords = np.zeros((12, R[1] - R[0]), int)
     some = np.random.default_rng(0)
     for chord in chords[1:]:
         chord[some.integers(0, R[1] - R[0], 5)] = 1
     chords[1] = np.arange(R[1] - R[0]) == 2  # a low one, for leaps
-    return chords[rng.integers(0, 7 + seed, steps)]
+    chosen = rng.integers(0, 7 + seed, steps)
+    chosen[:9] = some.integers(0, 8, 9)
+    return chords[chosen]
 
 
 def test_shares_are_those_of_plain_loops(roll):
@@ -170,6 +194,36 @@ def test_data_sets_shares_are_the_means_of_its_tunes():
         expected = np.mean([np.mean(of[name]) for of in each if of[name]])
         assert getattr(found, name) == pytest.approx(expected), name
         assert 0 < expected < 1, name
+
+
+def test_copied_stretches_by_hand():
+    """Fails if 7 equal steps suffice, silence counts, or a stretch crosses two tunes.
+
+    Steps are a letter each, "-" is silence.
+    """
+
+    def roll_of(letters):
+        roll = np.zeros((len(letters), R[1] - R[0]), int)
+        for step, letter in enumerate(letters):
+            if letter != "-":
+                roll[step, [3, ord(letter) - ord("a")]] = 1
+        return roll
+
+    def copied(letters, *tunes):
+        found = music_statistics(roll_of(letters), map(roll_of, tunes), R)
+        return found.copied_share, found.dataset.copied_share
+
+    assert copied("abcdefgh", "iabcdefghi") == (1, 0)
+    assert copied("abcdefgh", "abcdefgi", "bcdefghi") == (0, 0)
+    assert copied("abcdefgh", "abcd", "efgh") == pytest.approx((0, np.nan), nan_ok=True)
+    # The tune has 10 stretches with a note: abcdefgh and bcdefgh- are copied.  Of the
+    # data set's, 2, 3 and 1, only abcdefgh is in two tunes.
+    assert copied("abcdefgh-i" + 8 * "-", "abcdefghc", "aabcdefgh-", "abcdefgi") == (
+        pytest.approx(2 / 10),
+        pytest.approx((1 / 2 + 1 / 3 + 0) / 3),
+    )
+    assert math.isnan(copied("abcdefg", "abcdefgh")[0]), "no stretch"
+    assert math.isnan(copied(9 * "-", 9 * "-")[0]), "silence is not copied"
 
 
 def test_leap_and_small_move_by_hand():
@@ -209,6 +263,7 @@ def test_shares_of_bachs_chorales(monkeypatch):
         "small_move_share": pytest.approx(81.5, abs=0.05),
         "leap_share": pytest.approx(0.6, abs=0.05),
         "one_step_share": pytest.approx(36, abs=0.5),
+        "copied_share": pytest.approx(1.3, abs=0.05),
     }
 
 
@@ -312,6 +367,7 @@ def test_printed_statistics_by_hand():
         "  moves of the top line of at most 2 semitones: 0.0% (data set: 0.0%)\n"
         "  moves of the top line of over 7 semitones: 0.0% (data set: 0.0%)\n"
         "  notes of one step: 0.0% (data set: 66.7%)\n"
+        "  stretches of 8 steps that occur in the data set: 0.0%\n"
         "  distance 0.075: pitch classes 0.000, notes at once 0.000, "
         "note lengths 0.225\n"
         "  from a data set of 1.00 notes per step, 37.5% of the steps silent>"

@@ -67,3 +67,24 @@ def longest_of(
         return 0, None
     longest = np.argmax(end - first)
     return int(end[longest] - first[longest]), int(column[longest])
+
+
+def top_line(roll: npt.ArrayLike) -> np.ndarray:
+    """Return the column of the highest note of each step, −1 where none sounds.
+
+    Parameters
+    ----------
+    roll : array_like of shape (T, N), zeros and ones
+
+    Returns
+    -------
+    int64 ndarray of shape (T,)
+
+    Examples
+    --------
+    >>> top_line([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]]).tolist()
+    [0, 1, -1, 1]
+    """
+    sounds = np.asarray(roll).astype(bool)
+    top = sounds.shape[1] - 1 - np.argmax(sounds[:, ::-1], axis=1)
+    return np.where(sounds.any(axis=1), top, -1)

@@ -91,10 +91,10 @@ class JointOutput(NamedTuple):
         """Return s (..., N)."""
         Y, A, U, V = self.split(Z, weights)
         before = rows(self.ordered(k))
-        below = Y if U is None else Y + units_dot(A, before, U, V)
+        below = Y if U is None else Y + joint_dot(A, before, U, V)
         nothing = pt.zeros((before.type.shape[-1],), dtype=Y.dtype)
         s = roll_dot(before, weights.L.T, nothing, below)
-        return self.ordered(s.reshape(k.shape))
+        return self.ordered(like(s, k))
 
     def cost_of(self, Z, k, weights, loss_weight):
         """Return the cost of every element (..., N), dZ, and the `Joint` of dL, dU, dV.
@@ -103,7 +103,7 @@ class JointOutput(NamedTuple):
 
             cost = Σ_n softplus(s_n) − k_n s_n = −log P(k | the past)
             ds_n = w (y_n − k_n)        dY = ds
-            dL_nm = ds_n k_m   (m < n)  dU, dV, dA: see `units_outer`
+            dL_nm = ds_n k_m   (m < n)  dU, dV, dA: see `joint_outer`
 
         with w the ``loss_weight`` (...).
         """
@@ -114,7 +114,7 @@ class JointOutput(NamedTuple):
         dL = pt.tril(roll_outer(before, dz).T, -1)
         if U is None:
             return cost, ds, Joint(dL)
-        dA, dU, dV = units_outer(dz, A, before, U, V)
+        dA, dU, dV = joint_outer(dz, A, before, U, V)
         dA = dA.reshape((*k.shape[:-1], U.type.shape[1]))
         dZ = pt.concatenate([ds, dA], axis=-1)
         return cost, dZ, Joint(dL, self.ordered(dU.T).T, self.ordered(dV.T).T)
@@ -125,12 +125,9 @@ class JointOutput(NamedTuple):
         (..., N) each.  Each s has the notes that were drawn before its own.
         """
         Y, A, U, V = self.split(Z, weights)
-        given = [rows(self.ordered(bound)), weights.L]
-        if U is None:
-            k, s = notes_draw(Y, *given)
-        else:
-            k, s = units_draw(Y, A, *given, U, V)
-        k, s = (self.ordered(a.reshape(bound.shape)) for a in (k, s))
+        units = [] if U is None else [A, U, V]
+        drawn = joint_draw(Y, rows(self.ordered(bound)), weights.L, *units)
+        k, s = (self.ordered(like(a, bound)) for a in drawn)
         return k > 0, s
 
     def ordered(self, a):
@@ -152,7 +149,7 @@ def make(output, cost, order):
 
 
 @with_kernel
-def units_dot(A, k, U, V):
+def joint_dot(A, k, U, V):
     """Return z_n = U_n · u_n, (M, N), one note after another.
 
     Of A (M, D), k (M, N), U and V (N, D), in the order of drawing.
@@ -167,14 +164,14 @@ def units_dot(A, k, U, V):
         sequences=[k.T, U, V],
         outputs_info=[A, None],
         return_updates=False,
-        name="units_dot",
+        name="joint_dot",
     )
     return [z.T]
 
 
 @with_kernel
-def units_outer(dz, A, k, U, V):
-    """Return dA (M, D), dU and dV (N, D) for the dz (M, N) of `units_dot`.
+def joint_outer(dz, A, k, U, V):
+    """Return dA (M, D), dU and dV (N, D) for the dz (M, N) of `joint_dot`.
 
     ::
 
@@ -195,50 +192,42 @@ def units_outer(dz, A, k, U, V):
         sequences=[dz.T, k.T, U, V],
         outputs_info=[A, pt.zeros_like(A), None, None],
         return_updates=False,
-        name="units_outer",
+        name="joint_outer",
     )
     dA = so_far[-1]
     return [dA, dU, k.T.dot(dA) - missing]
 
 
 @with_kernel
-def units_draw(Y, A, bound, L, U, V):
+def joint_draw(Y, bound, L, A=None, U=None, V=None):
     """Return the notes drawn (M, N), 0 or 1, and s: see `JointOutput.chord`."""
 
-    def at_note(Y_n, bound_n, n, L_n, U_n, V_n, a, k):
-        s_n = Y_n + pt.sigmoid(a).dot(U_n) + k.dot(L_n)
-        k_n = pt.cast(s_n > bound_n, k.dtype)
-        return a + k_n[:, None] * V_n, pt.set_subtensor(k[:, n], k_n), s_n
-
-    _, k, s = scan(
-        at_note,
-        sequences=[Y.T, bound.T, pt.arange(L.type.shape[0]), L, U, V],
-        outputs_info=[A, pt.zeros_like(Y), None],
-        return_updates=False,
-        name="units_draw",
-    )
-    return [k[-1], s.T]
-
-
-@with_kernel
-def notes_draw(Y, bound, L):
-    """Return what `units_draw` does, without units."""
-
-    def at_note(Y_n, bound_n, n, L_n, k):
+    def at_note(Y_n, bound_n, n, L_n, *args):
+        *of_units, k = args
         s_n = Y_n + k.dot(L_n)
+        if of_units:
+            U_n, V_n, a = of_units
+            s_n = s_n + pt.sigmoid(a).dot(U_n)
         k_n = pt.cast(s_n > bound_n, k.dtype)
-        return pt.set_subtensor(k[:, n], k_n), s_n
+        after = [a + k_n[:, None] * V_n] if of_units else []
+        return *after, pt.set_subtensor(k[:, n], k_n), s_n
 
-    k, s = scan(
+    units = A is not None
+    *_, k, s = scan(
         at_note,
-        sequences=[Y.T, bound.T, pt.arange(L.type.shape[0]), L],
-        outputs_info=[pt.zeros_like(Y), None],
+        sequences=[Y.T, bound.T, pt.arange(L.type.shape[0]), L, *([U, V] * units)],
+        outputs_info=[*([A] * units), pt.zeros_like(Y), None],
         return_updates=False,
-        name="notes_draw",
+        name="joint_draw",
     )
     return [k[-1], s.T]
 
 
 def rows(a):
     """Return an array (..., Q) as (M, Q)."""
-    return a.reshape((-1, a.type.shape[-1] or a.shape[-1]))
+    return a if a.ndim == 2 else a.reshape((-1, a.type.shape[-1] or a.shape[-1]))
+
+
+def like(a, b):
+    """Return an array (M, Q) as (..., Q), the axes those of b."""
+    return a if b.ndim == 2 else a.reshape(b.shape)

@@ -201,6 +201,4 @@ def _in_words(statistics: MusicStatistics, dt: float) -> str:
     if statistics.longest_held_pitch is not None:
         pitch = note_name(statistics.longest_held_pitch)
         words.append(f"longest note {pitch}, {statistics.longest_held * dt:.3g} s")
-    if statistics.distance is not None:
-        words.append(f"distance {statistics.distance:.2f}")
     return ", ".join(words)

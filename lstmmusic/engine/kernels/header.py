@@ -1,4 +1,4 @@
-"""Check XLA's call frame, which `code` reads by offsets, against jaxlib's header.
+"""Check XLA's call frame, which `frame` reads by offsets, against jaxlib's header.
 
 The header, ``xla/ffi/api/c_api.h``, says by its major version whether its structures
 have changed: so that version, and where each field lies, is what is tested, not
@@ -16,7 +16,7 @@ SIZES = {"*": WORD, "size_t": WORD, "int64_t": WORD, "int": 4}  # in bytes
 ENUMS = "XLA_FFI_DataType", "XLA_FFI_ExecutionStage", "XLA_FFI_Extension_Type"
 SIZES |= dict.fromkeys(ENUMS, 4)
 
-# The word (64 bits) of each field that `code` reads or writes.
+# The word (64 bits) of each field that `frame` reads or writes.
 FIELDS = {
     "XLA_FFI_CallFrame": {
         "extension_start": 1, "args.size": 7, "args.args": 9, "rets.rets": 14

@@ -1,4 +1,4 @@
-"""Build the kernels, and compare what XLA gets of them with NumPy's products.
+"""Build the kernels, and compare what XLA gets of them with NumPy.
 
 This runs in a subprocess: a crash does not end the user's process.
 """
@@ -29,22 +29,32 @@ def build(dtype, path):
 
 
 def self_test(dtype):
-    """Raise ArithmeticError if XLA gets other products of the kernels than NumPy.
+    """Raise ArithmeticError if XLA gets other numbers of the kernels than NumPy."""
+    import jax
 
-    Of whole numbers: the order of their sums does not matter.
-    """
+    with jax.enable_x64(dtype == "float64"):
+        test_products(dtype)
+        test_joint(dtype)
+
+
+def test_products(dtype):
+    """Compare products of whole numbers, so the order of sums does not matter."""
     import jax
 
     rng = np.random.default_rng(1)
     shapes = (4, 3, 7), (7, 41), (41,), (4, 3, 41), (9, 37), (37, 41), (9, 41)
     arrays = [rng.integers(-2, 3, shape).astype(dtype) for shape in shapes]
-    with jax.enable_x64(dtype == "float64"):
-        found = jax.jit(lambda *a: products(lowering.in_jax, *a))(*arrays)
+    found = jax.jit(lambda *a: products(lowering.in_jax, *a))(*arrays)
     in_numpy = products(lambda op, *a: op.compute(*a), *arrays)
-    for product, wanted in zip(found, in_numpy, strict=True):
-        if not np.array_equal(product, wanted):
-            error = np.abs(product - wanted).max()
-            raise ArithmeticError(f"self-test: a product is wrong by {error}")
+    check("a product", found, in_numpy, tolerance=0)
+
+
+def check(what, found, wanted, tolerance):
+    """Raise ArithmeticError if arrays differ by more than a tolerance, or are NaN."""
+    for array, other in zip(found, wanted, strict=True):
+        error = np.abs(np.subtract(array, other)).max()
+        if np.shape(array) != other.shape or not error <= tolerance:
+            raise ArithmeticError(f"self-test: {what} is wrong by {error}")
 
 
 def products(compute, x, W, b, below, rows, W_h, a):
@@ -56,3 +66,40 @@ def products(compute, x, W, b, below, rows, W_h, a):
         compute(ops.packed_dot, a, rows, compute(ops.pack, W_h)),
         compute(ops.packed_dot, a, rows, compute(ops.pack_transposed, W_h.T)),
     ]
+
+
+def test_joint(dtype):
+    """Compare the kernels of the joint output with dense sums over all notes."""
+    import jax
+
+    rng = np.random.default_rng(2)
+    shapes = (4, 3, 7), (4, 3, 41), (4, 3, 7), (7, 41), (7, 41), (7, 7), (4, 3, 7)
+    Y, A, bound, U, V, L, dz = (rng.normal(size=s).astype(dtype) for s in shapes)
+    L = np.tril(L, -1)
+    k = (bound > 0.5).astype(dtype)
+
+    def run(k, Y, A, bound, U, V, L, dz):
+        z = lowering.joint_dot(A, k, U, V)
+        derivatives = lowering.joint_outer(dz, A, k, U, V)
+        return z, *derivatives, *lowering.joint_draw(Y, A, bound, U, V, L)
+
+    *found, chord, s = map(np.asarray, jax.jit(run)(k, Y, A, bound, U, V, L, dz))
+    u, u_drawn = units(A, k, V), units(A, chord, V)
+    da = dz[..., None] * U * u * (1 - u)
+    later = da.sum(-2, keepdims=True) - da.cumsum(-2)
+    wanted = [
+        (U * u).sum(-1),
+        da.sum(-2),
+        np.einsum("tbn,tbnd->nd", dz, u),
+        np.einsum("tbn,tbnd->nd", k, later),
+        (s > bound).astype(dtype),
+        Y + (U * u_drawn).sum(-1) + chord @ L.T,
+    ]
+    tolerance = 1e-4 if dtype == "float32" else 1e-12
+    check("the joint output", [*found, chord, s], wanted, tolerance)
+
+
+def units(A, k, V):
+    """Return u (…, N, D), ``u_n = σ(A + Σ_{m<n} k_m V_m)``, in NumPy."""
+    added = k[..., None] * V
+    return 1 / (1 + np.exp(-(A[..., None, :] + added.cumsum(-2) - added)))
