@@ -25,32 +25,40 @@ import numpy as np
 from lstmmusic import RNN4Music, datasets
 
 KEYS = range(-3, 4)  # semitones
-RATE = 0.006
 NORM = 5.0
 FIRST_WEIGHTS = 0.07  # standard deviation
 MINIBATCH = 8  # tunes
 
 
 class Sizes(NamedTuple):
-    """Hold the settings that differ between the data sets."""
+    """Hold the settings that differ between the data sets, and between the outputs."""
 
     cells: int  # in each layer
     dropout: float
     epochs: int  # passes over all tunes in all keys
+    rate: float = 0.006
 
 
 SIZES = {
-    "JSB Chorales": Sizes(200, 0.5, 12),
-    "Nottingham": Sizes(200, 0.2, 10),
-    "MuseData": Sizes(200, 0.4, 6),
-    "Piano-midi.de": Sizes(200, 0.5, 12),
+    "independent": {
+        "JSB Chorales": Sizes(200, 0.5, 12),
+        "Nottingham": Sizes(200, 0.2, 10),
+        "MuseData": Sizes(200, 0.4, 6),
+        "Piano-midi.de": Sizes(200, 0.5, 12),
+    },
+    "joint": {
+        "JSB Chorales": Sizes(200, 0.5, 24, 0.012),
+        "Nottingham": Sizes(200, 0.2, 10),
+        "MuseData": Sizes(200, 0.4, 6),
+        "Piano-midi.de": Sizes(200, 0.5, 24, 0.012),
+    },
 }
 
 
 def main(arguments=None):
     """Train once for each seed; print a row for each, and the mean."""
     options = make_parser().parse_args(arguments)
-    sizes = SIZES[options.dataset]
+    sizes = SIZES[options.output][options.dataset]
     sizes = sizes._replace(
         **{n: v for n, v in vars(options).items() if n in sizes._fields and v}
     )
@@ -71,9 +79,10 @@ def main(arguments=None):
 def make_parser():
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("dataset", choices=SIZES)
+    parser.add_argument("dataset", choices=SIZES["joint"])
     parser.add_argument("path", type=Path, help="the data set's file, or its folder")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--output", choices=SIZES, default="joint")
     parser.add_argument("--out", type=Path, default=Path("standard_benchmark"))
     for name, kind in Sizes.__annotations__.items():
         parser.add_argument(f"--{name}", type=kind, help="in place of the recipe's")
@@ -87,11 +96,14 @@ def run(options, sizes, data, seed, others):
     true, as `nll_of` has it.
     """
     name = options.dataset.replace(" ", "_")
-    path = options.out / f"{name}_{sizes.cells}_{sizes.dropout}_{sizes.epochs}_{seed}"
+    settings = "_".join(map(str, (options.output, *sizes, seed)))
+    path = options.out / f"{name}_{settings}"
     model = RNN4Music(
         **dict.fromkeys(("h1_length", "h2_length", "h3_length"), sizes.cells),
-        **dict.fromkeys(("R1", "R2", "R3", "Rout"), RATE),
+        **dict.fromkeys(("R1", "R2", "R3", "Rout"), sizes.rate),
         io_length=88,
+        output=options.output,
+        noteOrder="down",
         optimizer="Adam",
         gradNorm=NORM,
         sigRand=FIRST_WEIGHTS,
@@ -148,7 +160,7 @@ def first_values(drawn, tunes):
     frequency = np.concatenate(tunes).mean(axis=0).clip(1e-4)
     return {
         **{name: drawn[name] + 1 for name in ("bf_1", "bf_2", "bf_3")},
-        **{name: drawn[name] / 2 for name in ("Why_1", "Why_2", "Why_3")},
+        **{name: drawn[name] / 2 for name in drawn if name[:3] in ("Why", "Wha")},
         "by": np.log(frequency / (1 - frequency)),
     }
 

@@ -81,7 +81,8 @@ def derivatives(*given):
     return [np.asarray(array) for array in (z, *found(*given))]
 
 
-def draw(*given):
+def draw(Y, A, bound, U, V, L):
+    given = Y, bound, L, *(() if A is None else (A, U, V))
     return [np.asarray(array) for array in jax.jit(kernels.joint_draw)(*given)]
 
 

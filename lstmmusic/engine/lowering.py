@@ -91,7 +91,7 @@ def register_with_jax():
 
         @functools.cache
         def plain():
-            get_mode(None).optimizer.rewrite(op.fgraph)
+            get_mode(None).excluding("inplace").optimizer.rewrite(op.fgraph)
             return jax_funcify(op.fgraph, device=device)
 
         if not on_cpu:

@@ -81,7 +81,7 @@ def test_joint(dtype):
     def run(k, Y, A, bound, U, V, L, dz):
         z = lowering.joint_dot(A, k, U, V)
         derivatives = lowering.joint_outer(dz, A, k, U, V)
-        return z, *derivatives, *lowering.joint_draw(Y, A, bound, U, V, L)
+        return z, *derivatives, *lowering.joint_draw(Y, bound, L, A, U, V)
 
     *found, chord, s = map(np.asarray, jax.jit(run)(k, Y, A, bound, U, V, L, dz))
     u, u_drawn = units(A, k, V), units(A, chord, V)
