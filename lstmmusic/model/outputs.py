@@ -148,7 +148,7 @@ def make(output, cost, order):
     return JointOutput(order) if output == "joint" else Independent(cost)
 
 
-@with_kernel
+@with_kernel(1)
 def joint_dot(A, k, U, V):
     """Return z_n = U_n · u_n, (M, N), one note after another.
 
@@ -169,7 +169,7 @@ def joint_dot(A, k, U, V):
     return [z.T]
 
 
-@with_kernel
+@with_kernel(1, 3, 4)
 def joint_outer(dz, A, k, U, V):
     """Return dA (M, D), dU and dV (N, D) for the dz (M, N) of `joint_dot`.
 
@@ -198,7 +198,7 @@ def joint_outer(dz, A, k, U, V):
     return [dA, dU, k.T.dot(dA) - missing]
 
 
-@with_kernel
+@with_kernel(0, 0)
 def joint_draw(Y, bound, L, A=None, U=None, V=None):
     """Return the notes drawn (M, N), 0 or 1, and s: see `JointOutput.chord`."""
 
