@@ -252,6 +252,17 @@ def unit_values(name, array):
     return array
 
 
+def zeros_and_ones(name, array):
+    """Raise ValueError if ``array`` holds another value than 0 and 1."""
+    other = (array != 0) & (array != 1)
+    if other.any():
+        where = tuple(int(i) for i in np.argwhere(other)[0])
+        raise ValueError(
+            f"{name} holds {array[where]} at {where}; allowed with output='joint' are "
+            "0 and 1"
+        )
+
+
 def pitch_range(r, name="r", apart=1):
     """Return two pitches as ints, 0 <= low and low + apart <= high <= 127 + apart."""
     try:

@@ -21,7 +21,7 @@ from lstmmusic.training import checkpoint as checkpoints
 from lstmmusic.training import describe, evaluation, generation, memory, parameter_file
 from lstmmusic.training.loop import TrainingError
 from lstmmusic.training.mpi import Ranks
-from lstmmusic.training.prepare import check_tunes, prepare_training
+from lstmmusic.training.prepare import check_targets, check_tunes, prepare_training
 from lstmmusic.training.state import Arguments, TrainState, state_attribute
 
 SIZES = ("h1_length", "h2_length", "h3_length", "io_length")
@@ -215,7 +215,8 @@ class RNN4Music:
         Parameters
         ----------
         dataset : sequence of array_like (steps, io_length)
-            Piano-rolls with values in [0, 1], or what `midi.midiread` returns.
+            Piano-rolls with values in [0, 1], or what `midi.midiread` returns.  The
+            joint output wants 0 and 1, here and in `evaluate` and `probabilities`.
         noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch : int
         lengthOfMB : int or None
             Steps, at least 2; None takes whole tunes: the longest pads its minibatch.
@@ -350,6 +351,7 @@ class RNN4Music:
         """
         forks.refuse("probabilities", self.mode)
         roll = checks.roll("tune", tune, self.io_length, self.dtype)
+        check_targets(self, "tune", roll)
         memory.check_probabilities(roll)
         after = np.concatenate([roll[1:], np.zeros_like(roll[:1])])
         y = self._functions.probabilities(roll[:, None], after[:, None])[:, 0]
@@ -370,6 +372,7 @@ class RNN4Music:
         forks.refuse("gradients", self.mode)
         given = {"inputs": inputs, "targets": targets}
         x, rows_after = checks.minibatches(given, self.io_length, self.dtype)
+        check_targets(self, "targets", rows_after.swapaxes(0, 1))
         memory.check_gradients(self, x)
         cost, leaves = self._functions.gradients(mean_over_tunes(x, rows_after))
         gradients = network.from_leaves(self._store.weights, leaves)

@@ -77,6 +77,37 @@ def network():
     return get
 
 
+JOINT_N, JOINT_D = 8, 9
+
+
+@cache
+def shared_joint(units, order, mode, dtype):
+    form = {"output": "joint", "jointUnits": units, "noteOrder": order, "dtype": dtype}
+    model = RNN4Music(*H, JOINT_N, mode=mode, optimizer="Adam", **form, **WILD)
+    rng = np.random.default_rng(61)
+    values = {n: rng.normal(0, 0.6, a.shape) for n, a in model.parameters().items()}
+    if units:  # with a D of 9, U · u is a sum of 9
+        values["Wka"] *= 2
+    model.setParameters(values | {"Wky": np.tril(values["Wky"], -1) * 2})
+    return model, snapshot(model)
+
+
+@pytest.fixture
+def joint():
+    """A function that returns a shared network with the joint output, good as new.
+
+    No weight is zero that need not be.
+    """
+
+    def get(units=JOINT_D, order="up", mode="JAX", dtype="float64"):
+        model, first = shared_joint(units, order, mode, dtype)
+        restore(model, first, "the first values")
+        model.rng = np.random.default_rng(12)
+        return model
+
+    return get
+
+
 @pytest.fixture
 def minibatch():
     """Inputs and targets (B, T, N): a third of the notes sound, some only half."""

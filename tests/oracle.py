@@ -31,8 +31,8 @@ def first_state(w):
     }
 
 
-def step(w, x, h, c, original=False, maths=NUMPY, mask=None):
-    """Run one step x (N,); return Y (N,) and the new h and c, {layer: (H,)}.
+def layers(w, x, h, c, original=False, maths=NUMPY, mask=None):
+    """Run one step x (N,); return what leaves the layers, and h and c, {layer: (H,)}.
 
     ``original``: layer 1's output gate looks at a_g in place of c (D3).  ``mask``:
     {layer: (H,)}, dropout's factors of a layer's outputs to the layers above.
@@ -55,8 +55,18 @@ def step(w, x, h, c, original=False, maths=NUMPY, mask=None):
         o = sigma(a_o + w[f"Wco_{n}"] * seen, maths)  # (10)
         h[n] = o * maths.tanh(c[n])  # (11)
         up[n] = h[n] if mask is None else h[n] * mask[n]
-    Y = sum(w[f"Why_{n}"] @ up[n] for n in (1, 2, 3)) + w["by"]
-    return Y, h, c
+    return up, h, c
+
+
+def to_notes(w, up):
+    """Return Y (N,)."""
+    return sum(w[f"Why_{n}"] @ up[n] for n in (1, 2, 3)) + w["by"]
+
+
+def step(w, x, *args, **more):
+    """Do as `layers`, but return Y (N,) in place of what leaves them."""
+    up, h, c = layers(w, x, *args, **more)
+    return to_notes(w, up), h, c
 
 
 def outputs(w, tune, original=False, maths=NUMPY, masks=None):
@@ -64,12 +74,17 @@ def outputs(w, tune, original=False, maths=NUMPY, masks=None):
 
     ``masks``: a mask, as in `step`, for each step.
     """
+    return [to_notes(w, up) for up in hidden(w, tune, original, maths, masks)]
+
+
+def hidden(w, tune, original=False, maths=NUMPY, masks=None):
+    """Return the list of what leaves the layers over a tune, as `outputs` does of Y."""
     h, c = first_state(w)
     result = []
     for t, x in enumerate(tune):
         mask = None if masks is None else masks[t]
-        Y, h, c = step(w, x, h, c, original, maths, mask)
-        result.append(Y)
+        up, h, c = layers(w, x, h, c, original, maths, mask)
+        result.append(up)
     return result
 
 

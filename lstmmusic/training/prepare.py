@@ -1,7 +1,7 @@
 """Check the arguments of `RNN4Music.train`, and make its `Training`."""
 
 from lstmmusic import checks
-from lstmmusic.data.batches import check_dataset
+from lstmmusic.data.batches import check_dataset, is_packed
 from lstmmusic.training import memory
 from lstmmusic.training.checkpoint import make_saver
 from lstmmusic.training.loop import Training, TrainingData
@@ -18,7 +18,16 @@ def check_tunes(model, dataset, name: str = "validation", least: int = 2) -> lis
     ``name`` stands in errors; ``least`` is the fewest steps of a tune.
     """
     memory.check_copies(name, dataset, model.dtype)
-    return check_dataset(dataset, model.io_length, model.dtype, name, least)
+    tunes = check_dataset(dataset, model.io_length, model.dtype, name, least)
+    for n, tune in enumerate(tunes):
+        check_targets(model, f"tune {n} of {name}", tune)
+    return tunes
+
+
+def check_targets(model, name: str, rows) -> None:
+    """Raise ValueError for rows that have no likelihood in the model's output."""
+    if model.output == "joint" and not is_packed(rows):
+        checks.zeros_and_ones(name, rows)
 
 
 def prepare_training(model, ranks: Ranks, arguments: Arguments) -> Training:

@@ -1,0 +1,302 @@
+"""The joint output: likelihood and gradient, against a loop over notes."""
+
+from math import log
+
+import joint_oracle
+import numpy as np
+import oracle
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from conftest import JOINT_D, JOINT_N, B, H, T
+from pytensor.compile.mode import Mode
+from test_gradient import as_minibatch, cost_and_gradients, make_masks
+
+from lstmmusic import RNN4Music
+from lstmmusic.engine import lowering
+from lstmmusic.model.parameters import weight_shapes
+
+FORMS = [(JOINT_D, "up"), (JOINT_D, "down"), (0, "up"), (0, "down")]
+forms = pytest.mark.parametrize(("units", "order"), FORMS)
+NEW = ["Wky", "ba", "Wka", "Wuy", "Wha_1", "Wha_2", "Wha_3"]
+
+
+def rolls(seed=71):
+    """Inputs and targets (B, T, N); among the targets no note, and all notes."""
+    inputs, targets = np.random.default_rng(seed).random((2, B, T, JOINT_N)) < 0.3
+    targets[0, 1], targets[1, 2] = False, True
+    return inputs * 1.0, targets * 1.0
+
+
+def tunes(*lengths, seed=72):
+    rng = np.random.default_rng(seed)
+    return [(rng.random((n, JOINT_N)) < 0.3) * 1.0 for n in lengths]
+
+
+TUNES = tunes(40, 2, 33, 5)
+
+
+def names(units):
+    return list(weight_shapes(H, JOINT_N, units))
+
+
+def autodiff(values, rolls, order, loss_weight, masks):
+    """Return the cost, and pytensor.grad of the loop in `joint_oracle`, by name."""
+    w = {
+        name: pt.tensor(name, shape=a.shape, dtype="float64")
+        for name, a in values.items()
+    }
+    maths = oracle.Maths(pt.exp, pt.tanh)
+    total = 0
+    for b, (x, k) in enumerate(zip(*rolls, strict=True)):
+        at = [{n: masks[n - 1][t, b] for n in (1, 2, 3)} for t in range(len(x))]
+        for t, up in enumerate(oracle.hidden(w, list(x), False, maths, at)):
+            nats = joint_oracle.nats_of(w, up, k[t], order, pt.log, maths)
+            total = total + loss_weight[t, b] * nats
+    weights = [name for name in w if "td1" not in name]
+    with pytensor.config.change_flags(traceback__limit=0):
+        found = pytensor.function(
+            list(w.values()),
+            [total, *pytensor.grad(total, [w[name] for name in weights])],
+            mode=Mode(linker="py", optimizer="merge"),
+        )(*values.values())
+    return float(found[0]), dict(zip(weights, found[1:], strict=True))
+
+
+def assert_close(found, wanted, tolerance):
+    assert found[0] == pytest.approx(wanted[0], rel=tolerance)
+    assert found[1].keys() == wanted[1].keys()
+    for name, gradient in wanted[1].items():
+        norm = np.linalg.norm(gradient)
+        assert norm > 0, name
+        error = np.linalg.norm(found[1][name] - gradient) / norm
+        assert error <= tolerance, name
+
+
+@forms
+def test_the_gradient_is_that_of_pytensor_grad(joint, units, order):
+    # Of every array, with dropout and loss weights, in one block and in two. Fails if
+    # a mask is left out on the way to A or back, if a note counts for those before it,
+    # or if a loss weight does not reach one of the new arrays.
+    model = joint(units, order)
+    rng = np.random.default_rng(73)
+    loss_weight, masks = rng.uniform(0.1, 1, size=(T, B)), make_masks(rng, T, B)
+    wanted = autodiff(model.parameters(), rolls(), order, loss_weight, masks)
+    assert list(wanted[1]) == names(units)
+    for block in (T, 4):
+        given = as_minibatch(rolls(), loss_weight, block)
+        found = cost_and_gradients(model, given, masks)
+        assert_close(found, wanted, 1e-11)
+
+
+def test_gradients_is_the_slope_of_the_cost(joint):
+    # By differences, through nothing but what a user calls.
+    model = joint(order="down")
+    cost, gradients = model.gradients(*rolls())
+    first, rng = model.parameters(), np.random.default_rng(74)
+    nats = model.evaluate([*tunes(9)], sizeOfBatch=4)  # does not change the cost
+    assert nats.nll > 0
+    for name in names(JOINT_D):
+        way = rng.normal(size=first[name].shape)
+        way = np.tril(way, -1) if name == "Wky" else way
+        costs = []
+        for step in (1e-5, -1e-5):
+            model.setParameters({name: first[name] + step * way})
+            costs.append(model.gradients(*rolls())[0])
+        model.setParameters({name: first[name]})
+        slope = (costs[0] - costs[1]) / 2e-5
+        assert (gradients[name] * way).sum() == pytest.approx(slope, rel=1e-6), name
+    assert not np.triu(gradients["Wky"]).any()
+
+
+@forms
+def test_it_is_a_distribution_over_chords(joint, units, order):
+    # Every chord of 8 notes as the last of a tune. Fails if P depends on what is not
+    # drawn yet: the sum is then not 1.
+    model = joint(units, order)
+    [begun] = tunes(4)
+    w = model.parameters()
+    up = oracle.hidden(w, begun)[-1]
+    exact = joint_oracle.exact(w, up, order)
+    chords = np.array(list(exact))
+    x = np.broadcast_to(begun, (256, 4, JOINT_N))
+    targets = np.concatenate([x[:, 1:], chords[:, None]], axis=1)
+    loss_weight = np.zeros((4, 256))
+    nats = []
+    Z = targets  # of all chords at once: the cost of each, by its loss weight
+    for n in (0, 255, *range(7, 250, 31)):
+        loss_weight[:], loss_weight[3, n] = 0, 1
+        given = as_minibatch((x, Z), loss_weight, 4)
+        nats.append(cost_and_gradients(model, given)[0])
+        assert nats[-1] == pytest.approx(-log(exact[tuple(chords[n])]), rel=1e-10)
+    assert sum(exact.values()) == pytest.approx(1, abs=1e-12)
+    of_tunes = model.evaluate(np.concatenate([x, chords[:, None]], axis=1))
+    before = model.evaluate([begun])
+    nats = of_tunes.nll_of_tunes * 4 - before.nll * 3
+    assert np.exp(-nats).sum() == pytest.approx(1, abs=1e-10)
+
+
+@forms
+def test_evaluate_is_what_a_loop_finds(joint, units, order):
+    # Fails if accuracy is not of the greedy chord, or padding counts.
+    model = joint(units, order)
+    rows = joint_oracle.evaluate(model.parameters(), TUNES, order)
+    nats, hit, added, missed, steps = rows.sum(axis=0)
+    assert min(hit, added, missed) > 10
+    for size in (3, 1):
+        found = model.evaluate(TUNES, sizeOfBatch=size)
+        assert found.nll == pytest.approx(nats / steps, rel=1e-11)
+        assert found.accuracy == hit / (hit + added + missed)
+        of_tunes = rows[:, 0] / rows[:, 4]
+        np.testing.assert_allclose(found.nll_of_tunes, of_tunes, rtol=1e-11)
+
+
+def test_evaluate_does_not_depend_on_size_or_order(joint):
+    model = joint(dtype="float32")
+    usual = model.evaluate(TUNES)
+    for size, order in ((3, [3, 1, 0, 2]), (1, [0, 1, 2, 3])):
+        found = model.evaluate([TUNES[n] for n in order], sizeOfBatch=size)
+        assert found.nll == pytest.approx(usual.nll, abs=1e-6)
+        np.testing.assert_allclose(found.nll_of_tunes, usual.nll_of_tunes[order], 1e-6)
+        assert found.accuracy == usual.accuracy
+
+
+@forms
+def test_probabilities_are_given_the_tunes_own_notes(joint, units, order):
+    model = joint(units, order)
+    tune = TUNES[0]
+    found = model.probabilities(tune)
+    wanted = joint_oracle.probabilities(model.parameters(), tune, order)
+    np.testing.assert_allclose(found[:-1], wanted, rtol=0, atol=1e-11)
+    assert np.isnan(found[-1]).all()
+    nats = -np.log(np.where(tune[1:], found[:-1], 1 - found[:-1])).sum()
+    assert nats == pytest.approx(model.evaluate([tune]).nll * 39)
+
+
+@pytest.mark.parametrize(("units", "N"), [(1, 4), (3, 1), (0, 1)])
+def test_one_unit_and_one_note(units, N):
+    form = {"output": "joint", "jointUnits": units, "noteOrder": "down", "seed": 3}
+    model = RNN4Music(*H, N, sigRand=0.6, dtype="float64", **form)
+    rng = np.random.default_rng(75)
+    first = {n: rng.normal(0, 0.6, a.shape) for n, a in model.parameters().items()}
+    model.setParameters(first | {"Wky": np.tril(first["Wky"], -1)})
+    given = (rng.random((2, B, T, N)) < 0.4) * 1.0
+    found = model.gradients(*given)
+    everywhere = [np.ones((T, B, cells)) for cells in H]
+    loss_weight = np.full((T, B), 1 / B)
+    wanted = autodiff(model.parameters(), given, "down", loss_weight, everywhere)
+    if N == 1:  # there is no note before it
+        assert not found[1].pop("Wky").any()
+        assert not wanted[1].pop("Wky").any()
+    if N == 1 and units:
+        assert not found[1].pop("Wka").any()
+        assert not wanted[1].pop("Wka").any()
+    assert_close(found, wanted, 1e-11)
+
+
+def test_it_begins_as_the_independent_output():
+    # Fails if an older weight is drawn otherwise, or if a new one acts before it has
+    # learnt.
+    form = {"seed": 5, "sigRand": 0.5, "dtype": "float64"}
+    plain = RNN4Music(*H, JOINT_N, **form)
+    model = RNN4Music(*H, JOINT_N, **form, output="joint", jointUnits=JOINT_D)
+    found = model.parameters()
+    for name, value in plain.parameters().items():
+        np.testing.assert_array_equal(found.pop(name), value)
+    assert sorted(found) == sorted(NEW)
+    assert model.evaluate(TUNES).nll == pytest.approx(plain.evaluate(TUNES).nll)
+    zero = [name for name, value in found.items() if not value.any()]
+    assert sorted(zero) == ["Wky", "Wuy", "ba"]
+    for name in ("Wka", "Wha_2"):
+        assert found[name].std() == pytest.approx(0.5, rel=0.5)
+
+
+def test_kernels_change_nothing_beyond_rounding(joint, monkeypatch):
+    # The whole network: gradients, likelihood, generation.
+    def all_of(model):
+        cost, gradients = model.gradients(*rolls())
+        music = model.genMusic(TUNES[0], 40, seed=4, maxNotes=3)
+        return [cost, model.evaluate(TUNES).nll, *music, *gradients.values()]
+
+    assert lowering.enabled("float64")
+    form = {"output": "joint", "jointUnits": JOINT_D, "noteOrder": "down"}
+    values = joint().parameters()
+    found = []
+    for enabled in (True, False):
+        monkeypatch.setitem(lowering._enabled, "float64", enabled)
+        model = RNN4Music(*H, JOINT_N, dtype="float64", **form)
+        model.setParameters(values)
+        found.append(all_of(model))
+    for with_kernels, dense in zip(*found, strict=True):
+        np.testing.assert_allclose(with_kernels, dense, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_numba_and_jax_agree(joint):
+    models = [joint(order="down", mode=mode) for mode in ("JAX", "NUMBA")]
+    found = [model.gradients(*rolls()) for model in models]
+    assert_close(*found, 1e-11)
+    nlls = [model.evaluate(TUNES).nll for model in models]
+    assert nlls[0] == pytest.approx(nlls[1], rel=1e-12)
+    music = [model.genMusic(TUNES[0], 40, seed=4) for model in models]
+    np.testing.assert_array_equal(music[0][0], music[1][0])
+    np.testing.assert_allclose(music[0][1], music[1][1], rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("output", ["joint", "independent"])
+def test_five_chords_are_learnt_by_the_joint_output_alone(output):
+    # The best an independent output can do is each note's own frequency.
+    chords = np.zeros((5, 8))
+    for chord, notes in zip(chords, ([0, 4], [1, 5], [2, 4, 7], [3], [0, 5, 6])):
+        chord[notes] = 1
+    rng = np.random.default_rng(76)
+    tune = chords[rng.integers(5, size=(30, 60))]
+    form = {"output": output, "jointUnits": 8, "optimizer": "Adam", "seed": 1}
+    model = RNN4Music(4, 4, 4, 8, *[0.02] * 4, **form)
+    model.train(list(tune[:20]), 20, 12, 20, 60, rateDecay="cosine", progress=False)
+    found = model.evaluate(list(tune[20:])).nll
+    p = chords.mean(axis=0)
+    own = -(p * np.log(p) + (1 - p) * np.log(1 - p)).sum()
+    print(output, found, log(5), own)
+    if output == "joint":
+        assert found < log(5) + 0.1
+    else:
+        assert found > own - 0.05
+
+
+HALF = np.full((6, JOINT_N), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda m: m.train([*TUNES, HALF], 1, 1, 2, 4), "tune 4 of the dataset"),
+        (
+            lambda m: m.train(TUNES, 1, 1, 2, 4, validation=[TUNES[0], HALF]),
+            "tune 1 of validation",
+        ),
+        (lambda m: m.evaluate([HALF]), "tune 0 of the dataset"),
+        (lambda m: m.probabilities(HALF), "tune"),
+        (lambda m: m.gradients(HALF[None], HALF[None]), "targets"),
+    ],
+)
+def test_targets_between_0_and_1_are_refused(compilations, call, name):
+    model = RNN4Music(3, 2, 1, JOINT_N, output="joint", jointUnits=2)
+    message = rf"^{name} holds 0\.5 at \(0, .*allowed with output='joint' are 0 and 1"
+    with pytest.raises(ValueError, match=message):
+        call(model)
+    assert not compilations
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ({"cost": "squared-error"}, r"cost is 'squared-error'; allowed with output='j"),
+        ({"output": "chords"}, "output is 'chords'; allowed are 'independent', 'joint'"),
+        ({"jointUnits": -1}, "jointUnits is -1; allowed are whole numbers from 0"),
+        ({"noteOrder": "random"}, "noteOrder is 'random'; allowed are 'up', 'down'"),
+    ],
+)
+def test_bad_outputs_are_refused(form, message):
+    with pytest.raises(ValueError, match=message):
+        RNN4Music(3, 2, 1, 4, **({"output": "joint"} | form))
