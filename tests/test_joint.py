@@ -54,10 +54,11 @@ def autodiff(values, rolls, order, loss_weight, masks):
             nats = joint_oracle.nats_of(w, up, k[t], order, pt.log, maths)
             total = total + loss_weight[t, b] * nats
     weights = [name for name in w if "td1" not in name]
+    of = [w[name] for name in weights]
     with pytensor.config.change_flags(traceback__limit=0):
         found = pytensor.function(
             list(w.values()),
-            [total, *pytensor.grad(total, [w[name] for name in weights])],
+            [total, *pytensor.grad(total, of, disconnected_inputs="ignore")],
             mode=Mode(linker="py", optimizer="merge"),
         )(*values.values())
     return float(found[0]), dict(zip(weights, found[1:], strict=True))
