@@ -1,7 +1,8 @@
 """Compute the joint output note by note, from the equations, on top of `oracle`.
 
-A step has ``up``, what leaves the layers, {layer: (H,)}, and ``k`` (N,), the notes of
-the next row.  ``order`` is 'up', the lowest note first, or 'down'.
+A row has ``up``, what leaves the layers, {layer: (H,)}, and its notes k, what is to be
+predicted: (N,), of several rows (M, N).  ``order`` is 'up', the lowest note first, or
+'down'.
 """
 
 from itertools import product
@@ -16,44 +17,38 @@ def places(N, order):
     return list(range(N)) if order == "up" else list(range(N))[::-1]
 
 
-def logit(w, up, k, n, order, maths=NUMPY):
-    """Return s of note n, given the notes of k that are drawn before it."""
-    drawn = places(len(k), order)
-    at = drawn.index(n)
-    s = oracle.to_notes(w, up)[n]
-    before = [(i, m) for i, m in enumerate(drawn[:at]) if k[m]]
-    for i, _ in before:
-        s = s + w["Wky"][at, i]
+def logits(w, ups, k, order, maths=NUMPY):
+    """Return s (M, N): that of each note is given the notes of k drawn before it."""
+    Y = maths.stack([oracle.to_notes(w, up) for up in ups])
     if "ba" in w:
-        a = sum(w[f"Wha_{layer}"] @ up[layer] for layer in (1, 2, 3)) + w["ba"]
-        for _, m in before:
-            a = a + w["Wka"][:, m]
-        s = s + (w["Wuy"][n] * sigma(a, maths)).sum()
-    return s
+        layers = 1, 2, 3
+        A = [sum(w[f"Wha_{n}"] @ up[n] for n in layers) + w["ba"] for up in ups]
+        A = maths.stack(A)
+    drawn, s = places(k.shape[1], order), {}
+    for at, n in enumerate(drawn):
+        before = k[:, drawn[:at]]
+        s[n] = Y[:, n] + before @ w["Wky"][at, :at]
+        if "ba" in w:
+            a = A + before @ w["Wka"].T[drawn[:at]]
+            s[n] = s[n] + sigma(a, maths) @ w["Wuy"][n]
+    return maths.stack([s[n] for n in sorted(s)], axis=1)
 
 
-def nats_of(w, up, k, order, log=np.log, maths=NUMPY):
-    """Return −log P(k | the past)."""
-    nats = 0
-    for n in range(len(k)):
-        y = sigma(logit(w, up, k, n, order, maths), maths)
-        nats = nats - (log(y) if k[n] else log(1 - y))
-    return nats
+def nats_of(w, ups, k, order, log=np.log, maths=NUMPY):
+    """Return −log P(k | the past) of each row, (M,)."""
+    y = sigma(logits(w, ups, k, order, maths), maths)
+    return -(k * log(y) + (1 - k) * log(1 - y)).sum(axis=1)
 
 
 def exact(w, up, order):
-    """Return {chord: P} of all 2^N chords."""
-    chords = product((0, 1), repeat=len(w["by"]))
-    return {k: np.exp(-nats_of(w, up, k, order)) for k in chords}
+    """Return all 2^N chords (2^N, N), and P of each."""
+    chords = np.array(list(product((0, 1), repeat=len(w["by"]))))
+    return chords, np.exp(-nats_of(w, [up] * len(chords), chords, order))
 
 
 def probabilities(w, tune, order):
     """Return y (T − 1, N) of the rows after the first, given these rows themselves."""
-    ups = oracle.hidden(w, tune[:-1])
-    pairs = zip(ups, tune[1:], strict=True)
-    notes = range(tune.shape[1])
-    s = [[logit(w, up, k, n, order) for n in notes] for up, k in pairs]
-    return sigma(np.array(s))
+    return sigma(logits(w, oracle.hidden(w, tune[:-1]), tune[1:], order))
 
 
 def draw(w, up, uniform, order, limits, given=None):
@@ -67,8 +62,10 @@ def draw(w, up, uniform, order, limits, given=None):
     given = np.full(N, np.nan) if given is None else given
     k, y, s = np.zeros((3, N))
     for n in places(N, order):
-        Y = oracle.to_notes(w, up)[n]
-        s[n] = Y if order is None else logit(w, up, k, n, order)
+        if order is None:
+            s[n] = oracle.to_notes(w, up)[n]
+        else:
+            s[n] = logits(w, [up], k[None], order)[0, n]
         free = np.isnan(given[n])
         y[n] = oracle.chances([s[n]], threshold if free else 0, temperature)[0]
         k[n] = uniform[n] < y[n] if free else given[n]
@@ -96,11 +93,10 @@ def evaluate(w, tunes, order):
     """Return a row for each tune, as `oracle.evaluate`; the chord predicted is greedy."""
     rows = []
     for tune in tunes:
-        row = np.zeros(5)
-        for up, k in zip(oracle.hidden(w, tune[:-1]), tune[1:], strict=True):
-            row[0] += nats_of(w, up, k, order)
-            greedy, _ = draw(w, up, np.full(len(k), 0.5), order, (0, 0, None))
-            row[1:4] += [(k * greedy).sum(), (greedy > k).sum(), (k > greedy).sum()]
-            row[4] += 1
-        rows.append(row)
+        ups, after = oracle.hidden(w, tune[:-1]), tune[1:]
+        half = np.full(tune.shape[1], 0.5)
+        greedy = np.array([draw(w, up, half, order, (0, 0, None))[0] for up in ups])
+        nats = nats_of(w, ups, after, order).sum()
+        hit, added, missed = after * greedy, greedy > after, after > greedy
+        rows.append([nats, hit.sum(), added.sum(), missed.sum(), len(ups)])
     return np.array(rows)

@@ -15,6 +15,7 @@ class Maths(NamedTuple):
 
     exp: object
     tanh: object
+    stack: object = np.stack
 
 
 NUMPY = Maths(np.exp, np.tanh)

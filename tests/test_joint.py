@@ -1,14 +1,12 @@
 """The joint output: likelihood and gradient, against a loop over notes."""
 
-from math import log
-
 import joint_oracle
 import numpy as np
 import oracle
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from conftest import JOINT_D, JOINT_N, B, H, T
+from conftest import JOINT_D, JOINT_N, B, H
 from pytensor.compile.mode import Mode
 from test_gradient import as_minibatch, cost_and_gradients, make_masks
 
@@ -18,6 +16,7 @@ from lstmmusic.model.parameters import weight_shapes
 
 FORMS = [(JOINT_D, "up"), (JOINT_D, "down"), (0, "up"), (0, "down")]
 forms = pytest.mark.parametrize(("units", "order"), FORMS)
+T = 3  # steps: the loop is unrolled
 NEW = ["Wky", "ba", "Wka", "Wuy", "Wha_1", "Wha_2", "Wha_3"]
 
 
@@ -46,20 +45,20 @@ def autodiff(values, rolls, order, loss_weight, masks):
         name: pt.tensor(name, shape=a.shape, dtype="float64")
         for name, a in values.items()
     }
-    maths = oracle.Maths(pt.exp, pt.tanh)
+    maths = oracle.Maths(pt.exp, pt.tanh, pt.stack)
     total = 0
     for b, (x, k) in enumerate(zip(*rolls, strict=True)):
         at = [{n: masks[n - 1][t, b] for n in (1, 2, 3)} for t in range(len(x))]
-        for t, up in enumerate(oracle.hidden(w, list(x), False, maths, at)):
-            nats = joint_oracle.nats_of(w, up, k[t], order, pt.log, maths)
-            total = total + loss_weight[t, b] * nats
+        ups = oracle.hidden(w, list(x), False, maths, at)
+        nats = joint_oracle.nats_of(w, ups, k, order, pt.log, maths)
+        total = total + (loss_weight[:, b] * nats).sum()
     weights = [name for name in w if "td1" not in name]
     of = [w[name] for name in weights]
     with pytensor.config.change_flags(traceback__limit=0):
         found = pytensor.function(
             list(w.values()),
             [total, *pytensor.grad(total, of, disconnected_inputs="ignore")],
-            mode=Mode(linker="py", optimizer="merge"),
+            mode=Mode(linker="py", optimizer=None),
         )(*values.values())
     return float(found[0]), dict(zip(weights, found[1:], strict=True))
 
@@ -83,8 +82,8 @@ def test_the_gradient_is_that_of_pytensor_grad(joint, units, order):
     rng = np.random.default_rng(73)
     loss_weight, masks = rng.uniform(0.1, 1, size=(T, B)), make_masks(rng, T, B)
     wanted = autodiff(model.parameters(), rolls(), order, loss_weight, masks)
-    assert list(wanted[1]) == names(units)
-    for block in (T, 4):
+    assert sorted(wanted[1]) == sorted(names(units))
+    for block in (T, 2):
         given = as_minibatch(rolls(), loss_weight, block)
         found = cost_and_gradients(model, given, masks)
         assert_close(found, wanted, 1e-11)
@@ -95,8 +94,6 @@ def test_gradients_is_the_slope_of_the_cost(joint):
     model = joint(order="down")
     cost, gradients = model.gradients(*rolls())
     first, rng = model.parameters(), np.random.default_rng(74)
-    nats = model.evaluate([*tunes(9)], sizeOfBatch=4)  # does not change the cost
-    assert nats.nll > 0
     for name in names(JOINT_D):
         way = rng.normal(size=first[name].shape)
         way = np.tril(way, -1) if name == "Wky" else way
@@ -116,25 +113,13 @@ def test_it_is_a_distribution_over_chords(joint, units, order):
     # drawn yet: the sum is then not 1.
     model = joint(units, order)
     [begun] = tunes(4)
-    w = model.parameters()
-    up = oracle.hidden(w, begun)[-1]
-    exact = joint_oracle.exact(w, up, order)
-    chords = np.array(list(exact))
-    x = np.broadcast_to(begun, (256, 4, JOINT_N))
-    targets = np.concatenate([x[:, 1:], chords[:, None]], axis=1)
-    loss_weight = np.zeros((4, 256))
-    nats = []
-    Z = targets  # of all chords at once: the cost of each, by its loss weight
-    for n in (0, 255, *range(7, 250, 31)):
-        loss_weight[:], loss_weight[3, n] = 0, 1
-        given = as_minibatch((x, Z), loss_weight, 4)
-        nats.append(cost_and_gradients(model, given)[0])
-        assert nats[-1] == pytest.approx(-log(exact[tuple(chords[n])]), rel=1e-10)
-    assert sum(exact.values()) == pytest.approx(1, abs=1e-12)
-    of_tunes = model.evaluate(np.concatenate([x, chords[:, None]], axis=1))
-    before = model.evaluate([begun])
-    nats = of_tunes.nll_of_tunes * 4 - before.nll * 3
+    up = oracle.hidden(model.parameters(), begun)[-1]
+    chords, exact = joint_oracle.exact(model.parameters(), up, order)
+    ended = [np.vstack([begun, chord]) for chord in chords]
+    nats = 4 * model.evaluate(ended).nll_of_tunes - 3 * model.evaluate([begun]).nll
+    np.testing.assert_allclose(np.exp(-nats), exact, rtol=1e-9)
     assert np.exp(-nats).sum() == pytest.approx(1, abs=1e-10)
+    assert exact.max() < 0.9
 
 
 @forms
@@ -248,19 +233,19 @@ def test_numba_and_jax_agree(joint):
 def test_five_chords_are_learnt_by_the_joint_output_alone(output):
     # The best an independent output can do is each note's own frequency.
     chords = np.zeros((5, 8))
-    for chord, notes in zip(chords, ([0, 4], [1, 5], [2, 4, 7], [3], [0, 5, 6])):
-        chord[notes] = 1
-    rng = np.random.default_rng(76)
-    tune = chords[rng.integers(5, size=(30, 60))]
+    for n, notes in enumerate(([0, 4], [1, 5], [2, 4, 7], [3], [0, 5, 6])):
+        chords[n, notes] = 1
+    tune = chords[np.random.default_rng(76).integers(5, size=(120, 25))]
+    rates = dict.fromkeys(("R1", "R2", "R3"), 1e-4) | {"Rout": 0.1}
     form = {"output": output, "jointUnits": 8, "optimizer": "Adam", "seed": 1}
-    model = RNN4Music(4, 4, 4, 8, *[0.02] * 4, **form)
-    model.train(list(tune[:20]), 20, 12, 20, 60, rateDecay="cosine", progress=False)
-    found = model.evaluate(list(tune[20:])).nll
+    model = RNN4Music(4, 4, 4, 8, **rates, **form)
+    model.train(list(tune[:100]), 120, 1, 100, 25, rateDecay="cosine", progress=False)
+    found = model.evaluate(list(tune[100:])).nll
     p = chords.mean(axis=0)
     own = -(p * np.log(p) + (1 - p) * np.log(1 - p)).sum()
-    print(output, found, log(5), own)
+    print(output, found, np.log(5), own)
     if output == "joint":
-        assert found < log(5) + 0.1
+        assert found < np.log(5) + 0.1
     else:
         assert found > own - 0.05
 

@@ -157,7 +157,10 @@ def of_training(model, B, length, ranks, lengths=None):
     if model.dropout:
         numbers += 3 * (1 if model.fixedMasks else T) * B * H
     if model.device == "cpu":
-        numbers += of_passes(rows, block * workers * tunes, N, H, block == T)
+        block_rows = rows if block == T else block * workers * tunes
+        numbers += of_passes(rows, block_rows, N, H, block == T)
+        if model.output == "joint":  # z and s; A and its derivative, twice each
+            numbers += block_rows * (2 * N + 4 * model.jointUnits)
     return COMPILING + of_update(model, workers) + D * numbers
 
 
@@ -207,15 +210,17 @@ def check_evaluation(model, tunes, size, longest=None):
     """Raise ValueError if an evaluation does not fit.
 
     For each step and note it holds x and k; for each step of a chunk 5 numbers for each
-    cell and 2 for each note.  The message names ``sizeOfBatch``, or the length of the
+    cell, 2 for each note, and of the joint output 1 more for each note and 2 for each
+    unit.  The message names ``sizeOfBatch``, or the length of the
     ``longest`` tune, if that is given.
     """
     N, H = model.io_length, sum(model.h_lengths)
     batches = min(-(-len(tunes) // size), threads(model._functions.backend) + 1)
     chunk = model._functions.chunk_length
+    of_joint = N + 2 * model.jointUnits if model.output == "joint" else 0
 
     def needed(size, T):
-        numbers = 2 * T * N + min(T, chunk(T)) * (5 * H + 2 * N)
+        numbers = 2 * T * N + min(T, chunk(T)) * (5 * H + 2 * N + of_joint)
         return COMPILING + model.dtype.itemsize * size * batches * numbers
 
     steps = max(map(len, tunes))
