@@ -90,7 +90,7 @@ def generate(w, primer, uniform, order, limits, given=None):
 
 
 def evaluate(w, tunes, order):
-    """Return a row for each tune, as `oracle.evaluate`; the chord predicted is greedy."""
+    """Return a row for each tune, as `oracle.evaluate`; the prediction is greedy."""
     rows = []
     for tune in tunes:
         ups, after = oracle.hidden(w, tune[:-1]), tune[1:]

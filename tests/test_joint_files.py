@@ -63,7 +63,9 @@ def test_a_file_gives_the_same_network(filled_joint, saved_joint, everything, sa
         assert set(NEW) | {"DWkyp", "DWha2m", "best_ba"} <= set(file.files)
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
+)
 def test_a_copy_is_the_same(filled_joint, everything, same, copied):
     other = copied(filled_joint)
     same(everything(other), everything(filled_joint))
@@ -159,7 +161,12 @@ def test_a_training_that_is_not_over_is_not_taken_up(filled, saved):
 
 @pytest.mark.parametrize(
     "wanted",
-    [{"output": "independent"}, {"noteOrder": "up"}, {"jointUnits": 4}, {"jointUnits": 0}],
+    [
+        {"output": "independent"},
+        {"noteOrder": "up"},
+        {"jointUnits": 4},
+        {"jointUnits": 0},
+    ],
 )
 def test_another_output_than_the_files_is_refused(saved_joint, wanted):
     for load in (
@@ -199,7 +206,9 @@ def train(model, **more):
     return model.train(TUNES, **PLAN, **MORE, lam=1e-3, **more)
 
 
-def test_every_checkpoint_goes_on_bit_for_bit(joint, monkeypatch, tmp_path, everything, same):
+def test_every_checkpoint_goes_on_bit_for_bit(
+    joint, monkeypatch, tmp_path, everything, same
+):
     # Adam, dropout, a limit of the norm, L1, validation. Fails if a file lacks a new
     # array, its moments, or its best.
     straight = joint()
