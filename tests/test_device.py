@@ -125,13 +125,20 @@ def program(model, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("tf32", "wanted"), [(False, "[HIGHEST, HIGHEST]"), (True, "[HIGH, HIGH]")]
+    ("tf32", "wanted", "form"),
+    [
+        (False, "[HIGHEST, HIGHEST]", {}),
+        (True, "[HIGH, HIGH]", {}),
+        (False, "[HIGHEST, HIGHEST]", {"output": "joint", "jointUnits": 7}),
+    ],
 )
-def test_an_update_is_one_program_without_the_host(cuda, monkeypatch, tf32, wanted):
+def test_an_update_is_one_program_without_the_host(
+    cuda, monkeypatch, tf32, wanted, form
+):
     # HIGH is TF32 where a GPU has it (jax.lax.Precision).
     # Fails if an update takes two programs, goes through the host, keeps the old
     # weights beside the new, or multiplies matrices in another precision.
-    model = cuda("float32", tf32=tf32)
+    model = cuda("float32", tf32=tf32, **form)
     calls = program(model, monkeypatch)
     assert len(calls) == 4  # updates
     run, types, arrays = calls[0]

@@ -90,6 +90,7 @@ DAMAGE = {
     "upper L": ({"Wky": TOP}, "Wky is not zero on and above its diagonal"),
     "diagonal": ({"Wky": np.eye(4)}, "Wky is not zero on and above its diagonal"),
     "best upper L": ({"best_Wky": TOP}, "Wky is not zero on and above its diagonal"),
+    "momenta of upper L": ({"DWkym": TOP}, "Wky is not zero on and above"),
     "NaN": ({"ba": np.full(3, np.nan)}, "ba holds values that are not finite"),
     "squares": ({"cost": "squared-error"}, "cost is 'squared-error'"),
 }

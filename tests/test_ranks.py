@@ -93,6 +93,7 @@ for name, dtype, plan, settings, more in (
     ("cut", "float32", CUT, {"gradNorm": 5.0}, {"lam": 0.01}),
     ("whole", "float64", WHOLE, {"optimizer": "Adam", "dropout": 0.4},
      {"average": "step", "rateDecay": "cosine", "validation": tunes[2:5]}),
+    ("joint", "float64", CUT, {"output": "joint", "jointUnits": 7}, {"lam": 0.01}),
 ):
     model = make(dtype, **settings)
     model.train(tunes, *plan, comm=comm, **more)
@@ -113,7 +114,7 @@ def test_ranks_with_a_part_each_follow_one_with_all(ranks, tmp_path):
     # other tunes or masks, or do not take the first one's weights.
     for n in (1, 2):
         ranks(n, TRAIN)
-    for name, tolerance in (("cut", 1e-5), ("whole", 1e-10)):
+    for name, tolerance in (("cut", 1e-5), ("joint", 1e-10), ("whole", 1e-10)):
         alone, costs, validation = weights(tmp_path / f"{name}_1.npz")
         found, theirs, watched = weights(tmp_path / f"{name}_2.npz")
         error = max(np.abs(found[key] - alone[key]).max() for key in alone)

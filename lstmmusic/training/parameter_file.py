@@ -205,12 +205,14 @@ def _read(arrays):
         if name in arrays and name not in shapes:
             raise ParameterFileError(f"{name} is none of an output of its settings")
     weights = {name: arrays.numbers(name, shape) for name, shape in shapes.items()}
-    check_joint(weights)
     state = moments = None
     if ours:
         shapes_of_state = state_shapes(h_lengths).items()
         state = {name: arrays.numbers(name, shape) for name, shape in shapes_of_state}
         moments = _moments(arrays, shapes, settings["optimizer"] == "Adam")
+    training = _training(arrays, shapes, version)
+    for values in (weights, *(moments or ())[:2], training.best):
+        check_joint(values or {})
     return Saved(
         h_lengths=h_lengths,
         io_length=io_length,
@@ -218,7 +220,7 @@ def _read(arrays):
         state=state,
         moments=moments,
         settings=settings,
-        training=_training(arrays, shapes, version),
+        training=training,
     )
 
 
