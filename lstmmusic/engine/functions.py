@@ -137,7 +137,8 @@ class Functions:
         for start in range(0, T, length):
             chunk = (piece(a, start, length) for a in (x, targets, mask))
             counts, *state = run(*chunk, *state)
-            summed += np.asarray(counts)  # JAX would add in its own precision
+            # JAX would add in its own precision
+            summed += np.asarray(counts).sum(axis=1, dtype=np.float64)
         return summed
 
     def probabilities(self, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -245,7 +246,7 @@ class Functions:
             sounds & ~predicted,
         )
         counts = [
-            total(mask * total(pt.cast(each_note, x.dtype), axis=2), axis=0)
+            mask * total(pt.cast(each_note, x.dtype), axis=2)
             for each_note in (nats, hit, added, missed)
         ]
         outputs = [pt.stack(counts), *flatten(last_state(residuals))]
