@@ -214,8 +214,8 @@ class RNN4Music:
         Parameters
         ----------
         dataset : sequence of array_like (steps, io_length)
-            Piano-rolls with values in [0, 1], or what `midi.midiread` returns.  The
-            joint output wants 0 and 1, here and in `evaluate` and `probabilities`.
+            Piano-rolls with values in [0, 1], or what `midi.midiread` returns; of the
+            joint output 0 and 1.
         noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch : int
         lengthOfMB : int or None
             Steps, at least 2; None takes whole tunes: the longest pads its minibatch.
@@ -343,7 +343,7 @@ class RNN4Music:
         """
         forks.refuse("probabilities", self.mode)
         roll = checks.roll("tune", tune, self.io_length, self.dtype)
-        check_targets(self, "tune", roll)
+        roll = check_targets(self, "tune", roll)
         memory.check_probabilities(roll)
         y = self._functions.probabilities(roll[:, None], np.roll(roll, -1, 0)[:, None])
         if self.output == "joint":

@@ -24,10 +24,11 @@ def check_tunes(model, dataset, name: str = "validation", least: int = 2) -> lis
     return tunes
 
 
-def check_targets(model, name: str, rows) -> None:
-    """Raise ValueError for rows that have no likelihood in the model's output."""
+def check_targets(model, name: str, rows):
+    """Return rows; raise ValueError if they have no likelihood in the model's output."""
     if model.output == "joint" and not is_packed(rows):
         checks.zeros_and_ones(name, rows)
+    return rows
 
 
 def prepare_training(model, ranks: Ranks, arguments: Arguments) -> Training:
