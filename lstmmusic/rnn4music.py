@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lstmmusic import checks
+from lstmmusic import checks, stuck
 from lstmmusic.checks import Checked, Fixed, check_float, check_int
 from lstmmusic.data.batches import check_tune, mean_over_tunes
 from lstmmusic.engine import forks
@@ -18,9 +18,11 @@ from lstmmusic.engine.functions import Functions
 from lstmmusic.engine.store import OPTIMIZERS, Store
 from lstmmusic.model import network, outputs, parameters
 from lstmmusic.training import checkpoint as checkpoints
-from lstmmusic.training import describe, evaluation, generation, memory, parameter_file
+from lstmmusic.training import describe, evaluation, generation, memory, settings
 from lstmmusic.training.loop import TrainingError
 from lstmmusic.training.mpi import Ranks
+from lstmmusic.training.parameter_file import read as read_file
+from lstmmusic.training.parameter_file import write as write_file
 from lstmmusic.training.prepare import check_tunes, prepare_training
 from lstmmusic.training.state import Arguments, TrainState, state_attribute
 
@@ -72,10 +74,11 @@ class RNN4Music:
     dtype : {None, 'float32', 'float64'} or numpy.dtype
         Of all numbers; None is ``pytensor.config.floatX`` when the object is made.
     output : {'independent', 'joint'}
-        'joint' predicts each note of a step from those drawn before it, too, by
-        ``jointUnits`` units and, with 0 as well, from note to note (`outputs`).
+        'joint' predicts each note of a step from those drawn before it, too.
+    jointUnits : int
+        Its hidden units; with 0, notes act on one another directly alone.
     noteOrder : {'up', 'down'}
-        Whether the joint output draws a step's lowest or highest note first.
+        Whether it draws a step's lowest or highest note first.
 
     Attributes
     ----------
@@ -89,22 +92,21 @@ class RNN4Music:
     validationCost : list of (int, float)
         After how many updates, and the validation's nats per step.
     trainings : list of dict
-        Of each training, oldest first, ``command``, ``updates`` and settings by name.
+        Of each training, oldest first, ``command``, ``updates`` and settings.
     trainingOver : bool
         False from when a training was stopped until it is resumed to its end.
 
     Raises
     ------
     ValueError
-        For a value outside what is allowed, named in the message.  Also, before any
-        work, for a call that needs more memory than is free: it names what fits.
+        For a value outside what is allowed, or, before any work, for a call that needs
+        more memory than is free: the message names what is allowed or fits.
 
     References
     ----------
-    A. Graves, "Generating sequences with recurrent neural networks", 2013,
-    arXiv:1308.0850, eqs. 1-4 and 7-11.  N. Srivastava et al. 2014 (dropout);
-    Y. Gal, Z. Ghahramani 2016, arXiv:1512.05287 (fixed masks).  H. Larochelle,
-    I. Murray 2011; N. Boulanger-Lewandowski et al. 2012, arXiv:1206.6392 (joint).
+    A. Graves 2013, arXiv:1308.0850, eqs. 1-4, 7-11.  N. Srivastava et al. 2014
+    (dropout); Y. Gal, Z. Ghahramani 2016, arXiv:1512.05287 (fixed masks);
+    N. Boulanger-Lewandowski et al. 2012, arXiv:1206.6392 (joint output).
 
     Examples
     --------
@@ -124,13 +126,13 @@ class RNN4Music:
         Fixed(check_int, high=checks.LONGEST) for _ in SIZES
     )
     R1, R2, R3, Rout, epsilon, gradClip, sigRand, muRand, genProbThreshold, dropout = (
-        Checked(parameter_file.check_setting) for _ in parameter_file.LIMITS
+        Checked(settings.check_setting) for _ in settings.LIMITS
     )
     gradNorm = Checked(partial(checks.optional, check_float))
     fixedMasks = Checked(checks.truth)
     cost = Fixed(checks.one_of, allowed=outputs.COSTS)
     optimizer = Fixed(checks.one_of, allowed=OPTIMIZERS)
-    output, jointUnits, noteOrder = (Fixed() for _ in parameter_file.OUTPUT)
+    output, jointUnits, noteOrder = (Fixed() for _ in settings.OUTPUT)
     originalForward, tf32 = (Fixed(checks.truth) for _ in range(2))
     mode, device, dtype = (Fixed() for _ in range(3))
     h_lengths = property(attrgetter(*SIZES[:3]), doc="The layers' numbers of cells.")
@@ -145,8 +147,7 @@ class RNN4Music:
     loss: float = state_attribute("loss")
     rng: np.random.Generator = state_attribute("rng")
 
-    #: The symbolic passes, equation by equation, on a ``network.Network`` of symbolic
-    #: variables, or of the arrays ``parameters.pack(model.parameters())``.
+    #: The symbolic passes, on a ``Network`` of ``parameters.pack(model.parameters())``.
     forwardPass = staticmethod(network.forward_pass)
     backwardPass = staticmethod(network.backward_pass)
 
@@ -170,19 +171,17 @@ class RNN4Music:
         self.sigRand, self.muRand, self.fixedMasks = sigRand, muRand, fixedMasks
         self.originalForward, self.tf32 = originalForward, tf32
         wanted = {"output": output, "jointUnits": jointUnits, "noteOrder": noteOrder}
-        self.output, self.jointUnits, self.noteOrder = parameter_file.check_output(
-            wanted, self.cost
-        ).values()
-        self.mode = choose_mode(mode)
+        checked = settings.check_output(wanted, self.cost)
+        self.output, self.jointUnits, self.noteOrder = checked.values()
+        self.mode, self.dtype = choose_mode(mode), choose_dtype(dtype)
         self.device = choose_device(self.mode, device)
-        self.dtype = choose_dtype(dtype)
         self._train_state = TrainState(checks.generator("seed", seed))
         sizes = {name: getattr(self, name) for name in SIZES}
-        units = parameter_file.joint_units(wanted)
-        memory.check_network(sizes, units, self.dtype, self.optimizer)
+        units = settings.joint_units(checked)
+        memory.check_network(sizes, self.dtype, self.optimizer, units)
         self._sizes = self.h_lengths, self.io_length, units
-        shapes = *self._sizes[:2], self.sigRand, self.muRand, units
-        first = parameters.first_values(self.rng, *shapes)
+        deviations = self.sigRand, self.muRand
+        first = parameters.first_values(self.rng, *self._sizes[:2], *deviations, units)
         self._store = Store(first, self.dtype, self.optimizer)
         backend = Backend(self.mode, self.device, self.tf32)
         made = outputs.make(self.output, self.cost, self.noteOrder)
@@ -238,19 +237,17 @@ class RNN4Music:
         checkpointEvery, checkpointMinutes : int, float
             Updates from one save to the next; if None, as by default, minutes.
         resume : bool
-            Go on with a stopped training of the same arguments, of the file
-            ``checkpoint`` if it is there, otherwise of this object; with neither,
-            ``checkpoint`` begins one.  If the file lags behind this object's same
-            training (the disk was full), the object's goes on.  It ends as if it had
-            never stopped, bit for bit on as many CPUs: threads share out each sum.
+            Go on with a stopped training of the same arguments: of the file
+            ``checkpoint`` if it is there and not behind this object's same training,
+            otherwise of this object; with neither, ``checkpoint`` begins one.  It ends
+            as if it had never stopped, bit for bit on as many CPUs.
         progress : bool
             Show a progress bar with the cost, on a terminal or in a notebook.
         comm : mpi4py.MPI.Comm, optional
             Train with all its ranks: each calls this with the same arguments and takes
-            a part of each minibatch, and all take the first rank's network.  The sums
-            are those of one process, to rounding.  The first alone shows progress and
-            writes the checkpoint; ``resume`` works with another number of ranks.  An
-            error of one rank alone ends the job.
+            a part of each minibatch, all take the first rank's network, and it alone
+            shows progress and writes.  The sums are those of one process, to rounding.
+            An error of one rank alone ends the job.
         sources : sequence of tunes, optional
             The tunes that ``dataset`` was made from, by cutting, marking or
             transposing: recorded as trained on (`wasTrainedOn`); default ``dataset``.
@@ -267,20 +264,16 @@ class RNN4Music:
             The cost or a weight is no longer finite, or a weight beyond ±1e6: training
             has diverged.  All is as before the update that the message names.
         CheckpointError
-            An OSError: the checkpoint cannot be written, as on a full disk.  The object
-            holds what was learnt; ``resume=True`` goes on from there.
+            An OSError, as on a full disk; ``resume=True`` goes on with the object.
         """
         forks.refuse("train", self.mode)
         ranks = Ranks(comm)
         less = "sizeOfMiniBatch and lengthOfMB"
         with memory.explained(less), ranks.together(agreed=TrainingError):
             arguments = Arguments(
-                dataset=dataset, noOfEpochPerMB=noOfEpochPerMB, noOfEpoch=noOfEpoch,
-                sizeOfMiniBatch=sizeOfMiniBatch, lengthOfMB=lengthOfMB, lam=lam,
-                average=average, rateDecay=rateDecay, validation=validation,
-                patience=patience, checkpoint=checkpoint,
-                checkpointEvery=checkpointEvery, checkpointMinutes=checkpointMinutes,
-                resume=resume, progress=progress, sources=sources, command=command,
+                dataset, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB, lam,
+                average, rateDecay, validation, patience, checkpoint, checkpointEvery,
+                checkpointMinutes, resume, progress, sources, command,
             )  # fmt: skip
             training = prepare_training(self, ranks, arguments)
             training.begin(resume, checkpoint)
@@ -340,22 +333,20 @@ class RNN4Music:
         """Return the network's y over a tune (T, io_length), values in [0, 1].
 
         Row t, of T, is the probability of each note at step t+1, given rows 0…t, from
-        the state at step −1.  With the joint output it is y_n, given also the notes of
-        row t+1 that come before n in ``noteOrder``; the last row is NaN.
+        the state at step −1; with the joint output, given also the tune's notes of step
+        t+1 that come before in ``noteOrder``, so that the last row is NaN.
 
-        ``genMusic(tune, 1)`` draws from the last row at temperature 1, but for
-        ``genProbThreshold`` and the order of sums: the two differ by less than 1e-6 in
-        float32 and 1e-14 in float64, unless the network amplifies differences (0.06
-        untrained with ``sigRand=0.3``, after 1000 steps).
+        ``genMusic(tune, 1)`` draws from the last row, but for ``genProbThreshold`` and
+        the order of sums: they differ by less than 1e-6 in float32 and 1e-14 in
+        float64, unless the network amplifies differences.
         """
         forks.refuse("probabilities", self.mode)
         roll = checks.roll("tune", tune, self.io_length, self.dtype)
         memory.check_probabilities(roll)
-        after = np.concatenate([roll[1:], np.zeros_like(roll[:1])])
-        y = self._functions.probabilities(roll[:, None], after[:, None])[:, 0]
+        y = self._functions.probabilities(roll[:, None], np.roll(roll, -1, 0)[:, None])
         if self.output == "joint":
-            y[-1] = np.nan
-        return y
+            y[-1] = np.nan  # the row that follows is not known
+        return y[:, 0]
 
     def gradients(
         self, inputs: ArrayLike, targets: ArrayLike
@@ -364,8 +355,7 @@ class RNN4Music:
 
         ``inputs`` and ``targets`` are array_like of shape (B, T, io_length), values in
         [0, 1].  The cost is the mean over B tunes of its sum over steps and notes; the
-        gradient is {original name: ndarray of the original's shape}, unclipped, without
-        L1, from the state at step −1.
+        gradient is {original name: ndarray}, unclipped, without L1.
         """
         forks.refuse("gradients", self.mode)
         given = {"inputs": inputs, "targets": targets}
@@ -382,9 +372,8 @@ class RNN4Music:
     def setParameters(self, values: Mapping[str, ArrayLike]) -> None:
         """Set all or some of what `parameters` returns.
 
-        A matrix may come from another network, so after setting one `wasTrainedOn` no
-        longer knows all tunes that this one was trained on.  An unknown name, a wrong
-        shape or a value that is not finite raises a ValueError, and nothing is set.
+        An unknown name, a wrong shape or a value not finite raises a ValueError, and
+        nothing is set.  `wasTrainedOn` may no longer know all after setting a matrix.
         """
         self._store.set(values)
         if any(np.ndim(value) == 2 for value in values.values()):
@@ -421,10 +410,9 @@ class RNN4Music:
             the object's own random numbers.
         temperature : float
             At least 0.  Notes are drawn with σ(Y / temperature), where σ(Y) is the
-            network's probability: 1 is the original, less is more certain, more is
-            bolder, and 0 takes the most probable notes, those above ½.  At any
-            temperature a note whose σ(Y) is below ``genProbThreshold`` stays silent.
-            The joint output has s, given the notes drawn before, in place of Y.
+            network's probability: 1 is the original, less is more certain, 0 takes the
+            notes above ½.  At any temperature a note whose σ(Y) is below
+            ``genProbThreshold`` stays silent.  The joint output has s in place of Y.
         maxNotes : int, optional
             Of the notes drawn at a step, at most so many sound, the most probable; of
             equally probable ones, the lowest.  They alone are fed back.
@@ -433,44 +421,37 @@ class RNN4Music:
         noOfTunes : int
             So many tunes after the one primer, each with its own samples.
         given : array_like of shape (noOfSamps, io_length), optional
-            Or (tunes, noOfSamps, io_length).  1 sounds, 0 is silent, NaN is free: the
-            rest is drawn around it.  What is given counts for ``maxNotes`` and is never
-            taken away, whatever its probability.  Each step's draw is exact, P(free
-            notes | the past, given notes), if the free notes follow the given ones in
-            ``noteOrder``, as below a melody with 'down'; a note drawn before does not
-            know of given ones.  No step looks ahead at what is given later.
+            Or (tunes, noOfSamps, io_length).  1 sounds, 0 is silent, NaN is drawn.
+            Given notes count for ``maxNotes``, and always stay.  A step is drawn
+            exactly from the model if its free notes follow the given ones in
+            ``noteOrder``, as below a melody with 'down': notes drawn before do not know
+            of them, and no step looks ahead at what is given later.
 
         Returns
         -------
         tune, probabilities : ndarray of shape (noOfSamps, io_length)
             Zeros and ones, and the probability that each was drawn with, zero where
             the network's own was below ``genProbThreshold``.  A kept primer's steps
-            come first: its rows, and the probability with which each would have been
-            drawn, NaN in the first row.  With a leading axis for many tunes.  A given
-            note has the probability it would have been drawn with, without threshold.
+            come first, with the probability with which each would have been drawn, NaN
+            in the first row; given notes likewise.  With a leading axis for many tunes.
         """
         forks.refuse("genMusic", self.mode)
-        wanted = generation.Wanted(
-            startVectors, noOfSamps, seed, temperature, maxNotes, keepPrimer, noOfTunes,
-            given,
-        )  # fmt: skip
-        return generation.generate(self, wanted)
+        steering = seed, temperature, maxNotes, keepPrimer, noOfTunes, given
+        wanted = generation.Wanted(startVectors, noOfSamps, *steering)
+        tunes, y, many = generation.generate(self, wanted)
+        limits = float(temperature), self.genProbThreshold
+        stuck.warn_if_stuck(tunes[:, -noOfSamps:], *limits)
+        return (tunes, y) if many else (tunes[0], y[0])
 
     def saveParameters(self, fileName: FileName) -> None:
         """Save all that training and generation go on from, as the original's .npz.
 
         ``.npz`` is appended when missing; if a folder has the name without it, a
-        warning says that the file is beside it.  A failed or killed save leaves an
-        older file of that name whole.
-
-        Raises
-        ------
-        ValueError
-            If ``fileName`` names a folder (``run/``, ``.``) or no regular file.
-        OSError
-            If the file cannot be written.
+        warning says so.  A failed or killed save leaves an older file of that name
+        whole.  ValueError for a folder (``run/``, ``.``) or no regular file; OSError if
+        the file cannot be written.
         """
-        parameter_file.write(fileName, checkpoints.snapshot(self))
+        write_file(fileName, checkpoints.snapshot(self))
 
     def loadParameters(self, fileName: FileName) -> None:
         """Load a file of `saveParameters`, here or of the original program.
@@ -508,12 +489,12 @@ class RNN4Music:
         of the original program gives an object with ``originalForward=True``: the form
         that its weights were trained in.
 
-        With ``output='joint'`` a network trained with independent notes is taken up: it
-        has the same likelihood until its first update.  ValueError for another output
-        than that of a file with the joint one, or if a training is not over.
+        ``output='joint'`` takes up a network trained with independent notes: it has the
+        same likelihood until its first update.  ValueError if its training is not over,
+        or for another output than a file's joint one.
         """
         where = {"mode": mode, "device": device, "tf32": tf32, "dtype": dtype}
-        saved = parameter_file.read(fileName)
         wanted = {"output": output, "jointUnits": jointUnits, "noteOrder": noteOrder}
+        saved = read_file(fileName)
         saved = checkpoints.with_output(saved, wanted, fileName)
         return checkpoints.make_model(cls, saved, fileName, where)

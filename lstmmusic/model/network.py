@@ -1,4 +1,4 @@
-"""Run three layers and what they send to the output, forward and backward, over a minibatch.
+"""Run three layers, forward and backward, over a minibatch.
 
 Everything here is symbolic and time-major.  Shapes: T steps, B tunes, N notes; layer
 n has H_n cells.  A layer runs over the whole minibatch before the next one starts: its
@@ -214,7 +214,7 @@ def forward_at(t, a_in, h_prev, c_prev, W_h, w_c, original_forward):
 def backward_pass(
     x, dZ, state, residuals, network, original_forward=False, masks=None, carry=None
 ):
-    """Carry dZ (T, B, N + D) back through `forward_pass`, from the top layer to the first.
+    """Carry dZ (T, B, N + D) back through `forward_pass`, from the top layer down.
 
     At each step, from the last to the first, and for each layer::
 

@@ -36,7 +36,9 @@ def weight_shapes(h_lengths, io_length, joint_units=None):
         shapes |= {f"{name}_{n}": (H, H) for name in FROM_ITSELF}
         shapes |= {f"{name}_{n}": (H,) for name in PEEPHOLES + BIASES}
     shapes |= {f"Why_{n}": (io_length, h_lengths[n - 1]) for n in LAYERS}
-    return shapes | {"by": (io_length,)} | joint_shapes(h_lengths, io_length, joint_units)
+    return (
+        shapes | {"by": (io_length,)} | joint_shapes(h_lengths, io_length, joint_units)
+    )
 
 
 def joint_shapes(h_lengths, io_length, joint_units):
@@ -100,7 +102,7 @@ def first_state(rng, h_lengths, mu_rand):
 
 
 def first_values(rng, h_lengths, io_length, sig_rand, mu_rand, joint_units=None):
-    """Draw weights, as `first_weights`, a state, as `first_state`, and `first_joint`."""
+    """Draw `first_weights`, then a `first_state`, then `first_joint` weights."""
     values = first_weights(rng, h_lengths, io_length, sig_rand)
     values |= first_state(rng, h_lengths, mu_rand)
     return values | first_joint(rng, h_lengths, io_length, joint_units, sig_rand)

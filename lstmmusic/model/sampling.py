@@ -16,7 +16,6 @@ from lstmmusic.model.network import (
 )
 from lstmmusic.model.outputs import Independent
 
-
 SOUNDS, SILENT = -1.0, 2.0  # in place of a random number: the note is given
 
 

@@ -15,6 +15,7 @@ from lstmmusic.model.optimizers import Moments
 from lstmmusic.training import parameter_file, provenance
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.parameter_file import Saved
+from lstmmusic.training.settings import OUTPUT, SETTINGS, check_output
 from lstmmusic.training.state import Arguments, Plan, TrainState
 
 FIXED = ("cost", "originalForward", "optimizer")  # settings that a file cannot change
@@ -30,7 +31,7 @@ def snapshot(model) -> Saved:
         weights=weights,
         state=state,
         moments=model._store.get_moments(),
-        settings={name: getattr(model, name) for name in parameter_file.SETTINGS},
+        settings={name: getattr(model, name) for name in SETTINGS},
         training=model._train_state.snapshot(),
     )
 
@@ -58,7 +59,7 @@ def read_for(model, filename) -> Saved:
 
 def output_of(model) -> dict[str, Any]:
     """Return the settings of a model's output."""
-    return {name: getattr(model, name) for name in parameter_file.OUTPUT}
+    return {name: getattr(model, name) for name in OUTPUT}
 
 
 def with_output(saved: Saved, wanted: dict[str, Any], source) -> Saved:
@@ -68,11 +69,11 @@ def with_output(saved: Saved, wanted: dict[str, Any], source) -> Saved:
     Raise ValueError for another joint output than the file's, or for a training that is
     not over, which would go on as another.
     """
-    theirs = {name: saved.settings[name] for name in parameter_file.OUTPUT}
-    default = theirs if theirs["output"] == "joint" else parameter_file.OUTPUT
+    theirs = {name: saved.settings[name] for name in OUTPUT}
+    default = theirs if theirs["output"] == "joint" else OUTPUT
     wanted = {n: default[n] if v is None else v for n, v in wanted.items()}
     cost = saved.settings.get("cost", "cross-entropy")
-    parameter_file.check_output(wanted, cost)
+    check_output(wanted, cost)
     if theirs["output"] == wanted["output"] == "independent" or theirs == wanted:
         return saved._replace(settings=saved.settings | wanted)
     if theirs["output"] == "joint":
@@ -123,7 +124,7 @@ def restore(model, saved: Saved, source) -> None:
     model._store.set(saved.weights | state)
     model._store.set_moments(moments)
     for name, value in saved.settings.items():
-        if name not in FIXED:
+        if name not in FIXED and name not in OUTPUT:
             setattr(model, name, value)
     restored, rng = training.snapshot(), model.rng
     if training.rng is not None:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmmusic import checks, stuck
+from lstmmusic import checks
 from lstmmusic.data.primers import check_given, check_primers, with_first_rows
 from lstmmusic.model.sampling import SILENT, SOUNDS
 from lstmmusic.training import memory
@@ -23,8 +23,8 @@ class Wanted(NamedTuple):
     given: Any
 
 
-def generate(model, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
-    """Return what `RNN4Music.genMusic` does."""
+def generate(model, wanted: Wanted) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Return tunes and probabilities (tunes, steps, N), and whether many are wanted."""
     noOfSamps = checks.check_int("noOfSamps", wanted.noOfSamps)
     temperature = checks.check_float(
         "temperature", wanted.temperature, low_allowed=True
@@ -46,8 +46,6 @@ def generate(model, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
             uniform[given == 1], uniform[given == 0] = SOUNDS, SILENT
         limits = model.genProbThreshold, temperature, most
         rolls = model._functions.generate(primers, uniform, *limits)
-    tunes, y = rolls[:, -noOfSamps:].swapaxes(1, 2)
-    stuck.warn_if_stuck(tunes, temperature, model.genProbThreshold)
-    if keep:
-        tunes, y = with_first_rows(primers, rolls).swapaxes(1, 2)
-    return (tunes, y) if many else (tunes[0], y[0])
+    wanted_rows = with_first_rows(primers, rolls) if keep else rolls[:, -noOfSamps:]
+    tunes, y = wanted_rows.swapaxes(1, 2)
+    return tunes, y, many

@@ -20,7 +20,7 @@ from lstmmusic.data.batches import (
     whole_tunes,
 )
 from lstmmusic.model.optimizers import Settings
-from lstmmusic.training import parameter_file, provenance
+from lstmmusic.training import provenance
 from lstmmusic.training.checkpoint import (
     Saver,
     broadcast_first,
@@ -30,6 +30,7 @@ from lstmmusic.training.checkpoint import (
 from lstmmusic.training.divergence import Divergence
 from lstmmusic.training.interrupt import Interruption
 from lstmmusic.training.mpi import Ranks
+from lstmmusic.training.settings import SETTINGS
 from lstmmusic.training.state import Plan, Position
 
 
@@ -224,7 +225,7 @@ class Training:
         """Count an update in the record of this training; begin that at the first."""
         state, model = self.state, self.model
         if state.position[:2] == (0, 0) or not state.records:
-            settings = {name: getattr(model, name) for name in parameter_file.SETTINGS}
+            settings = {name: getattr(model, name) for name in SETTINGS}
             record = {"command": self.source.command, "updates": 0}
             record |= {**state.plan, **settings, "processes": self.ranks.size}
             record["randomState"] = provenance.digest_of_state(epoch_rng_state)

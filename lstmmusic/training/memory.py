@@ -161,7 +161,7 @@ def of_training(model, B, length, ranks, lengths=None):
     return COMPILING + of_update(model, workers) + D * numbers
 
 
-def check_network(sizes, units, dtype, optimizer):
+def check_network(sizes, dtype, optimizer, units=None):
     """Raise ValueError if a network of {name: size} does not fit."""
     moments = MOMENTS[optimizer]
     needed = partial(of_network, D=dtype.itemsize, moments=moments, units=units)

@@ -14,9 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmmusic import atomic, checks
-from lstmmusic.engine.store import OPTIMIZERS
 from lstmmusic.model.optimizers import Moments
-from lstmmusic.model.outputs import COSTS, ORDERS
 from lstmmusic.model.parameters import (
     check_joint,
     joint_shapes,
@@ -26,6 +24,7 @@ from lstmmusic.model.parameters import (
 from lstmmusic.training import provenance
 from lstmmusic.training.provenance import TrainedOn
 from lstmmusic.training.safe_npz import Arrays, File, NpzError
+from lstmmusic.training.settings import joint_units, read_settings
 from lstmmusic.training.state import Position, TrainState
 
 # Version 1 had RMSprop alone, and no unfinished training.  Version 2 lacked the tunes
@@ -44,26 +43,6 @@ PROGRESS = {  # names in the file, and what they are before the first update
 }
 H_LENGTHS = ("h1_length", "h2_length", "h3_length")
 LONGEST_RECORDS = 2**23  # bytes: a hundred trainings, as JSON escapes them
-LARGEST = 1e30  # a first value; well within float32
-MOST_DROPOUT = 0.99
-# Bounds of the settings of RNN4Music that are numbers.
-LIMITS = {
-    **{name: {} for name in ("R1", "R2", "R3", "Rout", "epsilon", "gradClip")},
-    **{name: {"low_allowed": True, "high": LARGEST} for name in ("sigRand", "muRand")},
-    "genProbThreshold": {"low_allowed": True, "high": 1.0},
-    "dropout": {"low_allowed": True, "high": MOST_DROPOUT},
-}
-SINCE_2 = {"optimizer", "gradNorm", "dropout", "fixedMasks"}
-OUTPUT = {"output": "independent", "jointUnits": 128, "noteOrder": "up"}
-SETTINGS = (
-    *(*LIMITS, "cost", "originalForward", "optimizer", "gradNorm", "fixedMasks"),
-    *OUTPUT,
-)
-
-
-def check_setting(name: str, value) -> float:
-    """Return a float within `LIMITS`, or raise ValueError."""
-    return checks.check_float(name, value, **LIMITS[name])
 
 
 class ParameterFileError(ValueError):
@@ -220,7 +199,7 @@ def _read(arrays):
     else:  # the original's early files
         h_lengths = (*map(arrays.length, H_LENGTHS[:2]), arrays.rows("Whi_3"))
     io_length = arrays.length("io_length")
-    settings = _settings(arrays, version)
+    settings = read_settings(arrays, version)
     shapes = weight_shapes(h_lengths, io_length, joint_units(settings))
     for name in joint_shapes(h_lengths, io_length, 1):
         if name in arrays and name not in shapes:
@@ -241,54 +220,6 @@ def _read(arrays):
         settings=settings,
         training=_training(arrays, shapes, version),
     )
-
-
-def _settings(arrays, version):
-    """Read arguments of RNN4Music; version 0 is the original's."""
-    names = ("R1", "R2", "R3", "gradClip")
-    if version:
-        names = LIMITS.keys() - (SINCE_2 if version < 2 else set())
-    settings = {
-        name: check_setting(name, arrays.numbers(name).item()) for name in names
-    }
-    settings["originalForward"] = True
-    settings["optimizer"] = "RMSprop"
-    if version:
-        settings["originalForward"] = arrays.truth("originalForward")
-        settings["cost"] = checks.one_of("cost", arrays.text("cost"), COSTS)
-    if version >= 2:
-        optimizer = arrays.text("optimizer")
-        settings["optimizer"] = checks.one_of("optimizer", optimizer, OPTIMIZERS)
-        settings["fixedMasks"] = arrays.truth("fixedMasks")
-        limit = arrays.numbers("gradNorm", finite=False).item()
-        settings["gradNorm"] = (
-            None if limit == math.inf else checks.check_float("gradNorm", limit)
-        )
-    if version < 4:
-        return settings | OUTPUT
-    found = {name: arrays.text(name) for name in ("output", "noteOrder")}
-    found["jointUnits"] = arrays.numbers("jointUnits").item()
-    return settings | check_output(found, settings["cost"])
-
-
-def check_output(settings, cost):
-    """Return the settings of `OUTPUT`, checked, or raise ValueError."""
-    units, kind = settings["jointUnits"], settings["output"]
-    checked = {
-        "output": checks.one_of("output", kind, ("independent", "joint")),
-        "jointUnits": checks.check_int("jointUnits", units, 0, checks.LONGEST),
-        "noteOrder": checks.one_of("noteOrder", settings["noteOrder"], ORDERS),
-    }
-    if kind == "joint" and cost != "cross-entropy":
-        raise ValueError(
-            f"cost is {cost!r}; allowed with output='joint' is 'cross-entropy'"
-        )
-    return checked
-
-
-def joint_units(settings):
-    """Return the units of the joint output; None for the independent one."""
-    return settings["jointUnits"] if settings["output"] == "joint" else None
 
 
 def _moments(arrays, shapes, adam):
