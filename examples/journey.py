@@ -23,7 +23,13 @@ from stopping import (
     stop,
 )
 
-from lstmmusic import CheckpointError, TrainingError, mark_silence, unmark_silence
+from lstmmusic import (
+    CheckpointError,
+    TrainingError,
+    datasets,
+    mark_silence,
+    unmark_silence,
+)
 from lstmmusic.checks import counted
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.provenance import LONGEST_COMMAND
@@ -87,7 +93,8 @@ def journey(options, parser):
         except KeyboardInterrupt:
             stop(parser, "stopped", start_again(options))
         if options.ranks.first:
-            found = f"{counted(len(tunes), 'tune')}, cut into "
+            keys = f" in {2 * options.keys + 1} keys" if options.keys else ""
+            found = f"{counted(len(tunes), 'tune')}{keys}, cut into "
             say(f"{found}{counted(len(pieces), 'piece')}\n{model}")
             if options.resume and options.epochs and not options.save.is_file():
                 say(f"{options.save} does not exist: a new training starts")
@@ -146,16 +153,20 @@ def read_tunes(options):
 def split(tunes, options):
     """Return the primer's tune, the other tunes, and the pieces of these to train on.
 
-    Each piece begins half its length after the one before, because training takes tunes
-    from their beginning and would never see the end of a long one.  A single tune is
-    both the primer's and trained on.
+    The tunes are taken in the keys of ``--keys``.  Each piece begins half its length
+    after the one before, because training takes tunes from their beginning and would
+    never see the end of a long one.  A single tune is both the primer's and trained on.
     """
     chosen = np.random.default_rng(options.seed).integers(len(tunes))
     rest = tunes[:chosen] + tunes[chosen + 1 :] or tunes
+    transposed = rest
+    if options.keys:
+        keys = range(-options.keys, options.keys + 1)
+        transposed = datasets.transpose(rest, keys)
     length, hop = options.length, options.length // 2
     pieces = [
         tune[start : start + length]
-        for tune in mark_silence(rest)
+        for tune in mark_silence(transposed)
         for start in range(0, max(len(tune) - hop, 1), hop)
     ]
     if options.minibatch is None:

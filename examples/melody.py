@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from lstmmusic.statistics import top_line
-from midi.utils import midiread
+from midi import MidiError, midiread
 
 LONGEST = 100_000  # steps, as many as --steps allows
 
@@ -37,9 +37,10 @@ def read_melody(file, tunes, options):
     """
     try:
         read = midiread(file, (0, 128), options.dt)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ValueError(f"--melody is {file}: {reason}") from error
+    except OSError as error:
+        raise ValueError(f"--melody is {file}: {error.strerror}") from error
+    except MidiError as error:  # it begins with the file's name
+        raise ValueError(f"--melody is {error}") from error
     roll = read.piano_roll[read.piano_roll.any(axis=1).argmax() :]
     if len(roll) > LONGEST:
         raise ValueError(f"--melody is {file}: {len(roll)} steps of --dt {options.dt:g}"
@@ -51,8 +52,8 @@ def read_melody(file, tunes, options):
     if not len(shifts):
         raise ValueError(
             f"--melody is {file}: its top line has pitches {line.min()} to "
-            f"{line.max()}; allowed are at most {high - low - 1} between its lowest and "
-            f"its highest, with --range {low} {high}, whose lowest marks rests"
+            f"{line.max()}; with --range {low} {high}, whose lowest pitch marks rests, "
+            f"allowed are at most {high - low - 2} semitones from lowest to highest"
         )
     common = np.log1p(count_top_notes(tunes))
     fits = [common[line + shift - low].sum() for shift in shifts]

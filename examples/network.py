@@ -16,6 +16,7 @@ from lstmmusic.checks import target
 from lstmmusic.training import parameter_file
 
 SIZES = (120, 120, 120)
+OCTAVE = 12  # notes; fewer are not transposed
 JOINT = {"output": "joint", "jointUnits": 128, "noteOrder": "down"}
 RATES = ("R1", "R2", "R3", "Rout")
 
@@ -29,11 +30,12 @@ class Recipe(NamedTuple):
     gradNorm: float | None
     sigRand: float
     epochs: int  # minibatches
+    keys: int  # semitones of transposition, up and down
 
 
 RECIPES = {
-    "joint": Recipe("Adam", 0.012, 0.4, 5.0, 0.07, 1600),
-    "independent": Recipe("RMSprop", 0.003, 0.0, None, 0.1, 800),
+    "joint": Recipe("Adam", 0.012, 0.4, 5.0, 0.07, 3000, 2),
+    "independent": Recipe("RMSprop", 0.003, 0.0, None, 0.1, 800, 0),
 }
 
 
@@ -41,8 +43,8 @@ def make_model(options):
     """Return a new network, or that of the file which ``--load`` or ``--resume`` names.
 
     ``--resume`` without a file starts the training; the settings of a file must agree
-    with the options.  An ``--epochs`` that was not given becomes the recipe's, and
-    ``options.is_new`` says whether the network is new.
+    with the options.  ``--epochs`` and ``--keys`` that were not given become those of
+    the recipe, and ``options.is_new`` says whether the network is new.
     """
     check_options(options)
     save = options.save or options.out / "parameters.npz"
@@ -62,8 +64,11 @@ def make_model(options):
         model = new_model(options)
     else:
         model = load_model(source, resumed, options)
+    recipe = RECIPES[model.output]
     if options.epochs is None:
-        options.epochs = RECIPES[model.output].epochs
+        options.epochs = recipe.epochs
+    if options.keys is None:
+        options.keys = recipe.keys if model.io_length >= OCTAVE else 0
     return model
 
 

@@ -30,7 +30,7 @@ OPTION_OF = {  # by the argument that an error of RNN4Music names
     "jointUnits": "--joint-units",
     "noteOrder": "--note-order",
     "dropout": "--dropout",
-    "dataset": "the music (--midi, --range, --dt, --length, --seed)",
+    "dataset": "the music (--midi, --range, --dt, --keys, --length, --seed)",
     **{rate: f"{rate} of --rates" for rate in ("R1", "R2", "R3", "Rout")},
 }
 
@@ -196,8 +196,15 @@ def add_training_options(add):
         "--epochs",
         type=number(int, 0),
         metavar="N",
-        help="minibatches to draw; 0 with --load generates without training (1600, "
+        help="minibatches to draw; 0 with --load generates without training (3000, "
         "with --output independent 800)",
+    )
+    add(
+        "--keys",
+        type=number(int, 0, 11),
+        metavar="N",
+        help="train on each tune in all keys up to N semitones lower and higher "
+        "(2, with --output independent 0)",
     )
     add_number(add, "--updates", count, 1, "updates on each minibatch")
     add(

@@ -35,9 +35,9 @@ SOUND = (
     "in the pictures."
 )
 HARMONIZED = (
-    "The network was given the top line, {move}, where it fits the range and the key of "
-    "the tunes trained on. It wrote the notes below, step by step, without looking "
-    "ahead; where the line rests, all is silent."
+    "The network was given the top line, {move}, where it fits the other tunes' range "
+    "and key. It wrote the notes below, step by step, without looking ahead; where the "
+    "line rests, all is silent."
 )
 TRAINED_ON = {
     True: "It was among the tunes trained on.",
@@ -142,11 +142,11 @@ def original_part(original, known, options, files):
     """Return the part about the tune of the primer, or of the melody."""
     steps = primer_steps(original.piano_roll, options)
     given = (
-        HARMONIZED.format(move=in_words(original.semitones))
-        if options.melody
-        else f"The network was given its first {steps} steps, {steps * options.dt:g} s, "
-        "and continued from there."
+        f"The network was given its first {steps} steps, {steps * options.dt:g} s, and "
+        "continued from there."
     )
+    if options.melody:
+        given = HARMONIZED.format(move=in_words(original.semitones))
     name = Path(os.fsdecode(original.name)).name
     part = Part(f"The original: {name}", [given, TRAINED_ON[known]])
     add_tune(part, "original", original.piano_roll, options, files)
