@@ -8,7 +8,6 @@ from journeys import DT, R, load_module
 from pages import files_in, page_of, words
 
 from lstmmusic.statistics import top_line
-from midi.encoding import encode_messages
 from midi.utils import midiread, midiwrite
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -99,9 +98,10 @@ def test_main_harmonizes_a_file(run, tmp_path, capsys, more):
 
 
 def no_notes(file):
-    header = b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1, 0, 96])
-    track = encode_messages([], 0)
-    file.write_bytes(header + track)
+    """Write a MIDI file of format 0 whose track holds its end alone."""
+    file.write_bytes(
+        bytes.fromhex("4d546864 00000006 0000 0001 0060 4d54726b 00000004 00ff2f00")
+    )
 
 
 @pytest.mark.parametrize(
