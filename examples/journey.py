@@ -239,7 +239,8 @@ def generate(model, original, tunes, options):
         primer = original.piano_roll[: options.primer]
     (primer,) = mark_silence([primer])
     lowest_sounds = any(tune.piano_roll[:, 0].any() for tune in tunes)
-    model.genProbThreshold = options.threshold
+    if options.threshold is not None:
+        model.genProbThreshold = options.threshold
     made = {}
     for temperature in dict.fromkeys(options.temperature):
         with warnings.catch_warnings(record=True) as caught:

@@ -31,11 +31,12 @@ class Recipe(NamedTuple):
     sigRand: float
     epochs: int  # minibatches
     keys: int  # semitones of transposition, up and down
+    threshold: float  # in generation
 
 
 RECIPES = {
-    "joint": Recipe("Adam", 0.012, 0.4, 5.0, 0.07, 3000, 2),
-    "independent": Recipe("RMSprop", 0.003, 0.0, None, 0.1, 800, 0),
+    "joint": Recipe("Adam", 0.012, 0.4, 5.0, 0.07, 3000, 3, 0.02),
+    "independent": Recipe("RMSprop", 0.003, 0.0, None, 0.1, 800, 0, 0.05),
 }
 
 
@@ -44,7 +45,8 @@ def make_model(options):
 
     ``--resume`` without a file starts the training; the settings of a file must agree
     with the options.  ``--epochs`` and ``--keys`` that were not given become those of
-    the recipe, and ``options.is_new`` says whether the network is new.
+    the recipe, ``--threshold`` the network's, and ``options.is_new`` says whether the
+    network is new.
     """
     check_options(options)
     save = options.save or options.out / "parameters.npz"
@@ -64,6 +66,8 @@ def make_model(options):
         model = new_model(options)
     else:
         model = load_model(source, resumed, options)
+    if options.threshold is None:
+        options.threshold = model.genProbThreshold
     recipe = RECIPES[model.output]
     if options.epochs is None:
         options.epochs = recipe.epochs
@@ -131,6 +135,13 @@ def new_model(options):
         wanted = JOINT | wanted
     recipe = RECIPES[wanted["output"]]
     rates = options.rates or [recipe.rate] * len(RATES)
+    threshold, dropout = (
+        value if given is None else given
+        for given, value in (
+            (options.threshold, recipe.threshold),
+            (options.dropout, recipe.dropout),
+        )
+    )
     return RNN4Music(
         *(options.sizes or SIZES),
         io_length=high - low,
@@ -138,10 +149,10 @@ def new_model(options):
         **wanted,
         cost=options.cost or "cross-entropy",
         optimizer=recipe.optimizer,
-        dropout=recipe.dropout if options.dropout is None else options.dropout,
+        dropout=dropout,
         gradNorm=recipe.gradNorm,
         sigRand=recipe.sigRand,
-        genProbThreshold=options.threshold,
+        genProbThreshold=threshold,
         seed=options.seed,
         mode=options.mode,
         device=options.device,

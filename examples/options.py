@@ -204,7 +204,7 @@ def add_training_options(add):
         type=number(int, 0, 11),
         metavar="N",
         help="train on each tune in all keys up to N semitones lower and higher "
-        "(2, with --output independent 0)",
+        "(3, with --output independent 0)",
     )
     add_number(add, "--updates", count, 1, "updates on each minibatch")
     add(
@@ -228,8 +228,13 @@ def add_generation_options(add):
     continued = "steps of a tune that generation continues"
     add_number(add, "--primer", number(int, 1), 20, continued)
     add_number(add, "--steps", number(int, 1, 100_000), 300, "steps to generate")
-    zero = "probabilities below it count as zero"
-    add_number(add, "--threshold", number(float, 0, 1), 0.05, zero, "P")
+    add(
+        "--threshold",
+        type=number(float, 0, 1),
+        metavar="P",
+        help="probabilities below it count as zero (0.02, with --output independent "
+        "0.05, or the file's)",
+    )
     add(
         "--temperature",
         type=number(float, 0),

@@ -224,6 +224,7 @@ def test_each_output_has_its_recipe(main):
     assert (independent.output, independent.dropout) == ("independent", 0)
     assert (independent.optimizer, independent.gradNorm) == ("RMSprop", None)
     assert independent.rates == (0.003,) * 4
+    assert (joint.genProbThreshold, independent.genProbThreshold) == (0.02, 0.05)
     other = made("--joint-units 3 --note-order up --dropout 0.25 --rates 1 2 3 4")
     assert (other.output, other.jointUnits, other.noteOrder) == ("joint", 3, "up")
     assert (other.dropout, other.rates) == (0.25, (1, 2, 3, 4))
@@ -232,3 +233,4 @@ def test_each_output_has_its_recipe(main):
     for recipe in network.RECIPES.values():
         for value in (recipe.rate, recipe.dropout, recipe.epochs, recipe.keys):
             assert f"{value:g}" in help_
+        assert f"{recipe.threshold:g}" in help_
