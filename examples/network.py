@@ -1,7 +1,7 @@
 """Make the network of main.py, new or from a file, and hold how each output is trained.
 
 The joint output is trained as `standard_benchmark.py` does, in as many updates as two
-cores make in two minutes; the independent one as the original program does.
+cores make in under two minutes; the independent one as the original program does.
 """
 
 from pathlib import Path
