@@ -34,7 +34,10 @@ FORMS = [
     {},
     {"cost": "squared-error", "originalForward": True},
     {"optimizer": "Adam", "dropout": 0.3, "gradNorm": 1.0},
+    {"output": "joint", "jointUnits": 7, "noteOrder": "down"},
+    {"output": "joint", "jointUnits": 0},
 ]
+OUTPUTS = [FORMS[0], *FORMS[3:]]
 
 
 @pytest.mark.parametrize("dtype", EXACT)
@@ -59,8 +62,9 @@ def test_a_training_is_the_same(dtype, form):
 
 
 @pytest.mark.parametrize("dtype", EXACT)
-def test_gradients_evaluation_and_probabilities_are_the_same(dtype):
-    on_cpu, on_gpu = pair(dtype)
+@pytest.mark.parametrize("form", OUTPUTS, ids=str)
+def test_gradients_evaluation_and_probabilities_are_the_same(dtype, form):
+    on_cpu, on_gpu = pair(dtype, **form)
     x, k = (np.stack([tune[n : n + 19] for tune in TUNES[:6]]) for n in (0, 1))
     cost, gradients = on_gpu.gradients(x, k)
     wanted, by_name = on_cpu.gradients(x, k)
@@ -78,9 +82,12 @@ def test_gradients_evaluation_and_probabilities_are_the_same(dtype):
     )  # fmt: skip
 
 
-def test_the_same_seed_generates_the_same_tunes():
-    on_cpu, on_gpu = pair("float64")
-    given = {"seed": 3, "noOfTunes": 5, "maxNotes": 3}
+@pytest.mark.parametrize("form", OUTPUTS, ids=str)
+def test_the_same_seed_generates_the_same_tunes(form):
+    on_cpu, on_gpu = pair("float64", **form)
+    notes = np.full((100, 9), np.nan)
+    notes[::3, 4:] = 0
+    given = {"seed": 3, "noOfTunes": 5, "maxNotes": 3, "given": notes}
     tunes, y = on_gpu.genMusic(TUNES[0], 100, **given)
     wanted, y_wanted = on_cpu.genMusic(TUNES[0], 100, **given)
     np.testing.assert_array_equal(tunes, wanted)
