@@ -8,9 +8,9 @@ import numpy as np
 from chorales import chorales_folder
 from command import first_command, join_words, resume_command, say, typed_words
 from melody import harmonization, read_melody
-from network import make_model, set_first_biases
 from options import MINIBATCH, make_parser, naming, with_option_names
 from page import check_folder
+from recipes import make_model, set_first_biases
 from results import Generated, write_results
 from stopping import (
     CtrlC,

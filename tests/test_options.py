@@ -211,11 +211,11 @@ def test_an_untrained_network_does_not_overwrite_a_trained_one(
 
 def test_each_output_has_its_recipe(main):
     """Fails if an option of the network has no effect, or a default is not as told."""
-    network = load_module("network")
+    recipes = load_module("recipes")
 
     def made(arguments):
         options = main.make_parser().parse_args(arguments.split())
-        return network.new_model(options)
+        return recipes.new_model(options)
 
     joint = made("")
     assert (joint.output, joint.jointUnits, joint.noteOrder) == ("joint", 128, "down")
@@ -230,7 +230,7 @@ def test_each_output_has_its_recipe(main):
     assert (other.dropout, other.rates) == (0.25, (1, 2, 3, 4))
     assert made("--output independent --cost squared-error").cost == "squared-error"
     help_ = main.make_parser().format_help()
-    for recipe in network.RECIPES.values():
+    for recipe in recipes.RECIPES.values():
         for value in (recipe.rate, recipe.dropout, recipe.epochs, recipe.keys):
             assert f"{value:g}" in help_
         assert f"{recipe.threshold:g}" in help_
