@@ -3,18 +3,18 @@
 import contextlib
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 from chorales import chorales_folder
 from command import first_command, join_words, resume_command, say, typed_words
-from options import MINIBATCH, RATES, SIZES, make_parser, naming, with_option_names
+from melody import harmonization, read_melody
+from options import MINIBATCH, make_parser, naming, with_option_names
 from page import check_folder
+from recipes import make_model, set_first_biases
 from results import Generated, write_results
 from stopping import (
     CtrlC,
     output_folder,
-    refuse_to_overwrite,
     save_and_stop,
     save_diverged,
     save_training,
@@ -25,12 +25,12 @@ from stopping import (
 
 from lstmmusic import (
     CheckpointError,
-    RNN4Music,
     TrainingError,
+    datasets,
     mark_silence,
     unmark_silence,
 )
-from lstmmusic.checks import counted, target
+from lstmmusic.checks import counted
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.provenance import LONGEST_COMMAND
 from midi.utils import read_folder
@@ -84,12 +84,17 @@ def journey(options, parser):
                     folders.enter_context(output_folder(options.out))
             tunes = options.ranks.in_turn(lambda: read_tunes(options))
             original, rest, pieces = split(tunes, options)
+            if options.melody:
+                original = read_melody(options.melody, tunes, options)
+            if options.is_new and model.output == "joint":
+                set_first_biases(model, pieces)
         except (ValueError, OSError, MemoryError) as error:
             parser.error(with_option_names(str(error)))
         except KeyboardInterrupt:
             stop(parser, "stopped", start_again(options))
         if options.ranks.first:
-            found = f"{counted(len(tunes), 'tune')}, cut into "
+            keys = f" in {2 * options.keys + 1} keys" if options.keys else ""
+            found = f"{counted(len(tunes), 'tune')}{keys}, cut into "
             say(f"{found}{counted(len(pieces), 'piece')}\n{model}")
             if options.resume and options.epochs and not options.save.is_file():
                 say(f"{options.save} does not exist: a new training starts")
@@ -132,72 +137,6 @@ def train_and_show(model, original, rest, pieces, tunes, options, parser):
         stop(parser, f"stopped after {done}", next_step)
 
 
-def make_model(options):
-    """Return a new network, or that of the file which ``--load`` or ``--resume`` names.
-
-    ``--resume`` without a file starts the training; the settings of a file must agree
-    with the options.
-    """
-    check_options(options)
-    save = options.save or options.out / "parameters.npz"
-    options.save = Path(target("--save", save, ".npz"))
-    resumed = options.resume and options.save.is_file()
-    source = options.save if resumed else options.load
-    if source is None or source.resolve() != options.save.resolve():
-        refuse_to_overwrite(options.save, options.load)
-    if source is None:
-        if options.epochs == 0 and options.save.is_file():
-            raise ValueError(
-                f"--epochs is 0, and an untrained network would overwrite "
-                f"{options.save}; allowed are --load {options.save}, which generates "
-                "with it, and another --out or --save"
-            )
-        return new_model(options)
-    low, high = options.range
-    with naming("--save" if resumed else "--load", source):
-        model = RNN4Music.fromFile(source, mode=options.mode, device=options.device)
-    for name, given, held in (
-        ("--sizes", options.sizes, list(model.h_lengths)),
-        ("--cost", options.cost, model.cost),
-        ("width of --range", high - low, model.io_length),
-        ("--rates", options.rates if resumed else None, list(model.rates)),
-    ):
-        if given not in (None, held):
-            raise ValueError(f"{name} is {given}, but {source} has {held}")
-    if options.rates:
-        model.setNewRates(*options.rates)
-    return model
-
-
-def check_options(options):
-    """Raise ValueError for options that do not fit together."""
-    low, high = options.range
-    if low >= high:
-        raise ValueError(f"--range is {low} {high}; allowed is LOW below HIGH")
-    if options.steps * options.dt > 86400:
-        raise ValueError(f"--steps is {options.steps} and --dt {options.dt:g}; allowed "
-                         "are 24 hours of music")  # fmt: skip
-    if options.save and not options.save.resolve().parent.is_dir():
-        raise ValueError(f"--save is {options.save}; allowed is a file in a folder "
-                         "that exists")  # fmt: skip
-
-
-def new_model(options):
-    """Return an untrained network of the options' sizes."""
-    low, high = options.range
-    rates = zip(("R1", "R2", "R3", "Rout"), options.rates or RATES, strict=True)
-    return RNN4Music(
-        *(options.sizes or SIZES),
-        io_length=high - low,
-        **dict(rates),
-        cost=options.cost or "cross-entropy",
-        genProbThreshold=options.threshold,
-        seed=options.seed,
-        mode=options.mode,
-        device=options.device,
-    )
-
-
 def read_tunes(options):
     """Return the MidiRolls of ``--midi``, or of Bach's chorales."""
     try:
@@ -214,16 +153,20 @@ def read_tunes(options):
 def split(tunes, options):
     """Return the primer's tune, the other tunes, and the pieces of these to train on.
 
-    Each piece begins half its length after the one before, because training takes tunes
-    from their beginning and would never see the end of a long one.  A single tune is
-    both the primer's and trained on.
+    The tunes are taken in the keys of ``--keys``.  Each piece begins half its length
+    after the one before, because training takes tunes from their beginning and would
+    never see the end of a long one.  A single tune is both the primer's and trained on.
     """
     chosen = np.random.default_rng(options.seed).integers(len(tunes))
     rest = tunes[:chosen] + tunes[chosen + 1 :] or tunes
+    transposed = rest
+    if options.keys:
+        keys = range(-options.keys, options.keys + 1)
+        transposed = datasets.transpose(rest, keys)
     length, hop = options.length, options.length // 2
     pieces = [
         tune[start : start + length]
-        for tune in mark_silence(rest)
+        for tune in mark_silence(transposed)
         for start in range(0, max(len(tune) - hop, 1), hop)
     ]
     if options.minibatch is None:
@@ -288,19 +231,27 @@ def generate(model, original, tunes, options):
     Silent steps are marked in the primer, as in training; the marks are removed from
     the generated roll.
     """
-    (primer,) = mark_silence([original.piano_roll[: options.primer]])
+    steps, given = options.steps, {}
+    if options.melody:
+        primer, melody = harmonization(original.piano_roll, tunes)
+        steps, given = len(melody), {"given": melody}
+    else:
+        primer = original.piano_roll[: options.primer]
+    (primer,) = mark_silence([primer])
     lowest_sounds = any(tune.piano_roll[:, 0].any() for tune in tunes)
-    model.genProbThreshold = options.threshold
+    if options.threshold is not None:
+        model.genProbThreshold = options.threshold
     made = {}
     for temperature in dict.fromkeys(options.temperature):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             roll, probabilities = model.genMusic(
                 np.float32(primer),
-                options.steps,
+                steps,
                 seed=options.seed,
                 temperature=temperature,
                 maxNotes=options.max_notes,
+                **given,
             )
         roll = unmark_silence(roll)
         if not lowest_sounds:  # then the lowest note is always a mark

@@ -7,8 +7,6 @@ import os
 import re
 from pathlib import Path
 
-SIZES = (120, 120, 120)
-RATES = (0.003, 0.003, 0.003, 0.003)
 MINIBATCH = 10
 OPTION_OF = {  # by the argument that an error of RNN4Music names
     "h1_length": "the first of --sizes",
@@ -28,7 +26,11 @@ OPTION_OF = {  # by the argument that an error of RNN4Music names
     "seed": "--seed",
     "mode": "--mode",
     "device": "--device",
-    "dataset": "the music (--midi, --range, --dt, --length, --seed)",
+    "output": "--output",
+    "jointUnits": "--joint-units",
+    "noteOrder": "--note-order",
+    "dropout": "--dropout",
+    "dataset": "the music (--midi, --range, --dt, --keys, --length, --seed)",
     **{rate: f"{rate} of --rates" for rate in ("R1", "R2", "R3", "Rout")},
 }
 
@@ -44,6 +46,7 @@ def with_option_names(message):
     """Replace the arguments' names in a message of RNN4Music by the options' names."""
     message = re.sub(r" or a smaller gradClip( \([^)]*\))?", "", message)
     message = message.replace("rates (R1, R2, R3, Rout are", "--rates (they are")
+    message = message.replace("output='joint'", "--output joint")
     sizes = "h1_length, h2_length, h3_length, io_length"
     message = message.replace(f"each of {sizes}", "each of --sizes")
     # Some names are also words: those stand for an argument only before its value.
@@ -144,7 +147,26 @@ def add_network_options(add):
         type=number(int, 1),
         nargs=3,
         metavar=("H1", "H2", "H3"),
-        help=f"cells in each layer ({' '.join(map(str, SIZES))}, or the file's)",
+        help="cells in each layer (120 120 120, or the file's)",
+    )
+    add(
+        "--output",
+        choices=("joint", "independent"),
+        help="whether a step's notes are drawn one after the other, each knowing of "
+        "those before, or independently, as in the original program (joint, or the "
+        "file's)",
+    )
+    add(
+        "--joint-units",
+        type=number(int, 0),
+        metavar="N",
+        help="hidden units of the joint output (128, or the file's)",
+    )
+    add(
+        "--note-order",
+        choices=("down", "up"),
+        help="whether the joint output draws a step's highest or lowest note first "
+        "(down, or the file's)",
     )
     add(
         "--cost",
@@ -161,10 +183,29 @@ def add_training_options(add):
         nargs=4,
         metavar=("R1", "R2", "R3", "ROUT"),
         help="learning rates of the layers and the output, which fall to zero over "
-        f"the training ({' '.join(map(str, RATES))}, or the file's)",
+        "the training (0.012, with --output independent 0.003, or the file's)",
     )
-    drawn = "minibatches to draw; 0 with --load generates without training"
-    add_number(add, "--epochs", number(int, 0), 800, drawn)
+    add(
+        "--dropout",
+        type=number(float, 0, 0.99),
+        metavar="P",
+        help="share of each layer's outputs that training hides, so that it learns "
+        "less by heart (0.4, with --output independent 0, or the file's)",
+    )
+    add(
+        "--epochs",
+        type=number(int, 0),
+        metavar="N",
+        help="minibatches to draw; 0 with --load generates without training (3000, "
+        "with --output independent 800)",
+    )
+    add(
+        "--keys",
+        type=number(int, 0, 11),
+        metavar="N",
+        help="train on each tune in all keys up to N semitones lower and higher "
+        "(3, with --output independent 0)",
+    )
     add_number(add, "--updates", count, 1, "updates on each minibatch")
     add(
         "--minibatch",
@@ -176,11 +217,24 @@ def add_training_options(add):
 
 
 def add_generation_options(add):
+    add(
+        "--melody",
+        type=file_path,
+        metavar="FILE",
+        help="MIDI file whose top line is harmonized, from its first note to its last: "
+        "transposed to where it fits the tunes, its notes are given, and those below "
+        "are drawn; --primer and --steps are not used then",
+    )
     continued = "steps of a tune that generation continues"
     add_number(add, "--primer", number(int, 1), 20, continued)
     add_number(add, "--steps", number(int, 1, 100_000), 300, "steps to generate")
-    zero = "probabilities below it count as zero"
-    add_number(add, "--threshold", number(float, 0, 1), 0.05, zero, "P")
+    add(
+        "--threshold",
+        type=number(float, 0, 1),
+        metavar="P",
+        help="probabilities below it count as zero (0.02, with --output independent "
+        "0.05, or the file's)",
+    )
     add(
         "--temperature",
         type=number(float, 0),

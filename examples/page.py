@@ -232,13 +232,19 @@ def settings(model, original, dataset, options):
         for name, value in vars(options).items()
         if name in names and value is not None
     }
+    data = {"data": describe_music([original, *dataset], options.midi)}
+    if options.melody:
+        data = {
+            "data": describe_music(dataset, options.midi),
+            "melody": describe_music([original], options.melody),
+        }
     try:
         folder = Path.cwd()
     except OSError as error:
         folder = f"none ({error.strerror})"
     return {
         "working folder": folder,
-        "data": describe_music(original, dataset, options.midi),
+        **data,
         "network": repr(model),
         **used,
         "versions": ", ".join(versions()),
@@ -246,18 +252,17 @@ def settings(model, original, dataset, options):
     }
 
 
-def describe_music(original, dataset, folder):
+def describe_music(tunes, source):
     """Return in words which tunes were read, with a digest of them.
 
-    The digest depends neither on their order nor on which of them is the original.
+    A tune that is there twice counts once.  The digest does not depend on the order.
     """
-    alone = not any(tune is original for tune in dataset)
-    tunes = [original] * alone + list(dataset)
+    tunes = {id(tune): tune for tune in tunes}.values()
     rolls = [np.asarray(tune.piano_roll, np.uint8) for tune in tunes]
     contents = (np.array(r.shape, "<i8").tobytes() + r.tobytes() for r in rolls)
     digests = sorted(hashlib.sha256(content).digest() for content in contents)
     return (
-        f"{folder or 'Bach’s chorales, from music21'}: {counted(len(rolls), 'tune')}, "
+        f"{source or 'Bach’s chorales, from music21'}: {counted(len(rolls), 'tune')}, "
         f"{sum(map(len, rolls))} steps, SHA-256 "
         f"{hashlib.sha256(b''.join(digests)).hexdigest()[:16]}…"
     )

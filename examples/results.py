@@ -34,6 +34,11 @@ SOUND = (
     "The sound and the MIDI file begin after the primer, where the orange line stands "
     "in the pictures."
 )
+HARMONIZED = (
+    "The network was given the top line, {move}, where it fits the other tunes' range "
+    "and key. It wrote the notes below, step by step, without looking ahead; where the "
+    "line rests, all is silent."
+)
 TRAINED_ON = {
     True: "It was among the tunes trained on.",
     False: "This tune was not trained on (as read with this --dt and --range).",
@@ -91,7 +96,7 @@ def write_results(
     """
     files = Files()
     known = model.wasTrainedOn(original)
-    trained = options.epochs or all(map(model.wasTrainedOn, dataset))
+    trained = options.epochs != 0 or all(map(model.wasTrainedOn, dataset))
     data = "training data" if trained else "other tunes"
     used = settings(model, original, dataset, options)
     rolls = {"original": original.piano_roll}
@@ -122,17 +127,28 @@ def write_results(
     return "\n".join([*lines, *left, f"to see and hear it: {address}"])
 
 
+def primer_steps(original, options):
+    """Return how many steps of the original the generated tune continues."""
+    return 0 if options.melody else min(options.primer, len(original))
+
+
+def in_words(semitones):
+    """Return in words by how many semitones a tune is transposed."""
+    way = "higher" if semitones > 0 else "lower"
+    return f"{counted(abs(semitones), 'semitone')} {way}" if semitones else "unchanged"
+
+
 def original_part(original, known, options, files):
-    """Return the part about the primer's tune."""
-    primer = min(options.primer, len(original.piano_roll))
-    part = Part(
-        f"The original: {Path(os.fsdecode(original.name)).name}",
-        [
-            f"The network was given its first {primer} steps, "
-            f"{primer * options.dt:g} s, and continued from there.",
-            TRAINED_ON[known],
-        ],
+    """Return the part about the tune of the primer, or of the melody."""
+    steps = primer_steps(original.piano_roll, options)
+    given = (
+        f"The network was given its first {steps} steps, {steps * options.dt:g} s, and "
+        "continued from there."
     )
+    if options.melody:
+        given = HARMONIZED.format(move=in_words(original.semitones))
+    name = Path(os.fsdecode(original.name)).name
+    part = Part(f"The original: {name}", [given, TRAINED_ON[known]])
     add_tune(part, "original", original.piano_roll, options, files)
     return part
 
@@ -142,8 +158,9 @@ def generated_parts(original, generated, options, files):
     parts = []
     for temperature, suffix in suffixes(generated).items():
         tune = generated[temperature]
-        part = Part(f"Generated, at temperature {temperature}", [*tune.warnings])
-        part.text += [SOUND] * bool(tune.roll.any())
+        done = "Harmonized" if options.melody else "Generated"
+        part = Part(f"{done}, at temperature {temperature}", [*tune.warnings])
+        part.text += [SOUND] * bool(tune.roll.any() and not options.melody)
         add_tune(part, f"generated{suffix}", tune.roll, options, files)
         draw_tune(part, suffix, original.piano_roll, tune, options, files)
         parts.append(part)
@@ -170,22 +187,30 @@ def add_tune(part, name, roll, options, files):
 
 def draw_tune(part, suffix, original, tune, options, files):
     """Draw a generated tune below the original, and its probabilities."""
-    r, dt, primer = options.range, options.dt, min(options.primer, len(original))
+    r, dt, primer = options.range, options.dt, primer_steps(original, options)
     shown = max(SHOWN, primer + SHOWN // 3)
     both = original[:shown], tune.roll[: shown - primer]
     probabilities = tune.probabilities[: shown - primer]
+    if options.melody:  # given notes have the probabilities below the threshold, too
+        probabilities = np.where(probabilities < options.threshold, 0, probabilities)
     pitches = sounding_pitches([*both, probabilities], r)
     above, _ = plot_tune(*both, r, dt, primer=primer, pitches=pitches)
     steps = primer + len(tune.roll)
+    below = (
+        "its top line, with what the network wrote below it"
+        if options.melody
+        else f"the primer, up to the orange line at {primer * dt:g} s, and after it "
+        "what the network wrote"
+    )
     caption = (
-        f"Above: the original, {extent(shown, len(original), dt)}. Below: the primer, "
-        f"up to the orange line at {primer * dt:g} s, and after it what the network "
-        f"wrote, {extent(shown, steps, dt)}."
+        f"Above: the original, {extent(shown, len(original), dt)}. Below: {below}, "
+        f"{extent(shown, steps, dt)}."
     )
     files.draw(part, above, f"rolls{suffix}.png", caption)
     ax = plot_probabilities(probabilities, r, dt, start=primer, pitches=pitches)
     ax.set_xlim(above.get_xlim())
-    ax.axvline(primer * dt, color="tab:orange")
+    if primer:
+        ax.axvline(primer * dt, color="tab:orange")
     caption = (
         "The probability of each note at each step that the network wrote, on the "
         f"scales of the picture above, {extent(shown, steps, dt)}."

@@ -214,8 +214,7 @@ class RNN4Music:
         Parameters
         ----------
         dataset : sequence of array_like (steps, io_length)
-            Piano-rolls with values in [0, 1], or what `midi.midiread` returns; of the
-            joint output 0 and 1.
+            Piano-rolls in [0, 1], joint 0 or 1, or what `midi.midiread` returns.
         noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch : int
         lengthOfMB : int or None
             Steps, at least 2; None takes whole tunes: the longest pads its minibatch.
@@ -343,8 +342,7 @@ class RNN4Music:
         """
         forks.refuse("probabilities", self.mode)
         roll = checks.roll("tune", tune, self.io_length, self.dtype)
-        roll = check_targets(self, "tune", roll)
-        memory.check_probabilities(roll)
+        memory.check_probabilities(check_targets(self, "tune", roll))
         y = self._functions.probabilities(roll[:, None], np.roll(roll, -1, 0)[:, None])
         if self.output == "joint":
             y[-1] = np.nan  # the row that follows is not known
@@ -365,8 +363,7 @@ class RNN4Music:
         check_targets(self, "targets", rows_after.swapaxes(0, 1))
         memory.check_gradients(self, x)
         cost, leaves = self._functions.gradients(mean_over_tunes(x, rows_after))
-        gradients = network.from_leaves(self._store.weights, leaves)
-        return cost, parameters.unpack(gradients)
+        return cost, parameters.unpack(network.from_leaves(self._store.weights, leaves))
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Return {original name: array} of all weights, and of the state at step −1."""

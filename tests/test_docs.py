@@ -209,6 +209,18 @@ def test_how_to_steer(folder, capsys):
     assert Path("statistics.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.filterwarnings("ignore:.*the tune:UserWarning")
+def test_how_to_write_chords_that_fit(folder, capsys):
+    # The page itself asserts that the given melody sounds.
+    names = run_page("docs/howto/chords-that-fit.md")
+    assert names["model"].output == "joint"
+    assert names["chords"].sum() > len(names["line"]), "nothing was drawn below"
+    assert "independent <MusicStatistics" in capsys.readouterr().out
+    assert Path("both.png").read_bytes().startswith(b"\x89PNG")
+    for output in ("independent", "joint"):
+        assert Path(f"{output}.wav").read_bytes().startswith(b"RIFF")
+
+
 @pytest.mark.slow
 def test_how_to_run_an_old_script(folder):
     names = run_page("docs/howto/old-scripts.md", {})

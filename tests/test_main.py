@@ -75,6 +75,7 @@ def test_journey_takes_its_options(journey):
     assert 1 <= len(roll) <= 30
     assert roll[:, 0].any(), "the lowest note, which the tunes have, is missing"
     model = RNN4Music.fromFile(out / "parameters.npz")
+    assert (model.output, model.noteOrder) == ("joint", "down")
     assert model.h_lengths == (5, 4, 3)
     assert model.io_length == 12
     assert (model.R1, model.Rout) == (0.01, 0.02)
@@ -109,6 +110,26 @@ def test_a_second_run_knows_what_the_first_one_trained_on(journey, run, tmp_path
         page = page_of(tmp_path / "out")
         trained_on[tune] = "among the tunes trained on" in page
     assert trained_on == {n: kept_out[n] != 1 for n in range(4)}
-    assert "cost per step: 8.54 nats" in page
+    first = RNN4Music.fromFile(load[1]).costPerStep[0]
+    assert f"cost per step: {first:.2f} nats at first" in page
     run(*load, "--length", "5")  # other pieces of the same tunes
-    assert "cost per step: 8.54 nats" in page_of(tmp_path / "out")
+    assert f"cost per step: {first:.2f} nats at first" in page_of(tmp_path / "out")
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_independent_notes_are_taken_up_as_joint_ones(run, tmp_path):
+    """Fails if ``--output joint`` begins anew, or is not what is trained."""
+    first, second = (tmp_path / name for name in ("first.npz", "second.npz"))
+    run("--output", "independent", "--save", first, "--keys", 0)
+    load = ["--load", first, "--output", "joint", "--joint-units", 3]
+    run(*load, "--save", second)
+    before, after = map(RNN4Music.fromFile, (first, second))
+    assert (before.output, after.output, after.jointUnits) == (
+        "independent",
+        "joint",
+        3,
+    )
+    assert len(after.instantaneousCost) == 2 * UPDATES
+    assert after.instantaneousCost[:UPDATES] == before.instantaneousCost
+    run("--load", first, "--save", second)
+    assert RNN4Music.fromFile(second).output == "independent"

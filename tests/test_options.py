@@ -33,6 +33,13 @@ from lstmmusic.training import free_memory
         ("--temperature inf", "inf", "finite numbers from 0"),
         ("--temperature", "--temperature", "at least one argument"),
         ("--max-notes 0", "'0'", "whole numbers from 1"),
+        ("--output both", "'both'", "independent"),
+        ("--joint-units -1", "'-1'", "whole numbers from 0"),
+        ("--note-order sideways", "'sideways'", "up"),
+        ("--dropout 1", "'1'", "from 0 to 0.99"),
+        ("--keys 12", "'12'", "from 0 to 11"),
+        ("--range 60 70 --keys 1", "shape", "at least 12 notes"),
+        ("--cost squared-error", "squared-error", "with --output joint is 'cross"),
         ("--resume --load /no/such/file", "/no/such/file", "No such file"),
         ("--cost entropy", "entropy", "cross-entropy"),
         ("--mode C", "'C'", "JAX"),
@@ -60,6 +67,9 @@ def test_bad_option_gives_one_line_and_exit_code_2(
         ("--sizes 6 4 3 --range 50 62", "[5, 4, 3]"),
         ("--range 50 63", "12"),
         ("--cost squared-error --range 50 62", "cross-entropy"),
+        ("--output independent --range 50 62", "joint"),
+        ("--output joint --joint-units 3 --range 50 62", "128"),
+        ("--note-order up --range 50 62", "down"),
     ],
 )
 def test_options_that_differ_from_the_loaded_file(error_of, journey, arguments, value):
@@ -98,7 +108,8 @@ def test_help_explains_each_option(main, capsys):
         assert action.option_strings[-1] in text
     for option in (
         "--midi --sizes --rates --epochs --minibatch --length --cost --dt --range "
-        "--load --save --seed --out --mode --resume --temperature --max-notes"
+        "--load --save --seed --out --mode --resume --temperature --max-notes --keys "
+        "--output --joint-units --note-order --dropout --melody"
     ).split():
         assert option in text
 
@@ -115,6 +126,10 @@ def test_an_empty_path_is_refused(error_of, option):
         ("--save {tmp}", "--save is '{tmp}', but '{tmp}.npz' is a folder"),
         ("--save {tmp}/", "argument --save: '{tmp}/'; allowed is the path of a file"),
         ("--save {tmp}/.", "argument --save: '{tmp}/.'; allowed is the path of a file"),
+        (
+            "--melody {tmp}/",
+            "argument --melody: '{tmp}/'; allowed is the path of a file",
+        ),
         ("--load {tmp}/", "argument --load: '{tmp}/'; allowed is the path of a file"),
         ("--save /dev/full", "--save is '/dev/full', but '/dev/full' is no regular"),
         ("--out /dev/null/a", "--out is /dev/null/a: Not a directory"),
@@ -192,3 +207,30 @@ def test_an_untrained_network_does_not_overwrite_a_trained_one(
     text = error_of("--epochs", 0, "--out", tmp_path)
     assert f"--epochs is 0, and an untrained network would overwrite {path}" in text
     assert path.read_bytes() == trained.read_bytes()
+
+
+def test_each_output_has_its_recipe(main):
+    """Fails if an option of the network has no effect, or a default is not as told."""
+    recipes = load_module("recipes")
+
+    def made(arguments):
+        options = main.make_parser().parse_args(arguments.split())
+        return recipes.new_model(options)
+
+    joint = made("")
+    assert (joint.output, joint.jointUnits, joint.noteOrder) == ("joint", 128, "down")
+    assert (joint.optimizer, joint.gradNorm) == ("Adam", 5)
+    independent = made("--output independent")
+    assert (independent.output, independent.dropout) == ("independent", 0)
+    assert (independent.optimizer, independent.gradNorm) == ("RMSprop", None)
+    assert independent.rates == (0.003,) * 4
+    assert (joint.genProbThreshold, independent.genProbThreshold) == (0.02, 0.05)
+    other = made("--joint-units 3 --note-order up --dropout 0.25 --rates 1 2 3 4")
+    assert (other.output, other.jointUnits, other.noteOrder) == ("joint", 3, "up")
+    assert (other.dropout, other.rates) == (0.25, (1, 2, 3, 4))
+    assert made("--output independent --cost squared-error").cost == "squared-error"
+    help_ = main.make_parser().format_help()
+    for recipe in recipes.RECIPES.values():
+        for value in (recipe.rate, recipe.dropout, recipe.epochs, recipe.keys):
+            assert f"{value:g}" in help_
+        assert f"{recipe.threshold:g}" in help_

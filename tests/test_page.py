@@ -152,7 +152,8 @@ def test_numbers_and_letters_are_legible(browser, folder, width):
 @NO_PICTURES
 def test_captions_say_what_the_pictures_show(tmp_path):
     """Fails if an excerpt is passed off as the whole tune, or if units are missing."""
-    write(tmp_path, roll=make_roll(400), arguments=["--primer", "20"])
+    arguments = ["--primer", "20", "--threshold", "0.05"]
+    write(tmp_path, roll=make_roll(400), arguments=arguments)
     text = " ".join(words(page_of(tmp_path)).split())
     assert "the first 37.5 s of 100 s. Below: the primer, up to the orange line" in text
     assert (

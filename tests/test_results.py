@@ -68,6 +68,17 @@ def test_temperatures_and_most_notes_reach_the_generation(main):
     assert calls[1] == (4, 8, {"seed": 5, "temperature": 1.5, "maxNotes": 3})
 
 
+def test_pieces_are_taken_in_other_keys(main):
+    """Fails if a mark of silence is transposed, or the primer's tune is trained on."""
+    options = main.make_parser().parse_args(["--length", "9", "--keys", "1"])
+    tune = np.zeros((5, 20), np.uint8)
+    tune[[0, 1, 3, 4], 7] = 1
+    _, rest, pieces = main.split([tune], options)
+    assert len(rest) == 1
+    found = {tuple(piece.argmax(axis=1)) for piece in pieces}
+    assert found == {(n, n, 0, n, n) for n in (6, 7, 8)}
+
+
 def test_primers_longer_than_the_picture_are_drawn_whole(tmp_path):
     # Fails if the generated steps are cut off, or cut to a negative length.
     roll = scale(200)

@@ -152,6 +152,9 @@ def test_a_stopped_training_is_not_overwritten(error_of, whole_run, tmp_path, mo
         ("--rates 1 1 1 1", "[1.0, 1.0, 1.0, 1.0]", "[0.01, 0.01, 0.01, 0.02]"),
         ("--sizes 6 4 3", "[6, 4, 3]", "[5, 4, 3]"),
         ("--length 8", "is 8", "--length was 9"),
+        ("--output independent", "is independent", "has joint"),
+        ("--dropout 0.25", "is 0.25", "has 0.4"),
+        ("--keys 1", "--keys", "was"),
     ],
 )
 def test_resume_refuses_other_options(error_of, whole_run, arguments, given, held):

@@ -89,7 +89,7 @@ def draw(uniform, Z, weights, output, drawing):
     first, whatever their probability.
     """
     threshold, temperature, most = drawing
-    sounds, is_given = uniform < 0, (uniform < 0) | (uniform >= 1)
+    sounds, is_given = uniform < 0, (uniform < 0) | (uniform > 1)
     if isinstance(output, Independent):
         s = Z
         drawn = uniform < chances(s, threshold, temperature)
@@ -110,7 +110,7 @@ def bound(uniform, threshold, temperature):
     inside = pt.clip(uniform, 0, 1)
     drawn = pt.switch(temperature > 0, temperature * logit(inside), 0)
     free = pt.maximum(drawn, logit(threshold))
-    return pt.switch(uniform < 0, -np.inf, pt.switch(uniform >= 1, np.inf, free))
+    return pt.switch(uniform < 0, -np.inf, pt.switch(uniform > 1, np.inf, free))
 
 
 def logit(y):

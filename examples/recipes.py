@@ -1,0 +1,172 @@
+"""Make the network of main.py, new or from a file, and hold how each output is trained.
+
+The joint output is trained as `standard_benchmark.py` does, in as many updates as two
+cores make in under two minutes; the independent one as the original program does.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from options import naming
+from stopping import refuse_to_overwrite
+
+from lstmmusic import RNN4Music
+from lstmmusic.checks import target
+from lstmmusic.training import parameter_file
+
+SIZES = (120, 120, 120)
+OCTAVE = 12  # notes; fewer are not transposed
+JOINT = {"output": "joint", "jointUnits": 128, "noteOrder": "down"}
+RATES = ("R1", "R2", "R3", "Rout")
+
+
+class Recipe(NamedTuple):
+    """Hold the settings of a training that differ between the outputs."""
+
+    optimizer: str
+    rate: float
+    dropout: float
+    gradNorm: float | None
+    sigRand: float
+    epochs: int  # minibatches
+    keys: int  # semitones of transposition, up and down
+    threshold: float  # in generation
+
+
+RECIPES = {
+    "joint": Recipe("Adam", 0.012, 0.4, 5.0, 0.07, 3000, 3, 0.02),
+    "independent": Recipe("RMSprop", 0.003, 0.0, None, 0.1, 800, 0, 0.05),
+}
+
+
+def make_model(options):
+    """Return a new network, or that of the file which ``--load`` or ``--resume`` names.
+
+    ``--resume`` without a file starts the training; the settings of a file must agree
+    with the options.  ``--epochs`` and ``--keys`` that were not given become those of
+    the recipe, ``--threshold`` the network's, and ``options.is_new`` says whether the
+    network is new.
+    """
+    check_options(options)
+    save = options.save or options.out / "parameters.npz"
+    options.save = Path(target("--save", save, ".npz"))
+    resumed = options.resume and options.save.is_file()
+    source = options.save if resumed else options.load
+    if source is None or source.resolve() != options.save.resolve():
+        refuse_to_overwrite(options.save, options.load)
+    options.is_new = source is None
+    if options.is_new:
+        if options.epochs == 0 and options.save.is_file():
+            raise ValueError(
+                f"--epochs is 0, and an untrained network would overwrite "
+                f"{options.save}; allowed are --load {options.save}, which generates "
+                "with it, and another --out or --save"
+            )
+        model = new_model(options)
+    else:
+        model = load_model(source, resumed, options)
+    if options.threshold is None:
+        options.threshold = model.genProbThreshold
+    recipe = RECIPES[model.output]
+    if options.epochs is None:
+        options.epochs = recipe.epochs
+    if options.keys is None:
+        options.keys = recipe.keys if model.io_length >= OCTAVE else 0
+    return model
+
+
+def check_options(options):
+    """Raise ValueError for options that do not fit together."""
+    low, high = options.range
+    if low >= high:
+        raise ValueError(f"--range is {low} {high}; allowed is LOW below HIGH")
+    if options.steps * options.dt > 86400:
+        raise ValueError(f"--steps is {options.steps} and --dt {options.dt:g}; allowed "
+                         "are 24 hours of music")  # fmt: skip
+    if options.save and not options.save.resolve().parent.is_dir():
+        raise ValueError(f"--save is {options.save}; allowed is a file in a folder "
+                         "that exists")  # fmt: skip
+
+
+def load_model(source, resumed, options):
+    """Return the network of a file; raise ValueError if the options differ from it.
+
+    ``--load`` takes up a network with independent notes for ``--output joint``.
+    """
+    low, high = options.range
+    where = {"mode": options.mode, "device": options.device}
+    with naming("--save" if resumed else "--load", source):
+        if options.output == "joint" and not resumed:
+            held = parameter_file.read(source).settings["output"]
+            where |= wanted_output(options) if held == "independent" else {}
+        model = RNN4Music.fromFile(source, **where)
+    for name, given, held in (
+        ("--sizes", options.sizes, list(model.h_lengths)),
+        ("--cost", options.cost, model.cost),
+        ("--output", options.output, model.output),
+        ("--joint-units", options.joint_units, model.jointUnits),
+        ("--note-order", options.note_order, model.noteOrder),
+        ("width of --range", high - low, model.io_length),
+        ("--rates", options.rates if resumed else None, list(model.rates)),
+        ("--dropout", options.dropout if resumed else None, model.dropout),
+    ):
+        if given not in (None, held):
+            raise ValueError(f"{name} is {given}, but {source} has {held}")
+    if options.rates:
+        model.setNewRates(*options.rates)
+    if options.dropout is not None:
+        model.dropout = options.dropout
+    return model
+
+
+def wanted_output(options):
+    """Return those of RNN4Music's arguments about the output that the options give."""
+    given = options.output, options.joint_units, options.note_order
+    named = zip(JOINT, given, strict=True)
+    return {name: value for name, value in named if value is not None}
+
+
+def new_model(options):
+    """Return an untrained network of the options' sizes."""
+    low, high = options.range
+    wanted = wanted_output(options)
+    if wanted.get("output") != "independent":
+        wanted = JOINT | wanted
+    recipe = RECIPES[wanted["output"]]
+    rates = options.rates or [recipe.rate] * len(RATES)
+    threshold, dropout = (
+        value if given is None else given
+        for given, value in (
+            (options.threshold, recipe.threshold),
+            (options.dropout, recipe.dropout),
+        )
+    )
+    return RNN4Music(
+        *(options.sizes or SIZES),
+        io_length=high - low,
+        **dict(zip(RATES, rates, strict=True)),
+        **wanted,
+        cost=options.cost or "cross-entropy",
+        optimizer=recipe.optimizer,
+        dropout=dropout,
+        gradNorm=recipe.gradNorm,
+        sigRand=recipe.sigRand,
+        genProbThreshold=threshold,
+        seed=options.seed,
+        mode=options.mode,
+        device=options.device,
+    )
+
+
+def set_first_biases(model, tunes):
+    """Open the forget gates of a new network, and start at the notes' frequencies.
+
+    As in `standard_benchmark.first_values`, whose biases these are.
+    """
+    drawn = model.parameters()
+    frequency = np.concatenate(tunes).mean(axis=0).clip(1e-4, 1 - 1e-4)
+    model.setParameters(
+        {name: drawn[name] + 1 for name in ("bf_1", "bf_2", "bf_3")}
+        | {"by": np.log(frequency / (1 - frequency))}
+    )
