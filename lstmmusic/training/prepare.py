@@ -25,7 +25,7 @@ def check_tunes(model, dataset, name: str = "validation", least: int = 2) -> lis
 
 
 def check_targets(model, name: str, rows):
-    """Return rows; raise ValueError if they have no likelihood in the model's output."""
+    """Return rows; raise ValueError if a joint output gives them no likelihood."""
     if model.output == "joint" and not is_packed(rows):
         checks.zeros_and_ones(name, rows)
     return rows
