@@ -99,7 +99,7 @@ def load_model(source, resumed, options):
     with naming("--save" if resumed else "--load", source):
         if options.output == "joint" and not resumed:
             held = parameter_file.read(source).settings["output"]
-            where |= wanted_output(options) if held == "independent" else {}
+            where |= JOINT | wanted_output(options) if held == "independent" else {}
         model = RNN4Music.fromFile(source, **where)
     for name, given, held in (
         ("--sizes", options.sizes, list(model.h_lengths)),
@@ -162,7 +162,7 @@ def new_model(options):
 def set_first_biases(model, tunes):
     """Open the forget gates of a new network, and start at the notes' frequencies.
 
-    As in `standard_benchmark.first_values`, whose biases these are.
+    `standard_benchmark.first_values` halves the output's first weights, too.
     """
     drawn = model.parameters()
     frequency = np.concatenate(tunes).mean(axis=0).clip(1e-4, 1 - 1e-4)

@@ -59,9 +59,8 @@ def main(arguments=None):
     """Train once for each seed; print a row for each, and the mean."""
     options = make_parser().parse_args(arguments)
     sizes = SIZES[options.output][options.dataset]
-    sizes = sizes._replace(
-        **{n: v for n, v in vars(options).items() if n in sizes._fields and v}
-    )
+    named = {name: getattr(options, name) for name in sizes._fields}
+    sizes = sizes._replace(**{n: v for n, v in named.items() if v is not None})
     data = datasets.load_standard(options.dataset, options.path)
     options.out.mkdir(parents=True, exist_ok=True)
     shared = datasets.shared_top_lines(data.test, data.train)
@@ -157,7 +156,7 @@ def first_values(drawn, tunes):
     Forget gates have biases about 1 (R. Jozefowicz, W. Zaremba, I. Sutskever 2015), the
     outputs the log odds of each note, which need not be learnt then.
     """
-    frequency = np.concatenate(tunes).mean(axis=0).clip(1e-4)
+    frequency = np.concatenate(tunes).mean(axis=0).clip(1e-4, 1 - 1e-4)
     return {
         **{name: drawn[name] + 1 for name in ("bf_1", "bf_2", "bf_3")},
         **{name: drawn[name] / 2 for name in drawn if name[:3] in ("Why", "Wha")},

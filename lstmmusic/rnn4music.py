@@ -76,7 +76,7 @@ class RNN4Music:
     output : {'independent', 'joint'}
         'joint' predicts each note of a step from those drawn before it, too.
     jointUnits : int
-        Its hidden units; with 0, notes act on one another directly alone.
+        Its hidden units; 0 leaves the direct weights from note to note alone.
     noteOrder : {'up', 'down'}
         Whether it draws a step's lowest or highest note first.
 
@@ -336,9 +336,8 @@ class RNN4Music:
         the state at step −1; with the joint output, given also the tune's notes of step
         t+1 that come before in ``noteOrder``, so that the last row is NaN.
 
-        ``genMusic(tune, 1)`` draws from the last row, but for ``genProbThreshold`` and
-        the order of sums: they differ by less than 1e-6 in float32 and 1e-14 in
-        float64, unless the network amplifies differences.
+        From independent notes' last row ``genMusic(tune, 1)`` draws, but for threshold
+        and rounding: 1e-6 in float32, more if the network amplifies differences.
         """
         forks.refuse("probabilities", self.mode)
         roll = checks.roll("tune", tune, self.io_length, self.dtype)
@@ -472,7 +471,8 @@ class RNN4Music:
         ParameterFileError
             A ValueError: not such a file, or damaged.
         ValueError
-            If the file's sizes differ from the object's; both are named.
+            If its sizes or output differ from the object's, but that a joint object
+            takes up a finished training of independent notes.
         """
         saved = checkpoints.read_for(self, fileName)
         checkpoints.restore(self, saved, fileName)

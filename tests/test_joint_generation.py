@@ -52,6 +52,16 @@ def test_samples_are_those_of_a_loop(joint, units, order, temperature, most, fix
         assert found[0].sum(axis=1)[free].max() <= most
 
 
+@pytest.mark.parametrize(("units", "order"), FORMS)
+def test_a_kept_primer_has_the_probabilities_of_its_own_notes(joint, units, order):
+    # Fails if the primer's zeros and ones are taken for random numbers.
+    model = joint(units, order)
+    model.genProbThreshold = 0.0
+    _, y = model.genMusic(PRIMER, 3, seed=34, keepPrimer=True)
+    wanted = model.probabilities(PRIMER)[:-1]
+    np.testing.assert_allclose(y[1 : len(PRIMER)], wanted, rtol=0, atol=1e-12)
+
+
 def frequencies(drawn, chords):
     """Count each of the chords (2^N, N) among those drawn, (tunes, N)."""
     bits = 1 << np.arange(N)

@@ -19,6 +19,7 @@ from lstmmusic import RNN4Music
 from lstmmusic.engine import lowering
 from lstmmusic.model import ops
 from lstmmusic.model.network import State, backward_pass, forward_pass
+from lstmmusic.model.outputs import joint_dot, joint_outer
 from lstmmusic.model.parameters import pack
 
 build = pytest.importorskip("lstmmusic.engine.kernels.build")
@@ -232,3 +233,17 @@ def test_a_jaxlib_without_a_header_is_refused(monkeypatch, tmp_path):
         header.check_header()
     shutil.copytree(C_API.parent, tmp_path / "include/xla/ffi/api")
     header.check_header()
+
+
+def test_the_plain_joint_output_keeps_no_array_of_all_steps_notes_and_units():
+    # Fails if a scan over the notes stacks what it carries: (N, M, D) twice.
+    M, N, D = 60, 88, 64
+    shapes = (M, N), (M, D), (M, N), (N, D), (N, D)
+    dz, *given = (pt.tensor(shape=shape, dtype="float32") for shape in shapes)
+    for of, inputs in ((joint_dot, given), (joint_outer, [dz, *given])):
+        found = of(*inputs)
+        op = (found[0] if isinstance(found, list) else found).owner.op
+        lowering.rewrite(op.fgraph)
+        types = [jax.ShapeDtypeStruct(v.type.shape, "float32") for v in inputs]
+        made = jax.jit(jax_funcify(op.fgraph)).lower(*types).compile()
+        assert made.memory_analysis().temp_size_in_bytes < 4 * M * N * D

@@ -41,17 +41,15 @@ def check_primers(
     return primers, True
 
 
-def check_given(
-    given, steps: int, tunes: int, many: bool, io_length: int
-) -> np.ndarray:
+def check_given(given, steps: int, tunes: int, io_length: int) -> np.ndarray:
     """Return the notes that generation is given: (steps, tunes or 1, io_length).
 
-    ``given`` is array_like of shape (steps, io_length), the same for all tunes, or, of
-    ``many``, (tunes, steps, io_length).  Raise ValueError for another shape or values
-    other than 0, 1 and NaN.
+    ``given`` is array_like of shape (steps, io_length), the same for all tunes, or
+    (tunes, steps, io_length).  Raise ValueError for another shape or values other than
+    0, 1 and NaN.
     """
     found = checks.array("given", getattr(given, "piano_roll", given), np.float32)
-    allowed = [(steps, io_length)] + [(tunes, steps, io_length)] * many
+    allowed = [(steps, io_length), (tunes, steps, io_length)]
     if found.shape not in allowed:
         shapes = " or ".join(map(str, allowed))
         raise ValueError(f"given has shape {found.shape}; allowed is {shapes}")

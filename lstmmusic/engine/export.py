@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytensor
-from pytensor.compile.mode import get_mode
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.traversal import graph_inputs
 
@@ -22,21 +21,6 @@ from lstmmusic.engine import cache, forks, lowering
 from lstmmusic.engine.backend import on_device
 from lstmmusic.engine.internals import cell
 
-# Rewrites that gain nothing that XLA does not gain itself.  Without them PyTensor makes
-# no expression stable: the costs are written stably (D8).
-SLOW_REWRITES = (
-    "fusion",
-    "stabilize",
-    "specialize",
-    "scan_pushout",
-    "local_subtensor_merge_slice",
-    "dot_diag_to_elemwise",
-    "selection_dot_to_indexing",
-    "orthogonal_dot_transpose_to_eye",
-    "useless_Tanh_of_Arctanh",
-)
-# Makes sums over an axis of length 1 (one tune, one step) float64, which JAX lacks.
-WRONG_REWRITES = ("local_reduce_broadcastable",)
 MANY_TUNES = 16
 EIGEN = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
@@ -138,10 +122,8 @@ def compile_graph(graph, variables, device):
     numbers = {variable: n for n, variable in enumerate(variables)}
     reads = [numbers[v] for v in dict.fromkeys(graph_inputs(results)) if v in numbers]
     graph = FunctionGraph([*inputs, *(variables[n] for n in reads)], results)
-    mode = get_mode("JAX").excluding(*SLOW_REWRITES, *WRONG_REWRITES)
     with no_collection():
-        with pytensor.config.change_flags(mode=mode):
-            mode.optimizer.rewrite(graph)
+        lowering.rewrite(graph)
         # Rewrites a scan's own graph by the default mode's rewrites.
         run = jax_funcify(graph, device=device)
     return Program(

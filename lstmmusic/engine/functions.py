@@ -166,8 +166,8 @@ class Functions:
             From the primer's second row on, which is the first that is predicted.
         """
         P, B, N = primer.shape
-        given = np.concatenate([primer[1:], uniform])
-        T = len(given)
+        source = np.concatenate([primer[1:], uniform])
+        T = len(source)
         is_primer = np.arange(T) < P - 1
         length = self.chunk_length(T)
         workers, tunes = self.share_out(B)
@@ -178,7 +178,7 @@ class Functions:
         rolls = np.empty((2, T, B, N), primer.dtype)
 
         def work(first):
-            part = piece(given, first, tunes, axis=1)
+            part = piece(source, first, tunes, axis=1)
             out = rolls[:, :, first : first + tunes]
             row = piece(primer[0], first, tunes)
             state = row, *self.compiler.state_at_start(tunes)
@@ -261,18 +261,18 @@ class Functions:
         return [x, targets, *flatten(state)], outputs, None
 
     def _build_generate(self, T, B, limited):
-        (given,), state = self.compiler.rolls(T, B, "given"), self.compiler.state(B)
+        (source,), state = self.compiler.rolls(T, B, "source"), self.compiler.state(B)
         is_primer = pt.tensor("is_primer", shape=(T,), dtype="bool")
         row = pt.tensor("row", shape=(B, self.compiler.N))
         limits = threshold, temperature = pt.scalars("threshold", "temperature")
         most = pt.scalar("most") if limited else None
         rows, probabilities, after = generate(
-            given, is_primer, row, state, self.store.weights,
+            source, is_primer, row, state, self.store.weights,
             self.output, Drawing(threshold, temperature, most), self.original_forward,
         )  # fmt: skip
         limits = [*limits, most] if limited else limits
         return (
-            [given, is_primer, *limits, row, *flatten(state)],
+            [source, is_primer, *limits, row, *flatten(state)],
             [rows, probabilities, rows[-1], *flatten(after)],
             None,
         )

@@ -7,6 +7,7 @@ cannot be built, fail their self-test or are missing: the folder kernels/ may go
 import functools
 import threading
 
+import pytensor
 from pytensor.compile.mode import get_mode, optdb
 from pytensor.graph.rewriting.basic import GraphRewriter, dfs_rewriter, node_rewriter
 from pytensor.tensor.rewriting.ofg import inline_ofg_node
@@ -20,6 +21,21 @@ try:
 except ImportError:  # llvmlite is missing, or the folder
     build = kernels = None  # type: ignore[assignment]
 
+# Rewrites that gain nothing that XLA does not gain itself.  Without them PyTensor makes
+# no expression stable: the costs are written stably (D8).
+SLOW_REWRITES = (
+    "fusion",
+    "stabilize",
+    "specialize",
+    "scan_pushout",
+    "local_subtensor_merge_slice",
+    "dot_diag_to_elemwise",
+    "selection_dot_to_indexing",
+    "orthogonal_dot_transpose_to_eye",
+    "useless_Tanh_of_Arctanh",
+)
+# Makes sums over an axis of length 1 (one tune, one step) float64, which JAX lacks.
+WRONG_REWRITES = ("local_reduce_broadcastable",)
 # In layers of more cells, XLA shares the product of a step out to its threads.
 MOST_CELLS = 768
 PRODUCTS = ops.RollDot, ops.RollOuter, ops.Pack, ops.PackedDot
@@ -67,6 +83,13 @@ def disable_kernels(dtype, error):
     )
 
 
+def rewrite(graph):
+    """Simplify a graph for JAX; so a scan keeps no more of its carry than is used."""
+    mode = get_mode("JAX").excluding(*SLOW_REWRITES, *WRONG_REWRITES)
+    with pytensor.config.change_flags(mode=mode):
+        mode.optimizer.rewrite(graph)
+
+
 @functools.cache
 def register_with_jax():
     """Tell PyTensor what the Ops become in JAX.
@@ -91,7 +114,7 @@ def register_with_jax():
 
         @functools.cache
         def plain():
-            get_mode(None).excluding("inplace").optimizer.rewrite(op.fgraph)
+            rewrite(op.fgraph)
             return jax_funcify(op.fgraph, device=device)
 
         if not on_cpu:

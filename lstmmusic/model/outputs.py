@@ -53,7 +53,7 @@ class Joint(NamedTuple):
 
 
 class Independent(NamedTuple):
-    """Each note sounds with probability σ(Y_n), whatever the others do."""
+    """Let each note sound with probability σ(Y_n), whatever the others do."""
 
     cost: str  # of `COSTS`
 
@@ -75,7 +75,7 @@ class Independent(NamedTuple):
 
 
 class JointOutput(NamedTuple):
-    """Each note is predicted from the network and from the notes before it.
+    """Predict each note from the network and from the notes before it.
 
     ::
 
@@ -90,11 +90,11 @@ class JointOutput(NamedTuple):
     def logits(self, Z, k, weights):
         """Return s (..., N)."""
         Y, A, U, V = self.split(Z, weights)
-        before = rows(self.ordered(k))
-        below = Y if U is None else Y + joint_dot(A, before, U, V)
-        nothing = pt.zeros((before.type.shape[-1],), dtype=Y.dtype)
-        s = roll_dot(before, weights.L.T, nothing, below)
-        return self.ordered(like(s, k))
+        before = as_matrix(self.ordered(k))
+        no_bias = pt.zeros((before.type.shape[-1],), dtype=Y.dtype)
+        of_units = Y if U is None else Y + joint_dot(A, before, U, V)
+        s = roll_dot(before, weights.L.T, no_bias, of_units)
+        return self.ordered(with_axes_of(k, s))
 
     def cost_of(self, Z, k, weights, loss_weight):
         """Return the cost of every element (..., N), dZ, and the `Joint` of dL, dU, dV.
@@ -110,7 +110,7 @@ class JointOutput(NamedTuple):
         cost, ds = cross_entropy(self.logits(Z, k, weights), k)
         ds = ds * loss_weight[..., None]
         _, A, U, V = self.split(Z, weights)
-        dz, before = rows(self.ordered(ds)), rows(self.ordered(k))
+        dz, before = as_matrix(self.ordered(ds)), as_matrix(self.ordered(k))
         dL = pt.tril(roll_outer(before, dz).T, -1)
         if U is None:
             return cost, ds, Joint(dL)
@@ -126,8 +126,8 @@ class JointOutput(NamedTuple):
         """
         Y, A, U, V = self.split(Z, weights)
         units = [] if U is None else [A, U, V]
-        drawn = joint_draw(Y, rows(self.ordered(bound)), weights.L, *units)
-        k, s = (self.ordered(like(a, bound)) for a in drawn)
+        drawn = joint_draw(Y, as_matrix(self.ordered(bound)), weights.L, *units)
+        k, s = (self.ordered(with_axes_of(bound, a)) for a in drawn)
         return k > 0, s
 
     def ordered(self, a):
@@ -137,10 +137,10 @@ class JointOutput(NamedTuple):
     def split(self, Z, weights):
         """Return Y (M, N), A (M, D) and U, V (N, D), in the order of drawing."""
         if weights.U is None:
-            return rows(self.ordered(Z)), None, None, None
+            return as_matrix(self.ordered(Z)), None, None, None
         N = weights.U.type.shape[0]
         U, V = (self.ordered(W.T).T for W in (weights.U, weights.V))
-        return rows(self.ordered(Z[..., :N])), rows(Z[..., N:]), U, V
+        return as_matrix(self.ordered(Z[..., :N])), as_matrix(Z[..., N:]), U, V
 
 
 def make(output, cost, order):
@@ -195,7 +195,8 @@ def joint_outer(dz, A, k, U, V):
         name="joint_outer",
     )
     dA = so_far[-1]
-    return [dA, dU, k.T.dot(dA) - missing]
+    dV = k.T.dot(dA) - missing
+    return [dA, dU, pt.set_subtensor(dV[-1], 0)]  # no note comes after the last
 
 
 @with_kernel(0, 0)
@@ -223,11 +224,11 @@ def joint_draw(Y, bound, L, A=None, U=None, V=None):
     return [k[-1], s.T]
 
 
-def rows(a):
+def as_matrix(a):
     """Return an array (..., Q) as (M, Q)."""
     return a if a.ndim == 2 else a.reshape((-1, a.type.shape[-1] or a.shape[-1]))
 
 
-def like(a, b):
+def with_axes_of(b, a):
     """Return an array (M, Q) as (..., Q), the axes those of b."""
     return a if b.ndim == 2 else a.reshape(b.shape)

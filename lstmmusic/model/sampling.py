@@ -62,12 +62,16 @@ def generate(
     packed = pack_weights(network)
     L = len(packed.layers)
 
-    def step(given, is_primer, row, *args):
+    def step(source, is_primer, row, *args):
         state = State(args[:L], args[L : 2 * L])
         packed_here = from_leaves(packed, args[2 * L :])
         Z, state = step_forward(row, state, packed_here, original_forward)
-        row_next, y = draw(given, Z, packed_here.joint, output, drawing)
-        row = pt.switch(is_primer, given, row_next)
+        if isinstance(output, Independent):
+            row_next, y = draw_independent(source, Z, drawing)
+        else:
+            joint = output, packed_here.joint
+            row_next, y = draw_joint(source, is_primer, Z, joint, drawing)
+        row = pt.switch(is_primer, source, row_next)
         return row, *state.h, *state.c, y
 
     rows, *states, probabilities = scan(
@@ -82,19 +86,31 @@ def generate(
     return rows, probabilities, State(tuple(last[:L]), tuple(last[L:]))
 
 
-def draw(uniform, Z, weights, output, drawing):
-    """Return a row of notes, 0 or 1, and the probability of each, (B, N) both.
+def draw_independent(uniform, Y, drawing):
+    """Return a row of notes, 0 or 1, and the probability of each, (B, N) both."""
+    drawn = uniform < chances(Y, drawing.threshold, drawing.temperature)
+    return as_row(drawn, Y, uniform, drawing)
 
-    ``weights`` are the joint output's own.  Of the notes drawn, given ones are kept
-    first, whatever their probability.
+
+def draw_joint(source, is_primer, Z, joint, drawing):
+    """Return what `draw_independent` does, by a `JointOutput` and its `Joint` weights.
+
+    In a primer the probabilities are those given its own notes, values above ½.
+    """
+    output, weights = joint
+    own = pt.switch(source > 0.5, -np.inf, np.inf)
+    bounds = bound(source, drawing.threshold, drawing.temperature)
+    drawn, s = output.chord(Z, pt.switch(is_primer, own, bounds), weights)
+    return as_row(drawn, s, source, drawing)
+
+
+def as_row(drawn, s, uniform, drawing):
+    """Return the notes that are kept, and the probabilities, of s (B, N).
+
+    Given notes are kept first, and have their probability without the threshold.
     """
     threshold, temperature, most = drawing
     sounds, is_given = uniform < 0, (uniform < 0) | (uniform > 1)
-    if isinstance(output, Independent):
-        s = Z
-        drawn = uniform < chances(s, threshold, temperature)
-    else:
-        drawn, s = output.chord(Z, bound(uniform, threshold, temperature), weights)
     y = chances(s, pt.switch(is_given, 0, threshold), temperature)
     if most is not None:
         kept = rank(drawn, pt.switch(sounds, np.inf, s)) < most
@@ -105,7 +121,8 @@ def draw(uniform, Z, weights, output, drawing):
 def bound(uniform, threshold, temperature):
     """Return what s must exceed for a note to sound, (B, N).
 
-    From ``uniform < σ(s / temperature)`` and ``σ(s) >= threshold``.
+    That is where ``uniform < σ(s / temperature)`` and ``threshold < σ(s)``, but for
+    rounding.
     """
     inside = pt.clip(uniform, 0, 1)
     drawn = pt.switch(temperature > 0, temperature * logit(inside), 0)

@@ -54,7 +54,7 @@ def read_for(model, filename) -> Saved:
             "(h1_length, h2_length, h3_length, io_length); RNN4Music.fromFile "
             "makes one of the file's own sizes"
         )
-    return with_output(saved, output_of(model), filename)
+    return with_output(saved, output_of(model), filename, model.rng)
 
 
 def output_of(model) -> dict[str, Any]:
@@ -62,18 +62,22 @@ def output_of(model) -> dict[str, Any]:
     return {name: getattr(model, name) for name in OUTPUT}
 
 
-def with_output(saved: Saved, wanted: dict[str, Any], source) -> Saved:
+def with_output(saved: Saved, wanted: dict[str, Any], source, rng=None) -> Saved:
     """Return what is saved, with the output ``wanted``: a joint one may be new.
 
-    A network trained with independent notes then has the same likelihood as before.
-    Raise ValueError for another joint output than the file's, or for a training that is
-    not over, which would go on as another.
+    A network trained with independent notes then has the same likelihood as before, and
+    an optimizer that starts anew.  ``rng`` draws new weights where the file has no
+    random state.  Raise ValueError for another joint output than the file's, or for an
+    unfinished training.
     """
     theirs = {name: saved.settings[name] for name in OUTPUT}
     default = theirs if theirs["output"] == "joint" else OUTPUT
     wanted = {n: default[n] if v is None else v for n, v in wanted.items()}
     cost = saved.settings.get("cost", "cross-entropy")
-    check_output(wanted, cost)
+    try:
+        check_output(wanted, cost)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
     if theirs["output"] == wanted["output"] == "independent" or theirs == wanted:
         return saved._replace(settings=saved.settings | wanted)
     if theirs["output"] == "joint":
@@ -86,20 +90,13 @@ def with_output(saved: Saved, wanted: dict[str, Any], source) -> Saved:
             f"{source} holds a training that is not over, with output='independent'; "
             "allowed with output='joint' is one that has ended"
         )
-    rng = saved.training.rng or np.random.default_rng()
+    rng = saved.training.rng or rng or np.random.default_rng()
     sizes = saved.h_lengths, saved.io_length, wanted["jointUnits"]
     first = parameters.first_joint(rng, *sizes, saved.settings.get("sigRand", 0.1))
-
-    def extended(means):
-        return means and means | {name: np.zeros_like(a) for name, a in first.items()}
-
-    moments = saved.moments and saved.moments._replace(
-        means=extended(saved.moments.means), momenta=extended(saved.moments.momenta)
-    )
     training = replace(saved.training, plan=None, best=None)
     return saved._replace(
         weights=saved.weights | first,
-        moments=moments,
+        moments=saved.moments and Moments(),
         settings=saved.settings | wanted,
         training=training,
     )

@@ -18,7 +18,8 @@ def describe(model) -> str:
     where = model.mode if model.device == "cpu" else f"{model.mode} on {model.device}"
     cost = model.cost
     if model.output == "joint":
-        cost = f"joint output of {model.jointUnits} units, notes {model.noteOrder}"
+        first = {"up": "lowest", "down": "highest"}[model.noteOrder]
+        cost = f"joint output of {model.jointUnits} units, {first} note first"
     return (
         f"<RNN4Music {model.h1_length}-{model.h2_length}-{model.h3_length} cells, "
         f"{checks.counted(model.io_length, 'note')}, {weights} weights, "

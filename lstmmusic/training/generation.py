@@ -36,16 +36,16 @@ def generate(model, wanted: Wanted) -> tuple[np.ndarray, np.ndarray, bool]:
     primers, many = check_primers(wanted.startVectors, wanted.noOfTunes, N, dtype)
     given = wanted.given
     if given is not None:
-        given = check_given(given, noOfSamps, primers.shape[1], many, N)
+        given = check_given(given, noOfSamps, primers.shape[1], N)
     rng = checks.generator("seed", wanted.seed, model.rng)
-    form = wanted.noOfTunes > 1, most is not None, keep
-    memory.check_generation(model._functions, primers, noOfSamps, *form)
+    what = wanted.noOfTunes > 1, most is not None, keep
+    memory.check_generation(model._functions, primers, noOfSamps, *what)
     with memory.explained("noOfSamps and noOfTunes"):
         uniform = rng.random((noOfSamps, *primers.shape[1:]), dtype=dtype)
         if given is not None:
             uniform[given == 1], uniform[given == 0] = SOUNDS, SILENT
         limits = model.genProbThreshold, temperature, most
         rolls = model._functions.generate(primers, uniform, *limits)
-    wanted_rows = with_first_rows(primers, rolls) if keep else rolls[:, -noOfSamps:]
-    tunes, y = wanted_rows.swapaxes(1, 2)
+    rolls = with_first_rows(primers, rolls) if keep else rolls[:, -noOfSamps:]
+    tunes, y = rolls.swapaxes(1, 2)
     return tunes, y, many
