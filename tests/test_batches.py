@@ -9,6 +9,7 @@ from lstmmusic.data.batches import (
     cut_tunes,
     draw_order,
     draw_tunes,
+    in_columns,
     whole_tunes,
 )
 from midi import PackedRoll
@@ -57,6 +58,27 @@ def test_draws_are_without_replacement_and_random():
     draws = [draw_tunes(rng, tunes, 4)[0] for _ in range(40)]
     assert all(len(set(drawn)) == 4 for drawn in draws)
     assert len({frozenset(drawn) for drawn in draws}) == 5
+
+
+def test_a_column_takes_the_next_tune_when_its_own_has_ended():
+    # Tunes of 5, 2 and 4 steps in two columns, 3 steps at a time. Fails if a tune loses
+    # a step or its order, begins late or twice, or if padding is not marked.
+    tunes = numbered(6, 3, 5)  # one step more
+    rolls = [(n, tune[:-1], tune[1:]) for n, tune in enumerate(tunes)]
+    chunks = list(in_columns(rolls, 3, 2, np.float32))
+    assert [chunk.tunes.tolist() for chunk in chunks] == [[0, 1], [0, 2], [-1, 2]]
+    assert [chunk.begins.tolist() for chunk in chunks] == [[1, 1], [0, 1], [1, 0]]
+    for n, tune in enumerate(tunes):
+        steps = [
+            (chunk.x[t, b], chunk.targets[t, b])
+            for chunk in chunks
+            for b in np.flatnonzero(chunk.tunes == n)
+            for t in np.flatnonzero(chunk.mask[:, b])
+        ]
+        given = np.float32([tune[:-1], tune[1:]])
+        np.testing.assert_array_equal(np.transpose(steps, (1, 0, 2)), given)
+    assert sum(chunk.mask.sum() for chunk in chunks) == 5 + 2 + 4
+    assert chunks[0].x.dtype == np.float32
 
 
 def test_an_epoch_of_whole_tunes_takes_every_tune_once():

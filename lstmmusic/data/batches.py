@@ -5,7 +5,7 @@ the interface of `midi.PackedRoll`; a minibatch unpacks only the rows that it ta
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -177,6 +177,52 @@ def padded(
         x[: len(row_in), b], targets[: len(row_in), b] = row_in, row_out
         mask[: len(row_in), b] = 1
     return x, targets, mask
+
+
+class Chunk(NamedTuple):
+    """Hold some steps of tunes, one in each column: see `in_columns`."""
+
+    x: np.ndarray  # (T, B, N)
+    targets: np.ndarray  # (T, B, N)
+    mask: np.ndarray  # (T, B): 0 for padding, otherwise 1
+    tunes: np.ndarray  # (B,): the number of each column's tune; −1 for none
+    begins: np.ndarray  # (B,): whether a tune begins
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return x, targets and mask."""
+        return self[:3]
+
+
+def in_columns(rolls: Iterable, T: int, B: int, dtype) -> Iterator[Chunk]:
+    """Yield chunks of T steps in B columns, until all tunes have ended.
+
+    A column whose tune has ended takes the next one in the next chunk.
+
+    Parameters
+    ----------
+    rolls : iterable of (number, x, targets)
+        Of each tune, x and targets (steps, N).
+    """
+    following, left = iter(rolls), [None] * B
+    while True:
+        ended = [b for b in range(B) if left[b] is None]
+        for b in ended:
+            left[b] = next(following, None)
+        if not any(left):
+            return
+        N = next(tune for tune in left if tune)[1].shape[1]
+        x, targets = np.zeros((2, T, B, N), dtype)
+        mask, tunes = np.zeros((T, B), dtype), np.full(B, -1)
+        begins = np.isin(np.arange(B), ended)
+        for b, tune in enumerate(left):
+            if tune:
+                tunes[b], row_in, row_out = tune
+                n = min(T, len(row_in))
+                x[:n, b], targets[:n, b], mask[:n, b] = row_in[:n], row_out[:n], 1
+                more = len(row_in) > n
+                left[b] = (tunes[b], row_in[n:], row_out[n:]) if more else None
+        yield Chunk(x, targets, mask, tunes, begins)
 
 
 def piece(array: np.ndarray, start: int, length: int, axis: int = 0) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from lstmmusic.data.batches import WHOLE_BLOCK, block_of, is_packed
 from lstmmusic.engine.backend import threads
+from lstmmusic.engine.functions import COUNTED
 from lstmmusic.engine.process import return_freed_memory
 from lstmmusic.model import parameters
 from lstmmusic.training import free_memory
@@ -206,16 +207,15 @@ def check_training(model, tunes, validation, plan, ranks):
 def check_evaluation(model, tunes, size, longest=None):
     """Raise ValueError if an evaluation does not fit.
 
-    For each step and note it holds x and k; for each step of a chunk 5 numbers for each
-    cell and 2 for each note.  The message names ``sizeOfBatch``, or the length of the
-    ``longest`` tune, if that is given.
+    For each step and note of the tunes at hand it holds x and k; for each step of a
+    chunk 5 numbers for each cell and 2 for each note.  The message names
+    ``sizeOfBatch``, or the length of the ``longest`` tune, if that is given.
     """
     N, H = model.io_length, sum(model.h_lengths)
     batches = min(-(-len(tunes) // size), threads(model._functions.backend) + 1)
-    chunk = model._functions.chunk_length
 
     def needed(size, T):
-        numbers = 2 * T * N + min(T, chunk(T)) * (5 * H + 2 * N)
+        numbers = 2 * T * N + max(COUNTED) * (5 * H + 2 * N)
         return COMPILING + model.dtype.itemsize * size * batches * numbers
 
     steps = max(map(len, tunes))
