@@ -179,8 +179,8 @@ def profile(T, B, H):
     backward = timed("backward", gradient._backward(T, B, 0))
     update = timed("update", functions.apply)
     for _ in range(31):
-        passes = forward, backward, T
-        cost, *gradients = gradient._through_blocks(*passes, *of_tunes.arrays)
+        passes = {T: (forward, backward)}
+        cost, *gradients = gradient._through_blocks(passes, [T], *of_tunes.arrays)
         update([PartialGradient(cost, gradients)], settings)
     whole = timed("whole", peers.ours(x, k, H))
     for _ in range(30):

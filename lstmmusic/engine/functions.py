@@ -92,9 +92,8 @@ class Functions:
 
     def in_one_program(self, minibatch: Minibatch) -> bool:
         """Return whether one program makes the update: one thread takes one block."""
-        T, B, _ = minibatch.x.shape
-        workers, _ = self.gradient.plan(B)
-        return self.backend.mode == "JAX" and workers == 1 and minibatch.block == T
+        workers, _ = self.gradient.plan(minibatch.x.shape[1])
+        return self.backend.mode == "JAX" and workers == 1 and minibatch.in_one
 
     def partial_gradients(
         self, minibatch: Minibatch, masks: Sequence[np.ndarray] = ()

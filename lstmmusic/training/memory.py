@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from lstmmusic.data.batches import WHOLE_BLOCK, block_of, is_packed
+from lstmmusic.data.batches import WHOLE_BLOCK, block_of, is_packed, whole_blocks
 from lstmmusic.engine.backend import threads
 from lstmmusic.engine.functions import COUNTED
 from lstmmusic.engine.process import return_freed_memory
@@ -149,16 +149,17 @@ def of_training(model, B, length, ranks, lengths=None):
     if lengths is None:
         T = max(1, length - 1)
         block, rolls = block_of(T), 2
+        in_one = block == T
         rows = T * workers * tunes
     else:
         longest = [-(-(n - 1) // WHOLE_BLOCK) * WHOLE_BLOCK for n in lengths[:own]]
-        T, block, rolls = longest[0], WHOLE_BLOCK, 4
-        rows = tunes * sum(longest[::tunes])
+        T, block, rolls = longest[0], whole_blocks(longest[0])[0], 4
+        rows, in_one = tunes * sum(longest[::tunes]), False
     numbers = N * (rolls * T * B + (2 * rows if workers > 1 else 0))
     if model.dropout:
         numbers += 3 * (1 if model.fixedMasks else T) * B * H
     if model.device == "cpu":
-        numbers += of_passes(rows, block * workers * tunes, N, H, block == T)
+        numbers += of_passes(rows, block * workers * tunes, N, H, in_one)
     return COMPILING + of_update(model, workers) + D * numbers
 
 
