@@ -63,12 +63,25 @@ def epoch(threads, dataset, output, H, form="cumsum", skipped=SKIPPED):
     )
     ours = peers_whole.our_training(peers_whole.our_network(H, DROPOUT, output), tunes)
     updates = {"ours": ours, "torch": peers_whole.torch_training(peer, tunes)}
-    by_length = sorted(order, key=lambda numbers: max(len(tunes[n]) for n in numbers))
-    for update in updates.values():  # compile for the shortest, the longest, others
-        for numbers in (by_length[0], by_length[-1], by_length[len(by_length) // 2]):
+    for update in updates.values():  # compile
+        for numbers in with_new_blocks(order, tunes):
             update(numbers)
     found = in_turn({name: partial(map, f) for name, f in updates.items()}, order)
     return found | {"minibatches": len(order)}
+
+
+def with_new_blocks(order, tunes):
+    """Yield the minibatches whose blocks no earlier one has: they compile programs."""
+    from lstmmusic.data.batches import whole_tunes
+
+    seen = set()
+    for numbers in order:
+        chosen = [tunes[n] for n in numbers]
+        minibatch = whole_tunes(chosen, len(chosen), "step", np.float32)
+        new = set(minibatch.blocks(max(map(len, chosen)) - 1)) - seen
+        if new:
+            seen |= new
+            yield numbers
 
 
 def in_turn(functions, items):
