@@ -1,9 +1,14 @@
 """Measure one thing in this process, and print it as one line of JSON.
 
     python benchmarks/measure.py update THREADS T B H PEER [PEER ...]
-    python benchmarks/measure.py first_update THREADS [B [MODE]]
+    python benchmarks/measure.py first_update THREADS [B [MODE [OUTPUT]]]
     python benchmarks/measure.py generate THREADS
     python benchmarks/measure.py memory PEER T B H
+    python benchmarks/measure.py updates_joint THREADS T B H NAME [NAME ...]
+    python benchmarks/measure.py epoch THREADS DATASET OUTPUT H
+    python benchmarks/measure.py evaluation THREADS DATASET OUTPUT H
+    python benchmarks/measure.py generate_joint THREADS
+    python benchmarks/measure.py memory_joint OUTPUT KERNELS T B H
     python benchmarks/measure.py import_midi
     python benchmarks/measure.py folder
     python benchmarks/measure.py collection KIND
@@ -26,6 +31,13 @@ import time
 from functools import partial
 
 from measure_midi import collection, folder, import_midi  # noqa: F401
+from measure_outputs import (  # noqa: F401
+    epoch,
+    evaluation,
+    generate_joint,
+    memory_joint,
+    updates_joint,
+)
 from timing import alternate, minibatch, pin
 
 
@@ -41,10 +53,11 @@ def update(threads, T, B, H, *names):
     return alternate({name: getattr(peers, name)(x, k, H) for name in names})
 
 
-def first_update(threads, B=5, mode=None):
+def first_update(threads, B=5, mode=None, output="independent"):
     """Measure seconds from here to the import's end, and to that of the first update.
 
-    Another checkout's library may run it, so it calls the public API alone.
+    Another checkout's library may run it, so it calls the public API alone, and names
+    no output but the joint one.
     """
     start = time.perf_counter()
     import numpy as np
@@ -52,7 +65,8 @@ def first_update(threads, B=5, mode=None):
     from lstmmusic import RNN4Music
 
     imported = time.perf_counter()
-    model = RNN4Music(120, 120, 120, 88, seed=0, mode=mode)
+    joint = {"output": output} if output == "joint" else {}
+    model = RNN4Music(120, 120, 120, 88, seed=0, mode=mode, **joint)
     tunes = [np.eye(88)[np.arange(120) % 88]] * B
     model.train(tunes, 1, 1, B, 99, progress=False)
     return {
@@ -165,8 +179,8 @@ def profile(T, B, H):
     backward = timed("backward", gradient._backward(T, B, 0))
     update = timed("update", functions.apply)
     for _ in range(31):
-        passes = forward, backward, T
-        cost, *gradients = gradient._through_blocks(*passes, *of_tunes.arrays)
+        passes = {T: (forward, backward)}
+        cost, *gradients = gradient._through_blocks(passes, [T], *of_tunes.arrays)
         update([PartialGradient(cost, gradients)], settings)
     whole = timed("whole", peers.ours(x, k, H))
     for _ in range(30):
@@ -301,10 +315,15 @@ def ranks(T, B, H):
     return found | {"bytes": weights}
 
 
+# These have the number of threads as their first argument.
+ON_THREADS = (
+    "update first_update generate turns updates_joint epoch evaluation generate_joint"
+).split()
+
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
     arguments = [int(a) if a.isdigit() else a for a in arguments]
-    if what in ("update", "first_update", "generate", "turns"):
+    if what in ON_THREADS:
         pin(arguments[0])
     elif what in ("folder", "profile"):
         pin(1)

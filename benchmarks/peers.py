@@ -35,10 +35,11 @@ def ours(x, k, H, **where):
     return update
 
 
-def torch_update(torch, network, x, k, device):
+def torch_update(torch, network, x, k, device, joint=False):
     """Return the update of a torch module: BCE, value clip, RMSprop.
 
-    On a GPU each update transfers the minibatch, and does not wait for the cost.
+    On a GPU each update transfers the minibatch, and does not wait for the cost.  A
+    ``joint`` module takes the targets, too.
     """
     x, k = torch.from_numpy(x), torch.from_numpy(k)
     network = network.to(device)
@@ -48,7 +49,8 @@ def torch_update(torch, network, x, k, device):
     def update():
         optimizer.zero_grad()
         rows, wanted = x.to(device), k.to(device)
-        cost = cost_of(network(rows), wanted, reduction="sum") / x.shape[1]
+        logits = network(rows, wanted) if joint else network(rows)
+        cost = cost_of(logits, wanted, reduction="sum") / x.shape[1]
         cost.backward()
         torch.nn.utils.clip_grad_value_(network.parameters(), CLIP)
         optimizer.step()
@@ -61,22 +63,33 @@ def torch_fused(x, k, H, device="cpu"):
     """Return the update of three nn.LSTM without peepholes, each fed [x, h below]."""
     import torch
 
-    N = x.shape[2]
+    return torch_update(torch, torch_stack(x.shape[2], H), x, k, device)
+
+
+def torch_stack(N, H, outputs=None, dropout=0.0):
+    """Return three nn.LSTM, each fed [x, h below], and a Linear of all three.
+
+    It has N ``outputs``, or as many as are given.  What leaves a layer upwards has
+    ``dropout``.
+    """
+    import torch
 
     class Stack(torch.nn.Module):
         def __init__(self):
             super().__init__()
             sizes = [N, N + H, N + H]
             self.layers = torch.nn.ModuleList(torch.nn.LSTM(s, H) for s in sizes)
-            self.output = torch.nn.Linear(3 * H, N)
+            self.output = torch.nn.Linear(3 * H, outputs or N)
+            self.dropped = torch.nn.Dropout(dropout) if dropout else torch.nn.Identity()
 
         def forward(self, x):
             h = []
             for layer in self.layers:
-                h.append(layer(torch.cat([x, h[-1]], -1) if h else x)[0])
+                below = torch.cat([x, h[-1]], -1) if h else x
+                h.append(self.dropped(layer(below)[0]))
             return self.output(torch.cat(h, -1))
 
-    return torch_update(torch, Stack(), x, k, device)
+    return Stack()
 
 
 def torch_peephole(x, k, H, device="cpu", compiled=False):

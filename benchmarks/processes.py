@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+POLYPHONIC = HERE.parents[1] / "shared" / "data" / "polyphonic"  # data sets
 SHAPES = [  # T, B, H
     (98, 5, 120),
     (98, 20, 120),

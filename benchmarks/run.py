@@ -2,8 +2,8 @@
 
     python benchmarks/run.py            all tables but cuda, in 20 minutes on 2 cores
     python benchmarks/run.py startup    one table: update, backends, profile, startup,
-                                        generate, linear, memory, folder, ranks,
-                                        collection; cuda, on an NVIDIA GPU
+                                        generate, joint, epoch, linear, memory, folder,
+                                        ranks, collection; cuda, on an NVIDIA GPU
     python benchmarks/run.py versus OLD_CHECKOUT    this code beside an earlier one's,
                                                     in half an hour
 
@@ -21,6 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 
+from outputs import epoch, joint
 from processes import HERE, SHAPES, caches_in, commit_of, label, measure, table
 from scaling import cuda, ranks
 from versus import backends, versus
@@ -210,6 +211,8 @@ TABLES = {
     "profile": profiles,
     "startup": startup,
     "generate": generation,
+    "joint": joint,
+    "epoch": epoch,
     "linear": linear,
     "memory": memory,
     "folder": folder,

@@ -327,7 +327,7 @@ class RNN4Music:
         tunes = check_tunes(self, dataset, "the dataset", least=1 + skip)
         memory.check_evaluation(self, tunes, size)
         with memory.explained("sizeOfBatch"):
-            return evaluation.evaluate(self._functions, tunes, self.dtype, size, skip)
+            return evaluation.evaluate(self._functions, tunes, size, skip)
 
     def probabilities(self, tune: ArrayLike) -> np.ndarray:
         """Return the network's y over a tune (T, io_length), values in [0, 1].

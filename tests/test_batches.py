@@ -9,6 +9,8 @@ from lstmmusic.data.batches import (
     cut_tunes,
     draw_order,
     draw_tunes,
+    in_columns,
+    mean_over_tunes,
     whole_tunes,
 )
 from midi import PackedRoll
@@ -26,7 +28,8 @@ def test_a_shorter_tune_is_repeated_and_a_longer_one_truncated():
     # Tune 0 has 3 steps, tune 1 has 11; both are to have 8. Fails if a tune is padded,
     # stretched, or cut at a random place.
     tunes = numbered(3, 11)
-    x, targets, loss_weight, _, steps = cut_tunes(tunes, 8, np.float64)
+    minibatch = cut_tunes(tunes, 8, np.float64)
+    (x, targets, loss_weight), steps = minibatch.arrays, minibatch.steps
     assert x.shape == targets.shape == (7, 2, 3)
     rolls = np.concatenate([x, targets[-1:]])
     np.testing.assert_array_equal(rolls[:, 0, 0], np.arange(8) % 3 / 100)
@@ -57,6 +60,27 @@ def test_draws_are_without_replacement_and_random():
     draws = [draw_tunes(rng, tunes, 4)[0] for _ in range(40)]
     assert all(len(set(drawn)) == 4 for drawn in draws)
     assert len({frozenset(drawn) for drawn in draws}) == 5
+
+
+def test_a_column_takes_the_next_tune_when_its_own_has_ended():
+    # Tunes of 5, 2 and 4 steps in two columns, 3 steps at a time. Fails if a tune loses
+    # a step or its order, begins late or twice, or if padding is not marked.
+    tunes = numbered(6, 3, 5)  # one step more
+    rolls = [(n, tune[:-1], tune[1:]) for n, tune in enumerate(tunes)]
+    chunks = list(in_columns(rolls, 3, 2, np.float32))
+    assert [chunk.tunes.tolist() for chunk in chunks] == [[0, 1], [0, 2], [-1, 2]]
+    assert [chunk.begins.tolist() for chunk in chunks] == [[1, 1], [0, 1], [1, 0]]
+    for n, tune in enumerate(tunes):
+        steps = [
+            (chunk.x[t, b], chunk.targets[t, b])
+            for chunk in chunks
+            for b in np.flatnonzero(chunk.tunes == n)
+            for t in np.flatnonzero(chunk.mask[:, b])
+        ]
+        given = np.float32([tune[:-1], tune[1:]])
+        np.testing.assert_array_equal(np.transpose(steps, (1, 0, 2)), given)
+    assert sum(chunk.mask.sum() for chunk in chunks) == 5 + 2 + 4
+    assert chunks[0].x.dtype == np.float32
 
 
 def test_an_epoch_of_whole_tunes_takes_every_tune_once():
@@ -90,6 +114,24 @@ def test_tunes_of_like_length_are_taken_together():
     assert partners < 0.5 * 9 * 320
 
 
+def test_blocks_are_few_and_have_little_padding():
+    # Fails if a step is left out, if 16 steps or more are added, if short tunes are
+    # taken in one block that is theirs alone, or if those of one length are not equal.
+    for T, steps, blocks in (
+        (32, 5, [16]),
+        (32, 32, [32]),
+        (224, 210, [64, 64, 64, 32]),
+        (384, 365, [128, 128, 64, 32, 16]),
+    ):
+        minibatch = whole_tunes([np.zeros((T + 1, 3))], 1, "tune", np.float32)
+        assert minibatch.blocks(steps) == blocks
+        assert not minibatch.in_one
+    for T, blocks in ((128, [128]), (129, [65, 65]), (250, [84, 84, 84])):
+        minibatch = mean_over_tunes(*np.zeros((2, T, 1, 3)))
+        assert minibatch.blocks(T) == blocks
+        assert minibatch.in_one == (T == 128)
+
+
 @pytest.mark.parametrize("average", ["tune", "step"])
 @pytest.mark.parametrize("dtype", [np.float64, np.uint8])
 def test_whole_tunes_are_padded_and_the_padding_has_no_weight(average, dtype):
@@ -97,10 +139,11 @@ def test_whole_tunes_are_padded_and_the_padding_has_no_weight(average, dtype):
     # the last one is no target, or if padding has a weight.
     rng = np.random.default_rng(1)
     tunes = [rng.integers(0, 2, size=(n, 3)).astype(dtype) for n in (5, 34)]
-    x, targets, loss_weight, block, steps = whole_tunes(tunes, 3, average, np.float64)
+    minibatch = whole_tunes(tunes, 3, average, np.float64)
+    (x, targets, loss_weight), steps = minibatch.arrays, minibatch.steps
     assert x.shape == targets.shape == (64, 3, 3)
     assert x.dtype == targets.dtype == loss_weight.dtype == np.float64
-    assert block == 32
+    assert minibatch.blocks(33) == [32, 16]
     for b, tune in enumerate(tunes):
         end = len(tune) - 1
         np.testing.assert_array_equal(x[:end, b], tune[:-1])

@@ -1,6 +1,7 @@
 """benchmarks/run.py versus: the ratios that it prints, the processes behind them.
 
-And benchmarks/music.py: what it has a network write, and the shares that it prints.
+And benchmarks/music.py: what it has a network write, and the shares that it prints; the
+joint output and whole tunes in PyTorch, and the tables of them.
 """
 
 import importlib
@@ -12,6 +13,7 @@ import pytest
 from conftest import ROOT
 
 from lstmmusic import RNN4Music, music_statistics
+from lstmmusic.data.batches import draw_order
 from lstmmusic.statistics import SHARES
 
 
@@ -145,3 +147,94 @@ def test_columns_are_printed_in_percent(music, capsys):
     assert head == "| share of | Bach | a.npz |"
     assert len(rows) == len(SHARES)
     assert "| chords that occur in the training tunes | 25.0% | 100.0% |" in rows
+
+
+@pytest.fixture
+def module(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module
+
+
+def test_the_joint_output_in_pytorch_is_its_formula(module):
+    """Fails if a form lets a note see itself or a later one, or if a piece is lost."""
+    torch = pytest.importorskip("torch")
+    peers_joint, rng = module("peers_joint"), np.random.default_rng(3)
+    M, N, D = peers_joint.PIECE + 3, 7, 5
+    A, U, V = (rng.standard_normal(s) for s in ((M, D), (N, D), (N, D)))
+    k = (rng.random((M, N)) < 0.4).astype(float)
+    wanted = np.empty((M, N))
+    for n in range(N):
+        a = A + k[:, :n] @ V[:n]
+        wanted[:, n] = (1 / (1 + np.exp(-a))) @ U[n]
+    given = [torch.from_numpy(array) for array in (A, k, U, V)]
+    for name, form in peers_joint.FORMS.items():
+        np.testing.assert_allclose(form(*given), wanted, 1e-10, 1e-12, err_msg=name)
+
+
+def test_an_epoch_s_update_and_an_evaluation_are_pytorch_s_too(module):
+    """Fails if padding costs something, or if a form of the output does not train."""
+    pytest.importorskip("torch")
+    whole, joint = module("peers_whole"), module("peers_joint")
+    rng = np.random.default_rng(4)
+    tunes = [(rng.random((n, 88)) < 0.1).astype(np.uint8) for n in (9, 30, 2, 14)]
+    for output in ("independent", "joint"):
+        network = whole.torch_network(88, 3, 0.0, output, joint.loop)
+        alone = [whole.torch_evaluation(network, [tune])()[0] for tune in tunes]
+        steps = [len(tune) - 1 for tune in tunes]
+        nll, accuracy = whole.torch_evaluation(network, tunes)()
+        assert nll == pytest.approx(np.average(alone, weights=steps), rel=1e-5)
+        assert 0 <= accuracy <= 1
+        update = whole.torch_training(network, tunes)
+        first = update(range(4))
+        assert first == pytest.approx(nll, rel=1e-5)
+        assert [update(range(4)) for _ in range(20)][-1] < first
+
+
+@pytest.mark.slow
+def test_our_update_is_that_of_train(module):
+    """Fails if the updates that are measured are not those that `train` makes."""
+    whole = module("peers_whole")
+    rng = np.random.default_rng(5)
+    tunes = [(rng.random((n, 88)) < 0.1).astype(np.uint8) for n in range(9, 17)]
+    measured, trained = (whole.our_network(3, 0.5, "independent") for _ in range(2))
+    rng = np.random.default_rng()
+    rng.bit_generator.state = measured.rng.bit_generator.state
+    [numbers] = draw_order(rng, tunes, whole.TUNES)
+    measured.rng.bit_generator.state = rng.bit_generator.state
+    whole.our_training(measured, tunes)(numbers)
+    trained.train(
+        tunes, 1, 12, whole.TUNES, None, average="step", rateDecay="cosine",
+        progress=False,
+    )  # fmt: skip
+    assert measured.instantaneousCost == trained.instantaneousCost[:1]
+
+
+def test_tables_of_outputs_have_their_ratios(module, monkeypatch, capsys):
+    """Fails if a ratio is of the wrong two figures."""
+    outputs = module("outputs")
+    seconds = {"independent": 1.0, "L": 1.1, "joint": 1.5, "nn.LSTM": 2.0}
+    seconds |= dict.fromkeys(outputs.FORMS, 6.0) | {outputs.FORMS[1]: 5.0}
+    generated = {"independent one": 1.0, "joint one": 3.0}
+    generated |= {"independent 64": 2.0, "joint 64": 7.0}
+    first = {"independent": 4.0, "joint": 6.5}
+    found = {
+        "updates_joint": lambda *_: seconds,
+        "generate_joint": lambda *_: generated,
+        "first_update": lambda *w: {"import to first update": first[w[-1]]},
+        "memory_joint": lambda o, *_: {"imports": 1.0, "peak": 3.0 + (o == "joint")},
+        "epoch": lambda *_: {"ours": [0.3, 0.2], "torch": [0.6, 0.8]},
+        "evaluation": lambda *_: {"ours": [0.3, 0.2], "torch": [0.4, 0.5]},
+    }
+    monkeypatch.setattr(outputs, "measure", lambda what, *w, **_: found[what](*w))
+    outputs.joint()
+    outputs.epoch()
+    rows = capsys.readouterr().out.splitlines()
+    assert "| 1 | 1000.0 | 1100.0 | 1500.0 | **1.10** | **1.50** | **0.75** |" in rows
+    assert any(
+        r.startswith("| 2 | 1500.0 ") and r.endswith(" **0.30** |") for r in rows
+    )
+    assert any(r.endswith("| 7000.0 | **3.00** | **3.50** |") for r in rows)
+    assert "| 4.00 | 6.50 | 2.50 |" in rows
+    assert "| dense | 2 | 3 | **1.50** |" in rows
+    assert "| update | Nottingham | joint | 300 | 600 | **0.50** | 0.25 |" in rows
+    assert "| evaluate | JSB Chorales | joint | 300 | 400 | **0.75** | 0.40 |" in rows

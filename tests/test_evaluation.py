@@ -61,6 +61,17 @@ def test_neither_order_nor_size_nor_type_matters(network):
     assert "5 tunes, 143 steps: nll " in repr(found)
 
 
+def test_a_chunk_has_the_form_that_takes_the_fewest_rows(network):
+    # Fails if a long tune makes all columns wait for it, if few tunes are padded to the
+    # size, or if short ones are padded to long chunks.
+    chunks = network()._functions.chunks
+    assert chunks([40] * 77, 32, 1) == (16, 32)
+    assert chunks([1792] + [254] * 169, 32, 1) == (32, 16)
+    assert chunks([320] * 3, 32, 1) == (32, 8)
+    assert chunks([320] * 64, 32, 1) == (32, 32)
+    assert chunks([320] * 32, 32, 2) == (32, 16)  # each of two threads takes half
+
+
 def test_it_adds_up_in_float64_whatever_else_JAX_does(network):
     # Fails, with JAX's warning, if what it returns is added up by JAX itself: outside
     # the network's own precision, and compiled anew.
@@ -69,8 +80,9 @@ def test_it_adds_up_in_float64_whatever_else_JAX_does(network):
     usual = model.evaluate(TUNES, sizeOfBatch=4)
     with jax.enable_x64(False):
         assert model.evaluate(TUNES, sizeOfBatch=4).nll == usual.nll
-    arrays = np.zeros((2, 64, 4, N), np.float32)
-    found = network(dtype="float32")._functions.counts(*arrays, arrays[0, :, :, 0])
+    rolls = np.zeros((2, 64, N), np.float32)
+    functions = network(dtype="float32")._functions
+    found = functions.counts([64], lambda number: rolls, 4)
     assert (type(found), found.dtype) == (np.ndarray, np.float64)
 
 

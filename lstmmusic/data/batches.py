@@ -5,7 +5,7 @@ the interface of `midi.PackedRoll`; a minibatch unpacks only the rows that it ta
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,8 @@ from lstmmusic import checks
 
 LONGEST_BLOCK = 128  # steps; longer tunes go in blocks of up to LONGEST_PART
 LONGEST_PART = 100  # steps; takes a tenth less memory, and a hundredth more time
-WHOLE_BLOCK = 32  # steps; the block of whole tunes, whose lengths vary
+WHOLE_BLOCK = 32  # steps; to a multiple of it whole tunes are padded
+WHOLE_BLOCKS = 128, 64, 32, 16  # steps; the blocks of whole tunes, whose lengths vary
 GROUP = 8  # minibatches among which tunes are sorted by length
 
 
@@ -83,11 +84,32 @@ class Minibatch(NamedTuple):
     loss_weight: np.ndarray  # (T, B)
     block: int  # steps that the passes take at once
     steps: float = math.nan  # summed in the cost: cost / steps is per step
+    shorter: tuple[int, ...] = ()  # blocks for what is left, the longest first
 
     @property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return x, targets and loss_weight."""
         return self[:3]
+
+    @property
+    def in_one(self) -> bool:
+        """Return whether one block has all steps."""
+        return self.block == len(self.x) and not self.shorter
+
+    def blocks(self, steps: int) -> list[int]:
+        """Return the blocks that have the first ``steps``, and as few more as can be.
+
+        Each length is a multiple of the shortest.
+
+        >>> Minibatch(None, None, None, block=64, shorter=(32, 16)).blocks(100)
+        [64, 32, 16]
+        """
+        lengths, taken = (self.block, *self.shorter), []
+        left = -(-steps // lengths[-1]) * lengths[-1]
+        while left > 0:
+            taken.append(next(length for length in lengths if length <= left))
+            left -= taken[-1]
+        return taken
 
 
 def draw_tunes(
@@ -149,7 +171,18 @@ def whole_tunes(tunes: Sequence, size: int, average: str, dtype) -> Minibatch:
     count = sum(len(x) for x, _ in rolls)
     divisor = len(tunes) if average == "tune" else count
     loss_weight = (mask / divisor).astype(dtype)
-    return Minibatch(x, targets, loss_weight, WHOLE_BLOCK, count / divisor)
+    block, *shorter = whole_blocks(T)
+    steps = count / divisor
+    return Minibatch(x, targets, loss_weight, block, steps, tuple(shorter))
+
+
+def whole_blocks(T: int) -> tuple[int, ...]:
+    """Return the blocks that whole tunes of up to T steps are taken in.
+
+    A block costs time of its own, so they are long; to compile the longest takes
+    longer than a few long tunes among short ones gain.
+    """
+    return WHOLE_BLOCKS if T >= 2 * WHOLE_BLOCKS[0] else WHOLE_BLOCKS[1:]
 
 
 def in_and_out(tune, skip_first: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -177,6 +210,52 @@ def padded(
         x[: len(row_in), b], targets[: len(row_in), b] = row_in, row_out
         mask[: len(row_in), b] = 1
     return x, targets, mask
+
+
+class Chunk(NamedTuple):
+    """Hold some steps of tunes, one in each column: see `in_columns`."""
+
+    x: np.ndarray  # (T, B, N)
+    targets: np.ndarray  # (T, B, N)
+    mask: np.ndarray  # (T, B): 0 for padding, otherwise 1
+    tunes: np.ndarray  # (B,): the number of each column's tune; −1 for none
+    begins: np.ndarray  # (B,): whether a tune begins
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return x, targets and mask."""
+        return self[:3]
+
+
+def in_columns(rolls: Iterable, T: int, B: int, dtype) -> Iterator[Chunk]:
+    """Yield chunks of T steps in B columns, until all tunes have ended.
+
+    A column whose tune has ended takes the next one in the next chunk.
+
+    Parameters
+    ----------
+    rolls : iterable of (number, x, targets)
+        Of each tune, x and targets (steps, N).
+    """
+    following, left = iter(rolls), [None] * B
+    while True:
+        ended = [b for b in range(B) if left[b] is None]
+        for b in ended:
+            left[b] = next(following, None)
+        if not any(left):
+            return
+        N = next(tune for tune in left if tune)[1].shape[1]
+        x, targets = np.zeros((2, T, B, N), dtype)
+        mask, tunes = np.zeros((T, B), dtype), np.full(B, -1)
+        begins = np.isin(np.arange(B), ended)
+        for b, tune in enumerate(left):
+            if tune:
+                tunes[b], row_in, row_out = tune
+                n = min(T, len(row_in))
+                x[:n, b], targets[:n, b], mask[:n, b] = row_in[:n], row_out[:n], 1
+                more = len(row_in) > n
+                left[b] = (tunes[b], row_in[n:], row_out[n:]) if more else None
+        yield Chunk(x, targets, mask, tunes, begins)
 
 
 def piece(array: np.ndarray, start: int, length: int, axis: int = 0) -> np.ndarray:

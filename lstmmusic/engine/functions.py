@@ -7,12 +7,12 @@ in chunks of a fixed length and carries the state over, so that it compiles once
 import math
 from collections.abc import Sequence
 from functools import reduce
-from itertools import chain
+from itertools import chain, product
 
 import numpy as np
 import pytensor.tensor as pt
 
-from lstmmusic.data.batches import Minibatch, piece
+from lstmmusic.data.batches import Minibatch, in_columns, piece
 from lstmmusic.engine.backend import in_threads, threads
 from lstmmusic.engine.compiler import Compiler
 from lstmmusic.engine.gradient import (
@@ -29,6 +29,8 @@ from lstmmusic.model.outputs import cross_entropy
 from lstmmusic.model.sampling import Drawing, generate
 
 CHUNK = 32  # steps
+COUNTED = 32, 16  # steps of a chunk in `counts`: a tune's last chunk is padded
+CHUNK_ROWS = 75  # measured: a chunk takes as much longer as these rows of it
 FEWEST_TUNES, MOST_TUNES = 8, 64  # that a thread generates at once
 
 
@@ -90,9 +92,8 @@ class Functions:
 
     def in_one_program(self, minibatch: Minibatch) -> bool:
         """Return whether one program makes the update: one thread takes one block."""
-        T, B, _ = minibatch.x.shape
-        workers, _ = self.gradient.plan(B)
-        return self.backend.mode == "JAX" and workers == 1 and minibatch.block == T
+        workers, _ = self.gradient.plan(minibatch.x.shape[1])
+        return self.backend.mode == "JAX" and workers == 1 and minibatch.in_one
 
     def partial_gradients(
         self, minibatch: Minibatch, masks: Sequence[np.ndarray] = ()
@@ -121,25 +122,59 @@ class Functions:
         by_weight = zip(*(part.gradients for part in parts), strict=True)
         return float(cost), [reduce(np.add, map(np.asarray, a)) for a in by_weight]
 
-    def counts(
-        self, x: np.ndarray, targets: np.ndarray, mask: np.ndarray
-    ) -> np.ndarray:
-        """Return nats, and notes hit, added and missed: (4, B), summed over steps.
+    def counts(self, lengths: Sequence[int], rolls_of, size: int) -> np.ndarray:
+        """Return nats, and notes hit, added and missed, of each tune: (tunes, 4).
 
-        ``x``, ``targets`` (T, B, N); ``mask`` (T, B) is 0 for padding.  The notes
-        predicted are those drawn at temperature 0.  The first call compiles; later ones
-        may come from several threads at once.
+        The notes predicted are those drawn at temperature 0.
+
+        Parameters
+        ----------
+        lengths : sequence of int
+            The tunes' predicted steps.
+        rolls_of : callable
+            Returns x and targets (steps, N) of a tune's number; threads call it.
+        size : int
+            At most so many tunes at once in each thread.
         """
-        T, B, _ = x.shape
-        length = self.chunk_length(T)
-        run = self._counts(*self.compiler.shape(length, B))
-        state, summed = self.compiler.state_at_start(B), np.zeros((4, B))
-        for start in range(0, T, length):
-            chunk = (piece(a, start, length) for a in (x, targets, mask))
-            counts, *state = run(*chunk, *state)
-            # JAX would add in its own precision
-            summed += np.asarray(counts).sum(axis=1, dtype=np.float64)
+        summed = np.zeros((len(lengths), 4))
+        workers = min(threads(self.backend), len(lengths))
+        T, B = self.chunks(lengths, size, workers)
+        run = self._counts(*self.compiler.shape(T, B))
+        first = self.compiler.state_at_start(B)
+        order = sorted(range(len(lengths)), key=lambda n: -lengths[n])
+
+        def work(worker):
+            rolls = ((n, *rolls_of(n)) for n in order[worker::workers])
+            state = first
+            for chunk in in_columns(rolls, T, B, self.store.dtype):
+                if chunk.begins.any():
+                    fresh = zip(first, state, strict=True)
+                    state = [np.where(chunk.begins[:, None], a, b) for a, b in fresh]
+                counts, *state = run(*chunk.arrays, *state)
+                used = chunk.tunes >= 0
+                # JAX would add in its own precision.
+                counts = np.asarray(counts).sum(axis=1, dtype=np.float64).T
+                summed[chunk.tunes[used]] += counts[used]
+
+        in_threads(work, workers)
         return summed
+
+    def chunks(self, lengths: Sequence[int], size: int, workers: int):
+        """Return the steps of a chunk in `counts`, and how many tunes it has.
+
+        All, half or a quarter of ``size``, in the steps that make it fastest.  A chunk
+        takes as long as its rows and `CHUNK_ROWS` more; on a GPU as long as its steps.
+        There are as many chunks as the longest tune has, or more for many tunes.
+        """
+
+        def cost(form):
+            T, B = form
+            chunks = [math.ceil(length / T) for length in lengths]
+            rows = T * (1 if self.asynchronous else B) + CHUNK_ROWS
+            return rows * max(*chunks, sum(chunks) / (workers * B), 1)
+
+        columns = [math.ceil(size / n) for n in (1, 2, 4)]
+        return min(product(COUNTED, columns), key=cost)
 
     def probabilities(self, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Return y (T, B, N) for x and targets (T, B, N), from the state at step −1."""

@@ -1,8 +1,9 @@
 """Compute the gradient of a minibatch: tunes in threads, steps in blocks.
 
-A block is a fixed number of steps of a thread's tunes.  The forward pass goes through
-the blocks from the first, the backward pass from the last.  A block hands its exact
-`State` or `BackwardCarry` to the next, so blocks change no number beyond rounding.
+A block is some steps of a thread's tunes, of few lengths.  The forward pass goes
+through the blocks from the first, the backward pass from the last.  A block hands its
+exact `State` or `BackwardCarry` to the next, so blocks change no number beyond
+rounding.
 They bound the memory that is touched at once, and tunes of all lengths share one
 compilation.
 """
@@ -10,7 +11,7 @@ compilation.
 import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property, partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,19 +78,18 @@ class Gradient:
         if B == 0:  # this rank received no tunes
             return [self._zero]
         workers, tunes = self.plan(B)
-        mask_steps = min(len(masks[0]), minibatch.block) if masks else 0
-        key = *self.compiler.shape(minibatch.block, tunes), mask_steps
+        mask_steps = len(masks[0]) if masks else 0
         jax = self.compiler.backend.mode == "JAX"  # Numba compiles one program longer
-        if jax and minibatch.block == len(minibatch.x):
-            through = self._whole(*key)
+        if jax and minibatch.in_one:
+            whole = self._whole(*self._key(minibatch.block, tunes, mask_steps))
+            through = [whole] * workers
         else:
-            passes = self._forward(*key), self._backward(*key)
-            through = partial(self._through_blocks, *passes, minibatch.block)
+            through = self._through(minibatch, workers, tunes, mask_steps)
 
         def work(worker):
             first = worker * tunes
             part = (piece(array, first, tunes, axis=1) for array in arrays)
-            cost, *gradients = through(*part)
+            cost, *gradients = through[worker](*part)
             return PartialGradient(cost, gradients)
 
         return in_threads(work, workers)
@@ -112,26 +112,46 @@ class Gradient:
         tunes = math.ceil(B / workers)
         return math.ceil(B / tunes), tunes
 
-    def _through_blocks(self, forward, backward, steps, *part):
-        """Return a part's cost, then its gradients."""
-        loss_weight = part[2]
-        used = np.flatnonzero(loss_weight.any(axis=1)).max(initial=0) + 1
-        B = loss_weight.shape[1]
+    def _key(self, block, tunes, mask_steps):
+        """Return the key of a pass; Numba's takes masks of all lengths but one."""
+        jax = self.compiler.backend.mode == "JAX"
+        mask_steps = min(mask_steps, block if jax else 2)
+        return *self.compiler.shape(block, tunes), mask_steps
+
+    def _through(self, minibatch, workers, tunes, mask_steps):
+        """Return a function of each thread's part, after compiling what they need."""
+        weights = (minibatch.loss_weight[:, n * tunes :] for n in range(workers))
+        lengths = [minibatch.blocks(steps_used(w[:, :tunes])) for w in weights]
+        passes = {}
+        for block in dict.fromkeys(chain.from_iterable(lengths)):
+            key = self._key(block, tunes, mask_steps)
+            passes[block] = self._forward(*key), self._backward(*key)
+        return [partial(self._through_blocks, passes, blocks) for blocks in lengths]
+
+    def _through_blocks(self, passes, lengths, *part):
+        """Return a part's cost, then its gradients.
+
+        ``passes`` holds the forward and backward pass of each length of a block.
+        """
+        B = part[2].shape[1]
         state = self.compiler.state_at_start(B)
-        blocks = []
-        for start in range(0, used, steps):  # steps beyond `used` are padding
+        blocks, start = [], 0
+        for steps in lengths:
             x, targets, loss_weight, *masks = (
                 array if len(array) == 1 else piece(array, start, steps)
                 for array in part
             )
+            forward, backward = passes[steps]
             found = forward(x, *masks, *state)
             residuals, last, _ = unflatten(found, Residuals, State)
             given = x, targets, loss_weight, *masks, *state
-            blocks.append((*given, *flatten(residuals)))
+            blocks.append((backward, (*given, *flatten(residuals))))
             state = flatten(last)
+            start += steps
         carry, sums = self.compiler.zero_carry(B), [self._zero[0], *self._zero[1]]
         while blocks:
-            found = backward(*blocks.pop(), *carry, *sums)
+            backward, given = blocks.pop()
+            found = backward(*given, *carry, *sums)
             carry_prev, sums = unflatten(found, BackwardCarry)
             carry = flatten(carry_prev)
         return sums
@@ -157,7 +177,8 @@ class Gradient:
 
     def _inputs(self, T, B, mask_steps, *names):
         rolls = self.compiler.rolls(T, B, *names)
-        masks = self.compiler.each_layer(mask_steps, B) if mask_steps else None
+        steps = T if mask_steps > 1 else mask_steps
+        masks = self.compiler.each_layer(steps, B) if mask_steps else None
         return rolls, masks, self.compiler.state(B)
 
     def _build_forward(self, T, B, mask_steps):
@@ -195,6 +216,11 @@ class Gradient:
             [*flatten(carry_prev), cost, *gradients],
             None,
         )
+
+
+def steps_used(loss_weight: np.ndarray) -> int:
+    """Return the number of steps up to the last of weight; all others are padding."""
+    return int(np.flatnonzero(loss_weight.any(axis=1)).max(initial=0)) + 1
 
 
 def like_partial(network) -> PartialGradient:

@@ -6,8 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmmusic.checks import counted
-from lstmmusic.data.batches import in_and_out, padded
-from lstmmusic.engine.backend import in_threads, threads
+from lstmmusic.data.batches import in_and_out
 from lstmmusic.engine.functions import Functions
 
 
@@ -45,25 +44,14 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    functions: Functions, tunes: Sequence, dtype, size: int, skip_first: bool
+    functions: Functions, tunes: Sequence, size: int, skip_first: bool
 ) -> Evaluation:
-    """Evaluate a network's `Functions` on tunes (steps, N), ``size`` at a time."""
-    order = sorted(range(len(tunes)), key=lambda n: len(tunes[n]))  # saves padding
-    batches = [order[first : first + size] for first in range(0, len(order), size)]
-    counts = np.zeros((len(tunes), 4))  # nats, and notes hit, added, missed
+    """Evaluate a network's `Functions` on tunes (steps, N).
+
+    A thread takes up to ``size`` of them at a time.
+    """
     steps = np.array([len(tune) - skip_first for tune in tunes])
-
-    def count(batch):
-        rolls = [in_and_out(tunes[n], skip_first) for n in batch]
-        longest = max(len(x) for x, _ in rolls)
-        arrays = padded(rolls, longest, size, dtype)
-        counts[batch] = functions.counts(*arrays)[:, : len(batch)].T
-
-    workers = min(threads(functions.backend), len(batches) - 1)
-    count(batches[0])  # compiles
-    if workers > 0:
-        others = batches[1:]
-        in_threads(lambda w: [count(b) for b in others[w::workers]], workers)
+    counts = functions.counts(steps, lambda n: in_and_out(tunes[n], skip_first), size)
     nll, accuracy = _rates(counts.sum(axis=0), steps.sum())
     nlls, accuracies = _rates(counts.T, steps)
     pooled = float(nll), float(accuracy), int(steps.sum())

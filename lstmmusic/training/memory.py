@@ -11,8 +11,9 @@ from functools import partial
 
 import numpy as np
 
-from lstmmusic.data.batches import WHOLE_BLOCK, block_of, is_packed
+from lstmmusic.data.batches import WHOLE_BLOCK, block_of, is_packed, whole_blocks
 from lstmmusic.engine.backend import threads
+from lstmmusic.engine.functions import COUNTED
 from lstmmusic.engine.process import return_freed_memory
 from lstmmusic.model import parameters
 from lstmmusic.training import free_memory
@@ -148,17 +149,18 @@ def of_training(model, B, length, ranks, lengths=None):
     if lengths is None:
         T = max(1, length - 1)
         block, rolls = block_of(T), 2
+        in_one = block == T
         rows = T * workers * tunes
     else:
         longest = [-(-(n - 1) // WHOLE_BLOCK) * WHOLE_BLOCK for n in lengths[:own]]
-        T, block, rolls = longest[0], WHOLE_BLOCK, 4
-        rows = tunes * sum(longest[::tunes])
+        T, block, rolls = longest[0], whole_blocks(longest[0])[0], 4
+        rows, in_one = tunes * sum(longest[::tunes]), False
     numbers = N * (rolls * T * B + (2 * rows if workers > 1 else 0))
     if model.dropout:
         numbers += 3 * (1 if model.fixedMasks else T) * B * H
     if model.device == "cpu":
-        block_rows = rows if block == T else block * workers * tunes
-        numbers += of_passes(rows, block_rows, N, H, block == T)
+        block_rows = rows if in_one else block * workers * tunes
+        numbers += of_passes(rows, block_rows, N, H, in_one)
         if model.output == "joint":  # z and s; A and its derivative, twice each
             numbers += block_rows * (2 * N + 4 * model.jointUnits)
     return COMPILING + of_update(model, workers) + D * numbers
@@ -209,18 +211,17 @@ def check_training(model, tunes, validation, plan, ranks):
 def check_evaluation(model, tunes, size, longest=None):
     """Raise ValueError if an evaluation does not fit.
 
-    For each step and note it holds x and k; for each step of a chunk 5 numbers for each
-    cell, 2 for each note, and of the joint output 1 more for each note and 2 for each
-    unit.  The message names ``sizeOfBatch``, or the length of the
-    ``longest`` tune, if that is given.
+    For each step and note of the tunes at hand it holds x and k; for each step of a
+    chunk 5 numbers for each cell, 2 for each note, and of the joint output 1 more for
+    each note and 2 for each unit.  The message names ``sizeOfBatch``, or the length of
+    the ``longest`` tune, if that is given.
     """
     N, H = model.io_length, sum(model.h_lengths)
     batches = min(-(-len(tunes) // size), threads(model._functions.backend) + 1)
-    chunk = model._functions.chunk_length
     of_joint = N + 2 * model.jointUnits if model.output == "joint" else 0
 
     def needed(size, T):
-        numbers = 2 * T * N + min(T, chunk(T)) * (5 * H + 2 * N + of_joint)
+        numbers = 2 * T * N + max(COUNTED) * (5 * H + 2 * N + of_joint)
         return COMPILING + model.dtype.itemsize * size * batches * numbers
 
     steps = max(map(len, tunes))
