@@ -1,4 +1,4 @@
-"""Read the melody of a MIDI file, to be harmonized: ``main.py --melody FILE``."""
+"""Read the melody of a MIDI file, to be harmonised: ``main.py --melody FILE``."""
 
 from types import SimpleNamespace
 
@@ -75,7 +75,7 @@ def count_top_notes(tunes):
 
 
 def harmonization(melody, tunes):
-    """Return the primer, and what is given, to harmonize the top line of a roll.
+    """Return the primer, and what is given, to harmonise the top line of a roll.
 
     The primer is one step: of the chords with which the tunes begin, one whose highest
     note is nearest to the melody's first.  At each step the melody's note sounds, the

@@ -221,7 +221,7 @@ def add_generation_options(add):
         "--melody",
         type=file_path,
         metavar="FILE",
-        help="MIDI file whose top line is harmonized, from its first note to its last: "
+        help="MIDI file whose top line is harmonised, from its first note to its last: "
         "transposed to where it fits the tunes, its notes are given, and those below "
         "are drawn; --primer and --steps are not used then",
     )

@@ -1,4 +1,4 @@
-"""``examples/main.py --melody``: a melody is read, transposed and harmonized."""
+"""``examples/main.py --melody``: a melody is read, transposed and harmonised."""
 
 from types import SimpleNamespace
 
@@ -72,7 +72,7 @@ def test_what_is_given_is_the_line_and_silence_above_it(melody):
 
 
 @pytest.mark.parametrize("more", ["", "--output independent", "--max-notes 1"])
-def test_main_harmonizes_a_file(run, tmp_path, capsys, more):
+def test_main_harmonises_a_file(run, tmp_path, capsys, more):
     """Fails if a note above the melody sounds, or one of it does not."""
     file = write_line(tmp_path / "line.mid", LINE * 4, shift=24)
     run("--melody", file, "--temperature", 2, *more.split())
