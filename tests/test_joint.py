@@ -246,7 +246,7 @@ def test_five_chords_are_learnt_by_the_joint_output_alone(output):
     rates = dict.fromkeys(("R1", "R2", "R3"), 1e-4) | {"Rout": 0.1}
     form = {"output": output, "jointUnits": 8, "optimizer": "Adam", "seed": 1}
     model = RNN4Music(4, 4, 4, 8, **rates, **form)
-    model.train(list(tune[:100]), 120, 1, 100, 25, rateDecay="cosine", progress=False)
+    model.train(list(tune[:100]), 300, 1, 100, 25, rateDecay="cosine", progress=False)
     found = model.evaluate(list(tune[100:])).nll
     p = chords.mean(axis=0)
     own = -(p * np.log(p) + (1 - p) * np.log(1 - p)).sum()
