@@ -94,7 +94,7 @@ def in_units(number):
         number /= 1000
 
 
-def of_network(h1_length, h2_length, h3_length, io_length, D, moments, units=None):
+def of_network(h1_length, h2_length, h3_length, io_length, units=None, *, D, moments):
     """Return the peak bytes of making a network.
 
     The first weights are drawn and packed, 8 bytes each; beside them come the network's
@@ -168,8 +168,9 @@ def of_training(model, B, length, ranks, lengths=None):
 
 def check_network(sizes, dtype, optimizer, units=None):
     """Raise ValueError if a network of {name: size} does not fit."""
-    moments = MOMENTS[optimizer]
-    needed = partial(of_network, D=dtype.itemsize, moments=moments, units=units)
+    needed = partial(of_network, D=dtype.itemsize, moments=MOMENTS[optimizer])
+    if units is not None:
+        sizes = sizes | {"jointUnits": units}
     check("the network", needed, sizes)
 
 
