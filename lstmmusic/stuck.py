@@ -12,7 +12,7 @@ SHORT = 8  # steps of a tune without notes that may be a rest in music
 
 
 def warn_if_stuck(
-    tunes: Sequence[np.ndarray], temperature: float, threshold: float
+    tunes: np.ndarray | Sequence[np.ndarray], temperature: float, threshold: float
 ) -> None:
     """Warn `genMusic`'s caller of silence and of notes that never end.
 

@@ -54,7 +54,9 @@ def test_rows_are_what_the_saved_networks_give(
     assert [row[0] for row in rows] == ["1", "2"]
     assert "\n1 of the 2 test tunes have the top line" in f"\n{printed}"
     for seed, valid, test, others, accuracy, updates in rows:
-        model = RNN4Music.fromFile(tmp_path / f"Nottingham_8_0.2_4_{seed}.npz")
+        model = RNN4Music.fromFile(
+            tmp_path / f"Nottingham_joint_8_0.2_4_0.006_{seed}.npz"
+        )
         assert model.h_lengths == (8, 8, 8)
         assert int(updates) == len(model.instantaneousCost) == 8  # 16 tunes, 4 epochs
         found = model.evaluate(data.test)

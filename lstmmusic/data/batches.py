@@ -237,14 +237,15 @@ def in_columns(rolls: Iterable, T: int, B: int, dtype) -> Iterator[Chunk]:
     rolls : iterable of (number, x, targets)
         Of each tune, x and targets (steps, N).
     """
-    following, left = iter(rolls), [None] * B
+    following = iter(rolls)
+    left: list = [None] * B  # of each column, the rest of its tune
     while True:
         ended = [b for b in range(B) if left[b] is None]
         for b in ended:
             left[b] = next(following, None)
         if not any(left):
             return
-        N = next(tune for tune in left if tune)[1].shape[1]
+        N = next(tune[1].shape[1] for tune in left if tune)
         x, targets = np.zeros((2, T, B, N), dtype)
         mask, tunes = np.zeros((T, B), dtype), np.full(B, -1)
         begins = np.isin(np.arange(B), ended)

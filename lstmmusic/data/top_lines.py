@@ -97,7 +97,7 @@ def _is_known(
         shifted = padded[N - shift : 2 * N - shift]
         common = np.minimum(shifted, counts).sum(axis=1)
         for n in np.flatnonzero(longer - common <= most):
-            if _edit_distance(line + shift, others[n]) <= most[n]:
+            if _edit_distance(line + shift, others[int(n)]) <= most[n]:
                 return True
     return False
 

@@ -122,14 +122,14 @@ class Functions:
         by_weight = zip(*(part.gradients for part in parts), strict=True)
         return float(cost), [reduce(np.add, map(np.asarray, a)) for a in by_weight]
 
-    def counts(self, lengths: Sequence[int], rolls_of, size: int) -> np.ndarray:
+    def counts(self, lengths: np.ndarray, rolls_of, size: int) -> np.ndarray:
         """Return nats, and notes hit, added and missed, of each tune: (tunes, 4).
 
         The notes predicted are those drawn at temperature 0.
 
         Parameters
         ----------
-        lengths : sequence of int
+        lengths : ndarray of shape (tunes,)
             The tunes' predicted steps.
         rolls_of : callable
             Returns x and targets (steps, N) of a tune's number; threads call it.
@@ -159,7 +159,7 @@ class Functions:
         in_threads(work, workers)
         return summed
 
-    def chunks(self, lengths: Sequence[int], size: int, workers: int):
+    def chunks(self, lengths: np.ndarray, size: int, workers: int):
         """Return the steps of a chunk in `counts`, and how many tunes it has.
 
         All, half or a quarter of ``size``, in the steps that make it fastest.  A chunk
