@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from chorales import chorales_folder
 from command import first_command, join_words, resume_command, say, typed_words
-from melody import harmonization, read_melody
+from melody import harmonisation, read_melody
 from options import MINIBATCH, make_parser, naming, with_option_names
 from page import check_folder
 from recipes import make_model, set_first_biases
@@ -233,7 +233,7 @@ def generate(model, original, tunes, options):
     """
     steps, given = options.steps, {}
     if options.melody:
-        primer, melody = harmonization(original.piano_roll, tunes)
+        primer, melody = harmonisation(original.piano_roll, tunes)
         steps, given = len(melody), {"given": melody}
     else:
         primer = original.piano_roll[: options.primer]

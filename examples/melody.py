@@ -74,7 +74,7 @@ def count_top_notes(tunes):
     return sum(np.bincount(line[line >= 0], minlength=width) for line in lines)
 
 
-def harmonization(melody, tunes):
+def harmonisation(melody, tunes):
     """Return the primer, and what is given, to harmonise the top line of a roll.
 
     The primer is one step: of the chords with which the tunes begin, one whose highest

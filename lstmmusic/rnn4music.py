@@ -184,8 +184,8 @@ class RNN4Music:
         first = parameters.first_values(self.rng, *self._sizes[:2], *deviations, units)
         self._store = Store(first, self.dtype, self.optimizer)
         backend = Backend(self.mode, self.device, self.tf32)
-        made = outputs.make(self.output, self.cost, self.noteOrder)
-        self._functions = Functions(self._store, made, self.originalForward, backend)
+        output = outputs.make_output(self.output, self.cost, self.noteOrder)
+        self._functions = Functions(self._store, output, self.originalForward, backend)
 
     __repr__ = describe.describe
     __reduce__ = checkpoints.reduce  # for copy and pickle

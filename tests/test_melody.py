@@ -62,7 +62,7 @@ def test_what_is_given_is_the_line_and_silence_above_it(melody):
     roll = tune_of([1, 3], [2], [], [0]).piano_roll[:, :5]
     tunes = [tune_of([], [0, 6]), tune_of([2, 4], [3])]
     tunes = [SimpleNamespace(piano_roll=tune.piano_roll[:, :8]) for tune in tunes]
-    primer, given = melody.harmonization(np.pad(roll, ((0, 0), (0, 3))), tunes)
+    primer, given = melody.harmonisation(np.pad(roll, ((0, 0), (0, 3))), tunes)
     assert primer.tolist() == [[0, 0, 1, 0, 1, 0, 0, 0]]  # its top is nearest to 3
     free = np.isnan(given)
     assert free.sum(axis=1).tolist() == [3, 2, 0, 0]

@@ -102,35 +102,31 @@ def register_with_jax():
     def lower(op, device=None, **_):
         on_cpu = (device or jax.default_backend()) == "cpu"
 
+        @functools.cache
+        def plain():
+            return of_graph(op, device) if isinstance(op, ops.GraphOp) else op.compute
+
+        if not on_cpu:
+            plain()  # now: JAX traces later, under other flags of PyTensor's
+
         def compute(*arrays):  # JAX traces it
             if on_cpu and enabled(str(arrays[0].dtype)):
                 return kernels.in_jax(op, *arrays)
-            return op.compute(*arrays)
+            return plain()(*arrays)
 
         return compute
 
-    def lower_graph(op, device=None, **_):
-        on_cpu = (device or jax.default_backend()) == "cpu"
+    for op in (*PRODUCTS, ops.GraphOp):
+        jax_funcify.register(op)(lower)
 
-        @functools.cache
-        def plain():
-            rewrite(op.fgraph)
-            return jax_funcify(op.fgraph, device=device)
 
-        if not on_cpu:
-            plain()
+def of_graph(op, device):
+    """Return the function of a `GraphOp`'s graph, which JAX traces."""
+    from pytensor.link.jax.dispatch import jax_funcify
 
-        def compute(*arrays):  # JAX traces it
-            if on_cpu and enabled(str(arrays[0].dtype)):
-                return kernels.GRAPHS[op.kernel](*arrays)
-            found = plain()(*arrays)
-            return found[0] if len(found) == 1 else found
-
-        return compute
-
-    for product in PRODUCTS:
-        jax_funcify.register(product)(lower)
-    jax_funcify.register(ops.GraphOp)(lower_graph)
+    rewrite(op.fgraph)
+    run = jax_funcify(op.fgraph, device=device)
+    return run if len(op.fgraph.outputs) > 1 else lambda *arrays: run(*arrays)[0]
 
 
 class RegisterWithJax(GraphRewriter):

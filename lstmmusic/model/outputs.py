@@ -143,7 +143,7 @@ class JointOutput(NamedTuple):
         return as_matrix(self.ordered(Z[..., :N])), as_matrix(Z[..., N:]), U, V
 
 
-def make(output, cost, order):
+def make_output(output, cost, order):
     """Return the output of that name: 'independent' or 'joint'."""
     return JointOutput(order) if output == "joint" else Independent(cost)
 

@@ -28,7 +28,7 @@ class Drawing(NamedTuple):
 
 
 def generate(
-    rows, is_primer, row, state, network, output, drawing, original_forward=False
+    source, is_primer, row, state, network, output, drawing, original_forward=False
 ):
     """Run the network over the rows of a primer and then over its own samples.
 
@@ -38,7 +38,7 @@ def generate(
 
     Parameters
     ----------
-    rows : (T, B, N)
+    source : (T, B, N)
         The primer's next rows, then random numbers U[0, 1), `SOUNDS` or `SILENT`.
     is_primer : (T,)
         Truth values.
@@ -76,7 +76,7 @@ def generate(
 
     rows, *states, probabilities = scan(
         step,
-        sequences=[rows, is_primer],
+        sequences=[source, is_primer],
         outputs_info=[row, *state.h, *state.c, None],
         non_sequences=leaves(packed),
         return_updates=False,

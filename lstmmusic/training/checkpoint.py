@@ -194,7 +194,8 @@ def resume_training(model, plan: Plan, checkpoint) -> None:
     if training.plan is None:
         raise ValueError(
             "resume is True, but there is no training to go on with: "
-            f"{'this object' if saved is None else checkpoint} holds none"
+            f"{'this object' if saved is None else checkpoint} holds none with "
+            f"output={model.output!r}"
         )
     found = training.differences(plan)
     if saved is not None:

@@ -50,6 +50,8 @@ def is_packed(packed, K, Q):
 def in_jax(op, *arrays):
     """Compute an Op by its kernel, in a function that JAX traces."""
     first, last = arrays[0], arrays[-1]
+    if isinstance(op, ops.GraphOp):
+        return JOINT[op.kernel](*arrays)
     if isinstance(op, ops.RollDot):
         shape = *first.shape[:-1], arrays[1].shape[1]
         on_below = {3: 0} if len(arrays) == 4 else None
@@ -109,7 +111,7 @@ def joint_draw(Y, bound, L, A=None, U=None, V=None):
     return chord, s
 
 
-GRAPHS = {f.__name__: f for f in (joint_dot, joint_outer, joint_draw)}
+JOINT = {f.__name__: f for f in (joint_dot, joint_outer, joint_draw)}
 
 
 def pad_units(*arrays):
