@@ -15,6 +15,7 @@ array([[1, 0],
 """
 
 from midi.checks import MidiError
+from midi.formats import RollArray, RollFormat, roll_format
 from midi.packed import PackedRoll
 from midi.rolls import MidiRoll
 from midi.utils import midiread, midiwrite, read_folder
@@ -23,7 +24,10 @@ __all__ = [
     "MidiError",
     "MidiRoll",
     "PackedRoll",
+    "RollArray",
+    "RollFormat",
     "midiread",
     "midiwrite",
     "read_folder",
+    "roll_format",
 ]

@@ -1,7 +1,8 @@
 """Check every argument before any work, and hold the limits of files and rolls."""
 
 import math
-from numbers import Integral, Real
+from fractions import Fraction
+from numbers import Integral, Rational, Real
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ MAX_ROLL_CELLS = 10**8  # steps x notes, one byte each
 MAX_FILE_BYTES = 2**25  # hundreds of hours of piano
 MAX_TRACKS = 10_000  # each costs more time than its bytes
 MIN_WRITE_DT_S = 1e-4
+UNITS = ("seconds", "beats")
+MAX_DENOMINATOR = 2**15 - 1  # of a beat: the header's division has 15 bits
+MAX_FLOAT_DENOMINATOR = 1_000
 
 
 class MidiError(ValueError):
@@ -42,13 +46,38 @@ def check_range(r: Any) -> tuple[int, int]:
     return int(low), int(high)
 
 
-def check_dt(dt: Any, min_s: float = 0.0) -> float:
-    """Return `dt` as a float: seconds, finite, above 0 and at least `min_s`."""
+def check_unit(unit: Any) -> str:
+    """Return `unit` if it is one of UNITS."""
+    if unit not in UNITS or not isinstance(unit, str):
+        raise ValueError(f"unit is {unit!r:.60}; allowed: 'seconds' and 'beats'")
+    return unit
+
+
+def check_dt(dt: Any, least: float = 0.0, unit: str = "seconds") -> float | Fraction:
+    """Return `dt`, finite, above 0 and at least `least`, in `unit`.
+
+    Seconds are a float.  Beats are a Fraction: the nearest to a float with a
+    denominator up to 1,000, or one given with a denominator up to 32,767.
+    """
     is_number = isinstance(dt, Real) and not _is_bool(dt)
-    if not (is_number and math.isfinite(dt) and dt > 0 and dt >= min_s):
-        least = f"at least {min_s:g}" if min_s else "above 0"
-        raise ValueError(f"dt is {dt!r}; allowed: a finite number of seconds, {least}")
-    return float(dt)
+    if not (is_number and math.isfinite(dt) and dt > 0 and dt >= least):
+        lowest = f"at least {least:g}" if least else "above 0"
+        raise ValueError(f"dt is {dt!r}; allowed: a finite number of {unit}, {lowest}")
+    return float(dt) if unit == "seconds" else _beats(dt)
+
+
+def _beats(dt: Any) -> Fraction:
+    """Return a checked number of beats as a Fraction."""
+    if isinstance(dt, Rational):
+        beats = Fraction(int(dt.numerator), int(dt.denominator))
+    else:
+        beats = Fraction(float(dt)).limit_denominator(MAX_FLOAT_DENOMINATOR)
+    if beats <= 0 or beats.denominator > MAX_DENOMINATOR:
+        raise ValueError(
+            f"dt is {dt!r}; allowed in beats: a fraction with a denominator up to "
+            f"{MAX_DENOMINATOR}, or a float of at least 1/{MAX_FLOAT_DENOMINATOR}"
+        )
+    return beats
 
 
 def check_steps(steps: Any, r: tuple[int, int], dt: float) -> int | None:
@@ -132,9 +161,11 @@ def check_roll(piano_roll: Any, r: tuple[int, int], dt: float) -> npt.NDArray[np
     return roll.astype(np.int8)
 
 
-def check_bits(piano_roll: Any, r: tuple[int, int] | None = None) -> npt.NDArray[Any]:
+def check_bits(
+    piano_roll: Any, r: tuple[int, int] | None = None, restruck: bool = False
+) -> npt.NDArray[Any]:
     """Return an array of zeros and ones of any length, as wide as `r` if given."""
-    width = None if r is None else r[1] - r[0]
+    width = None if r is None else (r[1] - r[0]) * (2 if restruck else 1)
     allowed = "an array of zeros and ones of shape "
     allowed += "(steps, notes)" if r is None else f"(steps, {width}), as r is {r}"
     roll = _check_array(piano_roll, width, allowed)

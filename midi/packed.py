@@ -2,18 +2,29 @@
 
 import functools
 import zlib
-from typing import Any, TypeAlias
+from fractions import Fraction
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from midi import checks
 from midi.files import printable
+from midi.formats import RollArray, RollFormat, roll_format
 from midi.rolls import MidiRoll
 
 _RAW = -15  # zlib's sign for a stream without header and checksum: 6 bytes less
 _COUNT_BYTES = 4  # the number of steps, before the stream
-_Layout: TypeAlias = tuple[int, tuple[int, int] | None, float | None]  # width, r, dt
+
+
+class Layout(NamedTuple):
+    """Hold what rolls of one format share; r or dt may be known without a format."""
+
+    width: int
+    r: tuple[int, int] | None
+    dt: float | Fraction | None
+    format: RollFormat | None
 
 
 class PackedRoll:
@@ -29,10 +40,10 @@ class PackedRoll:
         As that of `MidiRoll`.
     shape : (int, int)
         (T, N); `len` gives T. Neither unpacks the roll.
-    r : (int, int) or None
-        Lowest pitch, and one above the highest; None if packed without.
-    dt : float or None
-        Seconds from one row to the next.
+    format : RollFormat or None
+        What rows and columns stand for; None if packed without r or dt.
+    r, dt
+        Those of the format, or as given.
     filename : str or None
         Also called `name`, as in `MidiRoll`.
     nbytes : int
@@ -62,7 +73,7 @@ class PackedRoll:
     def __init__(
         self,
         data: bytes,
-        layout: _Layout,
+        layout: Layout,
         filename: str | None,
     ) -> None:
         self._data = data
@@ -76,18 +87,23 @@ class PackedRoll:
         r: tuple[int, int] | None = None,
         dt: float | None = None,
         filename: str | None = None,
+        *,
+        format: RollFormat | None = None,
     ) -> "PackedRoll":
         """Pack a roll.
 
         Parameters
         ----------
         roll : MidiRoll, PackedRoll or array of shape (T, N)
-            Zeros and ones. A MidiRoll or PackedRoll brings its own r, dt and name.
+            Zeros and ones. A MidiRoll or PackedRoll brings its own format and name, a
+            RollArray its format.
         r : (int, int), optional
             0 <= low < high <= 128, with N = high - low.
         dt : float, optional
             Seconds, above 0.
         filename : str, optional
+        format : RollFormat, optional
+            In place of r and dt.
 
         Returns
         -------
@@ -108,18 +124,24 @@ class PackedRoll:
         tune: Any = roll
         if hasattr(tune, "piano_roll"):
             r, dt, filename = tune.r, tune.dt, tune.name
-        r = None if r is None else checks.check_range(r)
-        dt = None if dt is None else checks.check_dt(dt)
-        bits = checks.check_bits(getattr(tune, "piano_roll", tune), r)
+        format = roll_format(tune) or format
+        if format is not None:
+            r, dt = format.r, format.dt
+        else:
+            r = None if r is None else checks.check_range(r)
+            dt = None if dt is None else checks.check_dt(dt)
+            format = None if None in (r, dt) else RollFormat(r, dt)
+        restruck = format is not None and format.restruck
+        bits = checks.check_bits(getattr(tune, "piano_roll", tune), r, restruck)
         stream = zlib.compressobj(wbits=_RAW)
         rows = (
             stream.compress(np.packbits(bits != 0, axis=1).tobytes()) + stream.flush()
         )
         data = len(bits).to_bytes(_COUNT_BYTES, "little") + rows
-        return cls(data, _shared_layout(bits.shape[1], r, dt), filename)
+        return cls(data, _shared_layout(bits.shape[1], r, dt, format), filename)
 
     def with_roll(self, piano_roll: npt.ArrayLike) -> "PackedRoll":
-        """Pack another roll with this one's r, dt and filename.
+        """Pack another roll with this one's format and filename.
 
         Parameters
         ----------
@@ -143,7 +165,9 @@ class PackedRoll:
         >>> inverted.rows(0, 1), inverted.filename
         (array([[1, 0]], dtype=uint8), 'a.mid')
         """
-        return PackedRoll.of(piano_roll, self.r, self.dt, self.filename)
+        return PackedRoll.of(
+            piano_roll, self.r, self.dt, self.filename, format=self.format
+        )
 
     def rows(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.uint8]:
         """Unpack rows ``start`` to ``stop``, as ``piano_roll[start:stop]`` does.
@@ -152,8 +176,8 @@ class PackedRoll:
 
         Returns
         -------
-        uint8 ndarray of shape (rows, N)
-            A new array.
+        uint8 RollArray of shape (rows, N)
+            A new array, with the roll's format.
 
         Examples
         --------
@@ -164,12 +188,13 @@ class PackedRoll:
         steps, width = self.shape
         start, stop, _ = slice(start, stop).indices(steps)
         if stop <= start:
-            return np.zeros((0, width), np.uint8)
+            return RollArray.of(np.zeros((0, width), np.uint8), self.format)
         row_bytes = -(-width // 8)
         stream = memoryview(self._data)[_COUNT_BYTES:]
         rows = zlib.decompressobj(_RAW).decompress(stream, stop * row_bytes)
         bits = np.frombuffer(rows, np.uint8, offset=start * row_bytes)
-        return np.unpackbits(bits.reshape(-1, row_bytes), axis=1, count=width)
+        roll = np.unpackbits(bits.reshape(-1, row_bytes), axis=1, count=width)
+        return RollArray.of(roll, self.format)
 
     @property
     def piano_roll(self) -> npt.NDArray[np.uint8]:
@@ -179,15 +204,11 @@ class PackedRoll:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self), self._layout[0]
+        return len(self), self._layout.width
 
-    @property
-    def r(self) -> tuple[int, int] | None:
-        return self._layout[1]
-
-    @property
-    def dt(self) -> float | None:
-        return self._layout[2]
+    format, r, dt = (
+        property(attrgetter(f"_layout.{name}")) for name in ("format", "r", "dt")
+    )
 
     @property
     def name(self) -> str | None:
@@ -201,7 +222,7 @@ class PackedRoll:
         return int.from_bytes(self._data[:_COUNT_BYTES], "little")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickle, (self._data, *self._layout, self.filename)
+        return _unpickle, (self._data, self._layout, self.filename)
 
     def __repr__(self) -> str:
         steps, width = self.shape
@@ -212,16 +233,10 @@ class PackedRoll:
 
 
 @functools.cache
-def _shared_layout(width: int, r: tuple[int, int] | None, dt: float | None) -> _Layout:
-    """Return (width, r, dt), one object for all rolls that have the same."""
-    return width, r, dt
+def _shared_layout(*layout: Any) -> Layout:
+    """Return a `Layout`, one object for all rolls that have the same."""
+    return Layout(*layout)
 
 
-def _unpickle(
-    data: bytes,
-    width: int,
-    r: tuple[int, int] | None,
-    dt: float | None,
-    filename: str | None,
-) -> PackedRoll:
-    return PackedRoll(data, _shared_layout(width, r, dt), filename)
+def _unpickle(data: bytes, layout: Layout, filename: str | None) -> PackedRoll:
+    return PackedRoll(data, _shared_layout(*layout), filename)

@@ -6,7 +6,9 @@ r[0] + n.
 
 import io
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ import numpy.typing as npt
 from midi import events
 from midi.checks import counted
 from midi.files import printable
+from midi.formats import RollArray, RollFormat
 
 NOTE_DTYPE = np.dtype([("pitch", np.uint8), ("onset_s", "f8"), ("offset_s", "f8")])
 _MAX_CELLS_AT_ONCE = 2**20  # indexing takes 16 bytes for each
@@ -25,15 +28,14 @@ class MidiRoll:
 
     Attributes
     ----------
-    piano_roll : uint8 ndarray of shape (T, N)
+    piano_roll : uint8 RollArray of shape (T, N), an ndarray
         1 where a note sounds: row t at time t * dt, column n for pitch r[0] + n.
     notes : structured ndarray of shape (notes,)
         Fields `pitch` (uint8), `onset_s` and `offset_s` (float64, seconds), in order
         of onset, then pitch: every note of the file that is not left out.
-    r : (int, int)
-        Lowest pitch, and one above the highest.
-    dt : float
-        Seconds from one row to the next.
+    format : RollFormat
+        What rows and columns stand for; its fields are attributes of the MidiRoll, too:
+        `r`, `dt`, `unit`, `quantize`, `restruck`.
     name : str
         The file's name: a path, if read by path.
     left_out : dict of str to int
@@ -66,21 +68,23 @@ class MidiRoll:
         self,
         piano_roll: npt.NDArray[np.uint8],
         notes: npt.NDArray[np.void],
-        r: tuple[int, int],
-        dt: float,
+        format: RollFormat,
         name: str,
         left_out: dict[str, int],
         tracks: Sequence[bytes],
         n_paired: int,
     ) -> None:
-        self.piano_roll = piano_roll
+        self.piano_roll = RollArray.of(piano_roll, format)
         self.notes = notes
-        self.r = r
-        self.dt = dt
+        self.format = format
         self.name = name
         self._left_out = left_out
         self._tracks = tracks
         self._n_paired = n_paired
+
+    r, dt, unit, quantize, restruck = (
+        property(attrgetter(f"format.{field.name}")) for field in fields(RollFormat)
+    )
 
     @cached_property
     def left_out(self) -> dict[str, int]:

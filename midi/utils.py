@@ -12,6 +12,7 @@ from midi.checks import MidiError
 from midi.encoding import encode_roll
 from midi.files import FilePath, check_path, printable, read_file, write_bytes
 from midi.folders import MidiFolder
+from midi.formats import RollFormat
 from midi.packed import PackedRoll
 from midi.rolls import MidiRoll
 
@@ -115,7 +116,8 @@ def midiread(
     )  # fmt: skip
     notes = notes[np.lexsort((notes["pitch"], notes["onset_s"]))]
     roll = _draw(notes, r, dt, steps, name, left_out)
-    return MidiRoll(roll, notes, r, dt, path, left_out, tracks, len(keep))
+    format = RollFormat(r, dt)
+    return MidiRoll(roll, notes, format, path, left_out, tracks, len(keep))
 
 
 def _select(
@@ -209,9 +211,7 @@ def midiwrite(
     [[1, 0], [1, 1]]
     """
     r = checks.check_range(_first_given(r, piano_roll, "r", (21, 109)))
-    dt = checks.check_dt(
-        _first_given(dt, piano_roll, "dt", 0.2), min_s=checks.MIN_WRITE_DT_S
-    )
+    dt = checks.check_dt(_first_given(dt, piano_roll, "dt", 0.2), checks.MIN_WRITE_DT_S)
     patch = checks.check_patch(patch)
     roll = checks.check_roll(getattr(piano_roll, "piano_roll", piano_roll), r, dt)
     write_bytes(filename, encode_roll(roll, r[0], dt, patch))

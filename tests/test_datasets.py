@@ -217,7 +217,8 @@ def test_a_folder_in_three_parts(folder):
     wanted = [[[2]] * 2, [[3]] * 3], [[[4]] * 4], [[[5]] * 5]
     assert tuple([pitches(tune) for tune in split] for split in splits) == wanted
     for tune in splits.train:
-        assert type(tune) is np.ndarray
+        assert isinstance(tune, np.ndarray)
+        assert tune.format.r == (58, 66)
         assert tune.dtype == np.uint8
         assert tune.shape[1] == 8
     packed = datasets.load_folder(folder, (58, 66), 0.3, packed=True, n_jobs=1)

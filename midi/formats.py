@@ -1,0 +1,139 @@
+"""Describe what the rows and columns of a piano-roll stand for."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from midi import checks
+
+
+@dataclass(frozen=True)
+class RollFormat:
+    """Hold what a roll's rows and columns stand for.
+
+    Attributes
+    ----------
+    r : (int, int)
+        Column n is pitch r[0] + n; 0 <= low < high <= 128.
+    dt : float or Fraction
+        From one row to the next, in seconds (float) or beats (Fraction), as `unit`.
+    unit : {'seconds', 'beats'}
+        A beat is a quarter note.
+    quantize : bool
+        Whether onsets and ends went to the nearest step, not to the next.
+    restruck : bool
+        Whether N more columns mark notes struck again; N = r[1] - r[0].
+
+    Raises
+    ------
+    ValueError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> from midi import RollFormat
+    >>> eighths = RollFormat((36, 84), 0.5, "beats", restruck=True)
+    >>> eighths.width
+    96
+    >>> print(eighths)
+    pitches 36 to 83, steps of 1/2 beat, notes struck again marked
+    """
+
+    r: tuple[int, int] = (21, 109)
+    dt: float | Fraction = 0.2
+    unit: str = "seconds"
+    quantize: bool = False
+    restruck: bool = False
+
+    def __post_init__(self) -> None:
+        unit = checks.check_unit(self.unit)
+        checked = {
+            "r": checks.check_range(self.r),
+            "dt": checks.check_dt(self.dt, unit=unit),
+            "quantize": checks.check_bool("quantize", self.quantize),
+            "restruck": checks.check_bool("restruck", self.restruck),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def notes(self) -> int:
+        """Return N, the number of pitches."""
+        return self.r[1] - self.r[0]
+
+    @property
+    def width(self) -> int:
+        """Return the number of columns: N, or 2 N with notes struck again."""
+        return self.notes * (2 if self.restruck else 1)
+
+    def __str__(self) -> str:
+        dt = f"{self.dt:g} s" if self.unit == "seconds" else in_beats(self.dt)
+        parts = f"pitches {self.r[0]} to {self.r[1] - 1}", f"steps of {dt}"
+        flags = {"quantized": self.quantize, "notes struck again marked": self.restruck}
+        return ", ".join([*parts, *(name for name, is_set in flags.items() if is_set)])
+
+
+def in_beats(dt: float | Fraction) -> str:
+    """Return a number of beats in words: 1/2 beat, 1 beat, 3/2 beats."""
+    return f"{dt} beat{'s' if dt > 1 else ''}"
+
+
+class RollArray(np.ndarray):
+    """Hold a roll as an array that knows its `RollFormat`.
+
+    It is an ndarray in all else.  Slices of rows keep the format; what has another
+    number of columns has none.
+
+    Attributes
+    ----------
+    format : RollFormat or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from midi import RollArray, RollFormat
+    >>> roll = RollArray.of(np.eye(4, dtype=np.uint8), RollFormat((60, 64), 0.25))
+    >>> roll[1:3].format.dt
+    0.25
+    >>> roll[:, :2].format, np.asarray(roll)
+    (None, array([[1, 0, 0, 0],
+           [0, 1, 0, 0],
+           [0, 0, 1, 0],
+           [0, 0, 0, 1]], dtype=uint8))
+    """
+
+    format: RollFormat | None = None
+
+    @classmethod
+    def of(cls, roll: npt.ArrayLike, format: RollFormat | None) -> "RollArray":
+        """Return ``roll``, an array of shape (T, format.width), with a format."""
+        array = np.asarray(roll).view(cls)
+        array.format = format
+        return array
+
+    def __array_finalize__(self, source: Any) -> None:
+        format = getattr(source, "format", None)
+        fits = format is not None and self.ndim == 2 and self.shape[1] == format.width
+        self.format = format if fits else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RollArray.of, (np.asarray(self), self.format)
+
+    def __repr__(self) -> str:
+        return repr(np.asarray(self))
+
+
+def roll_format(roll: Any) -> RollFormat | None:
+    """Return the format that a MidiRoll, PackedRoll or RollArray brings; else None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from midi import roll_format
+    >>> roll_format(np.eye(4)) is None
+    True
+    """
+    return getattr(roll, "format", None)

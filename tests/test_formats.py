@@ -1,0 +1,77 @@
+"""Test what a roll's rows and columns stand for, and how arrays carry it."""
+
+import copy
+import pickle
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from midi import PackedRoll, RollArray, RollFormat, roll_format
+
+EIGHTHS = RollFormat((60, 63), Fraction(1, 2), "beats", quantize=True, restruck=True)
+
+
+def roll(steps=5, format=EIGHTHS):
+    bits = np.random.default_rng(1).integers(0, 2, (steps, format.width), np.uint8)
+    return RollArray.of(bits, format)
+
+
+def test_beats_are_fractions_and_seconds_floats():
+    assert RollFormat(dt=0.1, unit="beats").dt == Fraction(1, 10)
+    assert RollFormat(dt=1 / 3, unit="beats").dt == Fraction(1, 3)
+    assert RollFormat(dt=Fraction(2, 32767), unit="beats").dt == Fraction(2, 32767)
+    assert type(RollFormat(dt=1).dt) is float
+
+
+@pytest.mark.parametrize("dt", [0, -1, 0.0001, float("nan"), Fraction(1, 32768), "1"])
+def test_other_beats_are_refused(dt):
+    with pytest.raises(ValueError, match="dt is "):
+        RollFormat(dt=dt, unit="beats")
+
+
+@pytest.mark.parametrize("unit", ["bars", None, ["beats"]])
+def test_other_units_are_refused(unit):
+    with pytest.raises(ValueError, match="allowed: 'seconds' and 'beats'"):
+        RollFormat(unit=unit)
+
+
+def test_rows_keep_the_format_and_other_columns_have_none():
+    a = roll()
+    assert a[1:3].format is EIGHTHS
+    assert a.copy().format is EIGHTHS
+    assert (a[:, 1:].format, a[0].format, a.any(axis=1).format) == (None, None, None)
+    assert roll_format(np.asarray(a)) is None
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))]
+)
+def test_copies_and_pickles_keep_the_format(copied):
+    for each in (roll(), PackedRoll.of(roll())):
+        again = copied(each)
+        assert again.format == EIGHTHS
+        np.testing.assert_array_equal(
+            getattr(again, "piano_roll", again), getattr(each, "piano_roll", each)
+        )
+
+
+def test_packed_rolls_carry_the_format():
+    packed = PackedRoll.of(roll())
+    for each in (
+        packed,
+        packed.piano_roll,
+        packed.rows(1, 3),
+        packed.with_roll(roll(2)),
+    ):
+        assert each.format == EIGHTHS
+    assert (packed.r, packed.dt) == ((60, 63), Fraction(1, 2))
+    assert PackedRoll.of(np.eye(2, 3), (60, 63), 0.5).format == RollFormat(
+        (60, 63), 0.5
+    )
+    assert PackedRoll.of(np.eye(2, 3), (60, 63)).format is None
+
+
+def test_a_packed_roll_has_its_format_s_width():
+    with pytest.raises(ValueError, match=r"shape \(steps, 6\)"):
+        PackedRoll.of(np.eye(3), format=EIGHTHS)
