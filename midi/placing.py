@@ -137,7 +137,7 @@ def fill_roll(column: _Ints, first: _Ints, end: _Ints, shape: tuple[int, int]) -
         (T, width)
     """
     steps = shape[0]
-    order = np.lexsort((first, column))
+    order = np.lexsort((first, column.astype(np.uint8)))  # few bytes sort quickly
     # One time line holds all the columns, one after another, with a gap between them.
     start_of_line = column[order] * (steps + 1)
     first, end = start_of_line + first[order], start_of_line + end[order]

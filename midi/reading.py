@@ -72,7 +72,8 @@ def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> M
         left_out |= unended
         raise MidiError(f"{name}: no notes for r = {format.r}; left out: {left_out}")
 
-    found = parsing.TickNotes(*(column[keep] for column in found))
+    if not keep.all():
+        found = parsing.TickNotes(*(column[keep] for column in found))
     span = found.onset_tick.min(), found.offset_tick.max(), end_tick
     times = FileTimes(
         clock.Clock(division * length.follows_tempo, length, tempos), *map(int, span)
@@ -108,7 +109,8 @@ def _measure(
     times, (first, end) = placing.measure(ticks, time, format, format.quantize)
     if format.quantize:
         end = np.maximum(end, first + 1)
-    order = np.lexsort((found.pitch, times[0]))
+    # Tracks are mostly in order, of which a stable sort makes use; lexsort does not.
+    order = np.argsort(found.onset_tick * 128 + found.pitch, kind="stable")
     notes = np.empty(order.shape, NOTE_DTYPES[format.unit])
     columns = zip(notes.dtype.names or (), (found.pitch, *times), strict=True)
     for field, values in columns:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from midi import events, midiread, midiwrite
-from midi.rolls import seconds_to_steps
+from midi.placing import seconds_to_steps
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 MAX_TRACK_BYTES = 2**18
@@ -106,7 +106,7 @@ def attempt(data, rng):
     assert min(found.left_out.values()) >= 0
     first, end = (seconds_to_steps(notes[at], dt) for at in ("onset_s", "offset_s"))
     in_some_row = np.count_nonzero((first < end) & (first < len(roll)))
-    begun = events.count_note_ons(found._tracks)
+    begun = len(found.notes)
     assert in_some_row + sum(found.left_out.values()) == begun
     assert steps is not None or found.left_out["after steps"] == 0
 
