@@ -9,12 +9,14 @@ import numpy.typing as npt
 
 from midi import checks, events, folders, parsing, rolls
 from midi.checks import MidiError
-from midi.encoding import encode_roll
-from midi.files import FilePath, check_path, printable, read_file, write_bytes
+from midi.files import FilePath, check_path, printable, read_file
 from midi.folders import MidiFolder
 from midi.formats import RollFormat
 from midi.packed import PackedRoll
 from midi.rolls import MidiRoll
+from midi.writing import midiwrite
+
+__all__ = ["MidiError", "midiread", "midiwrite", "read_folder"]
 
 
 def midiread(
@@ -158,70 +160,6 @@ def _draw(
     first_row, end_row = (np.minimum(x, steps).astype(np.int64) for x in (first, end))
     column = notes["pitch"].astype(np.int64) - r[0]
     return rolls.fill_roll(column, first_row, end_row, (steps, r[1] - r[0]))
-
-
-def midiwrite(
-    filename: FilePath | BinaryIO,
-    piano_roll: MidiRoll | PackedRoll | npt.ArrayLike,
-    r: tuple[int, int] | None = None,
-    dt: float | None = None,
-    patch: int = 0,
-) -> None:
-    """Write a piano-roll as a MIDI file.
-
-    Reading it back with the same r and dt gives the same roll, less the silence at its
-    end (`midiread(..., steps=T)` gives that back). Consecutive ones are one held note.
-
-    Parameters
-    ----------
-    filename : path or writable binary file object
-        A file at a path is written whole or not at all.
-    piano_roll : array of shape (T, high - low), MidiRoll or PackedRoll
-        Zeros and ones, of a bool, int or float dtype, with at least one 1.
-    r : (int, int), optional
-        Column n is pitch low + n; 0 <= low < high <= 128. By default the roll's own, if
-        it has one, else (21, 109).
-    dt : float, optional
-        Seconds from one row to the next, 0.0001 or more. By default the roll's own, if
-        it has one, else 0.2.
-    patch : int
-        Program (instrument), 0 to 127; 0 is a grand piano.
-
-    Raises
-    ------
-    ValueError
-        If an argument is not allowed; then nothing is written.
-    OSError
-        If the file cannot be written; an existing file stays as it was.
-
-    Notes
-    -----
-    Times are rounded to ticks, and the errors do not add up. Not supported: velocities
-    (all are 64), several tracks or instruments, and tempo changes.
-
-    Examples
-    --------
-    >>> import io
-    >>> from midi import midiread, midiwrite
-    >>> file = io.BytesIO()
-    >>> midiwrite(file, [[1, 0], [1, 1]], r=(60, 62), dt=0.5)
-    >>> file.seek(0)
-    0
-    >>> midiread(file, r=(60, 62), dt=0.5).piano_roll.tolist()
-    [[1, 0], [1, 1]]
-    """
-    r = checks.check_range(_first_given(r, piano_roll, "r", (21, 109)))
-    dt = checks.check_dt(_first_given(dt, piano_roll, "dt", 0.2), checks.MIN_WRITE_DT_S)
-    patch = checks.check_patch(patch)
-    roll = checks.check_roll(getattr(piano_roll, "piano_roll", piano_roll), r, dt)
-    write_bytes(filename, encode_roll(roll, r[0], dt, patch))
-
-
-def _first_given(value: Any, roll: Any, name: str, default: Any) -> Any:
-    """Return the first that is not None: `value`, the roll's own, `default`."""
-    if value is None and hasattr(roll, "piano_roll"):
-        value = getattr(roll, name)
-    return default if value is None else value
 
 
 def read_folder(
