@@ -12,6 +12,7 @@ from midi.events import NOTE_ON, Message
 from midi.rolls import find_note_changes
 
 TICKS_PER_BEAT = 480
+US_PER_MINUTE = 60_000_000
 MAX_TEMPO_US = 2**24 - 1  # µs per beat, in three bytes
 VELOCITY = 64
 MAX_DELTA_TICKS = 2**28 - 1  # a variable-length quantity of four bytes
@@ -53,7 +54,7 @@ def time_in_beats(dt: Fraction, tempo: float, steps: int) -> Timing:
     dt : Fraction
         Its denominator is up to 2**15 - 1.
     tempo : float
-        Beats per minute.
+        Beats per minute; rounded to whole µs per beat, as the format requires.
     steps : int
 
     Raises
@@ -68,13 +69,9 @@ def time_in_beats(dt: Fraction, tempo: float, steps: int) -> Timing:
             f"dt is {dt} beats, for {steps} steps; allowed: up to {MAX_TICKS} ticks of "
             f"1/{dt.denominator} beat in a file"
         )
+    tempo_us = round(US_PER_MINUTE / tempo)
     ticks_per_step = Fraction(multiple * dt.numerator)
-    return Timing(multiple * dt.denominator, tempo_to_us(tempo), ticks_per_step)
-
-
-def tempo_to_us(tempo: float) -> int:
-    """Return µs per beat of beats per minute, rounded as the format requires."""
-    return round(60_000_000 / tempo)
+    return Timing(multiple * dt.denominator, tempo_us, ticks_per_step)
 
 
 def encode_roll(

@@ -1,7 +1,6 @@
 """Write piano-rolls as MIDI files."""
 
 import dataclasses
-import math
 from numbers import Real
 from typing import Any, BinaryIO
 
@@ -15,6 +14,7 @@ from midi.packed import PackedRoll
 from midi.rolls import MidiRoll
 
 TEMPO = 120.0  # quarter notes per minute, what a file without a tempo has
+MIN_TEMPO = encoding.US_PER_MINUTE / encoding.MAX_TEMPO_US
 
 
 def midiwrite(
@@ -85,10 +85,14 @@ def midiwrite(
     >>> midiread(file, r=(60, 62), dt=0.5).piano_roll.tolist()
     [[1, 0], [1, 1]]
 
-    Three eighths on C4 at 90 quarter notes per minute; the third is struck again:
+    Two eighths on C4 at 90 beats a minute, the second struck again: 240 ticks each.
 
-    >>> midiwrite("eighths.mid", [[1, 0], [1, 0], [1, 1]], r=(60, 61), dt=0.5,
-    ...           unit="beats", tempo=90)
+    >>> file = io.BytesIO()
+    >>> midiwrite(file, [[1, 0], [1, 1]], r=(60, 61), dt=0.5, unit="beats", tempo=90)
+    >>> file.seek(0)
+    0
+    >>> midiread(file).notes["onset_s"].round(3).tolist()
+    [0.0, 0.333]
     """
     roll, format = check_written(piano_roll, r, dt, unit)
     patch = checks.check_int("patch", patch, 0, 127)
@@ -170,10 +174,8 @@ def check_tempo(tempo: Any, unit: str) -> float | None:
     if tempo is None:
         return TEMPO
     is_number = isinstance(tempo, Real) and not isinstance(tempo, bool | np.bool_)
-    if is_number and math.isfinite(tempo) and tempo > 0:
-        tempo = float(tempo)
-        if 1 <= encoding.tempo_to_us(tempo) <= encoding.MAX_TEMPO_US:
-            return tempo
+    if is_number and MIN_TEMPO <= tempo <= encoding.US_PER_MINUTE:
+        return float(tempo)
     raise ValueError(
         f"tempo is {tempo!r}; allowed: a number of quarter notes per minute from 3.58 "
         "to 60000000, as a file holds 1 to 16777215 µs per quarter note"
