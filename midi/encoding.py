@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from midi.checks import counted
 from midi.events import NOTE_ON, Message
 from midi.rolls import find_note_changes
 
@@ -66,8 +67,8 @@ def time_in_beats(dt: Fraction, tempo: float, steps: int) -> Timing:
     multiple = min(multiple, MAX_TICKS // (steps * dt.numerator))
     if multiple == 0:
         raise ValueError(
-            f"dt is {dt} beats, for {steps} steps; allowed: up to {MAX_TICKS} ticks of "
-            f"1/{dt.denominator} beat in a file"
+            f"dt is {dt} beats, for {counted(steps, 'step')}; allowed: up to "
+            f"{MAX_TICKS} ticks of 1/{dt.denominator} beat in a file"
         )
     tempo_us = round(US_PER_MINUTE / tempo)
     ticks_per_step = Fraction(multiple * dt.numerator)

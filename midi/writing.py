@@ -11,6 +11,7 @@ from midi import checks, encoding
 from midi.files import FilePath, write_bytes
 from midi.formats import RollFormat, roll_format
 from midi.packed import PackedRoll
+from midi.reading import check_size
 from midi.rolls import MidiRoll
 
 TEMPO = 120.0  # quarter notes per minute, what a file without a tempo has
@@ -98,8 +99,7 @@ def midiwrite(
     patch = checks.check_int("patch", patch, 0, 127)
     velocity = checks.check_int("velocity", velocity, 1, 127)
     tempo = check_tempo(tempo, format.unit)
-    step_s = seconds_per_step(format, tempo)
-    checks.check_size(len(roll), len(roll) * step_s, format.r, "piano_roll", ValueError)
+    check_size(len(roll), len(roll) * format.dt, format, "piano_roll", ValueError)
     if not roll.any():
         raise ValueError(
             "piano_roll is silent: a file without a note could not be read back; "
