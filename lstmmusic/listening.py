@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import wave
+from fractions import Fraction
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO
@@ -42,7 +43,7 @@ KINDS = ("wav", *COMPRESSED)  # of sound files
 def listen(
     roll: RollLike,
     r: tuple[int, int] | None = None,
-    dt: float | None = None,
+    dt: float | Fraction | None = None,
     *,
     unit: str | None = None,
     tempo: float | None = None,
@@ -99,7 +100,7 @@ def save_sound(
     filename: PathLike | BinaryIO,
     roll: RollLike,
     r: tuple[int, int] | None = None,
-    dt: float | None = None,
+    dt: float | Fraction | None = None,
     *,
     unit: str | None = None,
     tempo: float | None = None,
@@ -154,7 +155,7 @@ def save_wav(
     filename: PathLike | BinaryIO,
     roll: RollLike,
     r: tuple[int, int] | None = None,
-    dt: float | None = None,
+    dt: float | Fraction | None = None,
     *,
     unit: str | None = None,
     tempo: float | None = None,
@@ -184,14 +185,15 @@ def save_wav(
     >>> len(file.getvalue())  # 2 s of 48000 samples, after a header
     192044
     """
-    how = {"unit": unit, "tempo": tempo, "program": program}
-    save_sound(filename, roll, r, dt, kind="wav", **how)
+    save_sound(
+        filename, roll, r, dt, unit=unit, tempo=tempo, program=program, kind="wav"
+    )
 
 
 def _samples(
     roll: RollLike,
     r: tuple[int, int] | None,
-    dt: float | None,
+    dt: float | Fraction | None,
     unit: str | None,
     tempo: float | None,
     program: int,
@@ -224,13 +226,15 @@ def _samples(
 
 def _kind_of(filename: PathLike | BinaryIO) -> str:
     """Return the kind of sound file that a path's suffix names."""
+    name = f"{filename!r:.60}"
     if not hasattr(filename, "write"):
+        name = repr(os.fsdecode(filename))
         kind = os.path.splitext(os.fsdecode(filename))[1].lower().removeprefix(".")
         if kind in KINDS:
             return kind
     raise ValueError(
-        f"filename is {filename!r:.60}; allowed are paths that end with .wav, .ogg or "
-        ".mp3, or kind='wav', 'ogg' or 'mp3'"
+        f"filename is {name}; allowed are paths that end with .wav, .ogg or .mp3, or "
+        "kind='wav', 'ogg' or 'mp3'"
     )
 
 

@@ -1,6 +1,7 @@
 """Write piano-rolls as MIDI files."""
 
 import dataclasses
+from fractions import Fraction
 from numbers import Real
 from typing import Any, BinaryIO
 
@@ -22,7 +23,7 @@ def midiwrite(
     filename: FilePath | BinaryIO,
     piano_roll: MidiRoll | PackedRoll | npt.ArrayLike,
     r: tuple[int, int] | None = None,
-    dt: float | None = None,
+    dt: float | Fraction | None = None,
     patch: int = 0,
     *,
     unit: str | None = None,
@@ -105,11 +106,11 @@ def midiwrite(
             "piano_roll is silent: a file without a note could not be read back; "
             "allowed: a roll with at least one 1"
         )
-    if format.unit == "beats":
-        timing = encoding.time_in_beats(format.dt, tempo, len(roll))
+    if tempo is None:
+        step_s = float(checks.check_dt(format.dt, checks.MIN_WRITE_DT_S))
+        timing = encoding.time_in_seconds(step_s, len(roll))
     else:
-        dt = checks.check_dt(format.dt, checks.MIN_WRITE_DT_S)
-        timing = encoding.time_in_seconds(dt, len(roll))
+        timing = encoding.time_in_beats(Fraction(format.dt), tempo, len(roll))
     data = encoding.encode_roll(roll, format.r, timing, patch, velocity)
     write_bytes(filename, data)
 
@@ -117,7 +118,7 @@ def midiwrite(
 def check_written(
     piano_roll: Any,
     r: tuple[int, int] | None,
-    dt: float | None,
+    dt: float | Fraction | None,
     unit: str | None,
 ) -> tuple[npt.NDArray[np.int8], RollFormat]:
     """Return a roll as an array, and its format: as given, else its own, else usual.
