@@ -29,7 +29,7 @@ from lstmmusic.statistics import SHARES, note_name
 from midi.utils import midiwrite
 
 SHOWN = 150  # steps in a picture; more would be too fine to see
-HEARD_S = 300  # seconds of a tune in its WAV file, 26 MB
+HEARD_S = 300  # seconds of a tune in its WAV file, 29 MB
 SOUND = (
     "The sound and the MIDI file begin after the primer, where the orange line stands "
     "in the pictures."
@@ -178,11 +178,8 @@ def add_tune(part, name, roll, options, files):
         return
     if len(heard) < len(roll):
         part.text.append(f"The sound is of its first {HEARD_S} s.")
-    try:
-        part.wav = files.add(f"{name}.wav", save_wav, heard, options.range, options.dt)
-        part.links.append(part.wav)
-    except ImportError as error:
-        part.text.append(str(error))
+    part.wav = files.add(f"{name}.wav", save_wav, heard, options.range, options.dt)
+    part.links.append(part.wav)
 
 
 def draw_tune(part, suffix, original, tune, options, files):

@@ -6,7 +6,7 @@ import pytensor
 
 from lstmmusic import datasets
 from lstmmusic.data.batches import mark_silence, unmark_silence
-from lstmmusic.listening import listen, save_wav
+from lstmmusic.listening import listen, save_sound, save_wav
 from lstmmusic.rnn4music import RNN4Music
 from lstmmusic.statistics import music_statistics
 from lstmmusic.training.checkpoint import CheckpointError
@@ -22,6 +22,7 @@ __all__ = [
     "listen",
     "mark_silence",
     "music_statistics",
+    "save_sound",
     "save_wav",
     "unmark_silence",
 ]

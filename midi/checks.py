@@ -127,11 +127,13 @@ def check_bool(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def check_patch(patch: Any) -> int:
-    """Return `patch` as an int from 0 to 127."""
-    if not (_is_int(patch) and 0 <= patch <= 127):
-        raise ValueError(f"patch is {patch!r}; allowed: a whole number from 0 to 127")
-    return int(patch)
+def check_int(name: str, value: Any, low: int, high: int) -> int:
+    """Return `value` as an int from `low` to `high`."""
+    if not (_is_int(value) and low <= value <= high):
+        raise ValueError(
+            f"{name} is {value!r}; allowed: a whole number from {low} to {high}"
+        )
+    return int(value)
 
 
 def check_jobs(n_jobs: Any) -> int | None:
@@ -153,21 +155,45 @@ def check_jobs(n_jobs: Any) -> int | None:
     return int(n_jobs)
 
 
-def check_roll(piano_roll: Any, r: tuple[int, int], dt: float) -> npt.NDArray[np.int8]:
-    """Return a roll of shape (T, high - low), with a note, as an array of int8."""
-    width = r[1] - r[0]
-    allowed = f"an array of zeros and ones of shape (steps, {width}), as r is {r}"
-    roll = _check_array(piano_roll, width, allowed)
+def check_roll(piano_roll: Any, r: tuple[int, int]) -> npt.NDArray[np.int8]:
+    """Return a roll of T steps, 1 or more, as an array of int8.
+
+    Its shape is (T, N), or (T, 2 N) with notes struck again; N = r[1] - r[0].
+    """
+    notes = r[1] - r[0]
+    allowed = (
+        f"an array of zeros and ones of shape (steps, {notes}), or (steps, {2 * notes})"
+        f" with notes struck again, as r is {r}"
+    )
+    roll = _check_array(piano_roll, (notes, 2 * notes), allowed)
     if not len(roll):
         raise ValueError(f"piano_roll has no step; allowed: {allowed}")
-    check_size(len(roll), len(roll) * dt, r, "piano_roll", ValueError)
     _check_zeros_and_ones(roll, allowed)
-    if not roll.any():
+    roll = roll.astype(np.int8)
+    _check_struck(roll[:, :notes], roll[:, notes:], r[0])
+    return roll
+
+
+def _check_struck(
+    sounding: npt.NDArray[np.int8], struck: npt.NDArray[np.int8], low: int
+) -> None:
+    """Raise ValueError where `struck` marks a note that no other note precedes.
+
+    Row 0 is free of the rule: that of a longer roll's slice follows rows cut off.
+    """
+    if not struck.size:
+        return
+    allowed = sounding.copy()
+    allowed[1:] &= sounding[:-1]
+    wrong = np.argwhere(struck > allowed)
+    if len(wrong):
+        step, column = wrong[0].tolist()
+        why = "did not sound before" if sounding[step, column] else "does not sound"
         raise ValueError(
-            "piano_roll is silent: a file without a note could not be read back; "
-            "allowed: a roll with at least one 1"
+            f"piano_roll is 1 at [{step}, {column + sounding.shape[1]}]: pitch "
+            f"{low + column} is struck again in step {step}, where it {why}; allowed: "
+            "notes that sound there and in the step before"
         )
-    return roll.astype(np.int8)
 
 
 def check_bits(
@@ -177,7 +203,7 @@ def check_bits(
     width = None if r is None else (r[1] - r[0]) * (2 if restruck else 1)
     allowed = "an array of zeros and ones of shape "
     allowed += "(steps, notes)" if r is None else f"(steps, {width}), as r is {r}"
-    roll = _check_array(piano_roll, width, allowed)
+    roll = _check_array(piano_roll, None if width is None else (width,), allowed)
     if roll.shape[1] == 0 or roll.size > MAX_ROLL_CELLS:
         raise ValueError(
             f"piano_roll has shape {roll.shape}; allowed: a note or more, and up to "
@@ -192,15 +218,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _check_array(piano_roll: Any, width: int | None, allowed: str) -> npt.NDArray[Any]:
-    """Return `piano_roll` as an array of numbers of shape (T, `width`)."""
+def _check_array(
+    piano_roll: Any, widths: tuple[int, ...] | None, allowed: str
+) -> npt.NDArray[Any]:
+    """Return `piano_roll` as an array of numbers, (T, one of `widths` if given)."""
     try:
         roll = np.asarray(piano_roll)
     except ValueError as error:  # rows of unequal length
         raise ValueError(
             f"piano_roll is no array: {error}; allowed: {allowed}"
         ) from None
-    fits = roll.ndim == 2 and width in (None, roll.shape[1])
+    fits = roll.ndim == 2 and (widths is None or roll.shape[1] in widths)
     if not fits or roll.dtype.kind not in "buif":
         raise ValueError(
             f"piano_roll has shape {roll.shape} and dtype {roll.dtype}; "

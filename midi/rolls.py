@@ -173,12 +173,16 @@ def in_words(left_out: dict[str, int]) -> str:
     )
 
 
-def find_note_changes(roll: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
-    """Return where the runs of ones in each column begin and end.
+def find_note_changes(roll: npt.NDArray[np.int8], notes: int) -> npt.NDArray[np.int64]:
+    """Return where the notes of each column begin and end.
 
     Parameters
     ----------
-    roll : int8 ndarray of shape (T, N), zeros and ones
+    roll : int8 ndarray of shape (T, N) or (T, 2 N), zeros and ones
+        Column n sounds in runs of ones; a one in column N + n ends a note and begins
+        the next within a run.
+    notes : int
+        N.
 
     Returns
     -------
@@ -186,8 +190,15 @@ def find_note_changes(roll: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
         Rows (step, 1 where a note begins or 0 where it ends, column), in that order;
         step T ends what sounds in the last row.
     """
-    change = np.diff(roll, axis=0, prepend=np.int8(0), append=np.int8(0))
-    step, column = np.nonzero(change)
-    begins = change[step, column] > 0
-    order = np.lexsort((column, begins, step))
-    return np.stack([step, begins, column], axis=1)[order]
+    change = np.diff(roll[:, :notes], axis=0, prepend=np.int8(0), append=np.int8(0))
+    begins, ends = change > 0, change < 0
+    struck = roll[1:, notes:] > 0  # in row 0 there is no note to end
+    if struck.size:
+        begins[1:-1] |= struck
+        ends[1:-1] |= struck
+    rows = [
+        np.column_stack((step, np.full_like(step, is_begin), column))
+        for is_begin, (step, column) in enumerate(map(np.nonzero, (ends, begins)))
+    ]
+    changes = np.concatenate(rows)
+    return changes[np.lexsort(changes.T[::-1])]

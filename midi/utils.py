@@ -1,17 +1,14 @@
 """Read a MIDI file as a piano-roll, and write one."""
 
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import numpy.typing as npt
-
-from midi import checks, reading
-from midi.encoding import encode_roll
-from midi.files import FilePath, read_file, write_bytes
+from midi import reading
+from midi.files import FilePath, read_file
 from midi.folders import read_folder
 from midi.formats import RollFormat
-from midi.packed import PackedRoll
 from midi.rolls import MidiRoll
+from midi.writing import midiwrite
 
 __all__ = ["midiread", "midiwrite", "read_folder"]
 
@@ -121,67 +118,3 @@ def midiread(
     format = RollFormat(r, dt, unit, quantize, restruck)
     options = reading.check_options(format, steps, drums, pedal, unended)
     return reading.read_roll(*read_file(filename), format, options)
-
-
-def midiwrite(
-    filename: FilePath | BinaryIO,
-    piano_roll: MidiRoll | PackedRoll | npt.ArrayLike,
-    r: tuple[int, int] | None = None,
-    dt: float | None = None,
-    patch: int = 0,
-) -> None:
-    """Write a piano-roll as a MIDI file.
-
-    Reading it back with the same r and dt gives the same roll, less the silence at its
-    end (`midiread(..., steps=T)` gives that back). Consecutive ones are one held note.
-
-    Parameters
-    ----------
-    filename : path or writable binary file object
-        A file at a path is written whole or not at all.
-    piano_roll : array of shape (T, high - low), MidiRoll or PackedRoll
-        Zeros and ones, of a bool, int or float dtype, with at least one 1.
-    r : (int, int), optional
-        Column n is pitch low + n; 0 <= low < high <= 128. By default the roll's own, if
-        it has one, else (21, 109).
-    dt : float, optional
-        Seconds from one row to the next, 0.0001 or more. By default the roll's own, if
-        it has one, else 0.2.
-    patch : int
-        Program (instrument), 0 to 127; 0 is a grand piano.
-
-    Raises
-    ------
-    ValueError
-        If an argument is not allowed; then nothing is written.
-    OSError
-        If the file cannot be written; an existing file stays as it was.
-
-    Notes
-    -----
-    Times are rounded to ticks, and the errors do not add up. Not supported: velocities
-    (all are 64), several tracks or instruments, and tempo changes.
-
-    Examples
-    --------
-    >>> import io
-    >>> from midi import midiread, midiwrite
-    >>> file = io.BytesIO()
-    >>> midiwrite(file, [[1, 0], [1, 1]], r=(60, 62), dt=0.5)
-    >>> file.seek(0)
-    0
-    >>> midiread(file, r=(60, 62), dt=0.5).piano_roll.tolist()
-    [[1, 0], [1, 1]]
-    """
-    r = checks.check_range(_first_given(r, piano_roll, "r", (21, 109)))
-    dt = checks.check_dt(_first_given(dt, piano_roll, "dt", 0.2), checks.MIN_WRITE_DT_S)
-    patch = checks.check_patch(patch)
-    roll = checks.check_roll(getattr(piano_roll, "piano_roll", piano_roll), r, dt)
-    write_bytes(filename, encode_roll(roll, r[0], dt, patch))
-
-
-def _first_given(value: Any, roll: Any, name: str, default: Any) -> Any:
-    """Return the first that is not None: `value`, the roll's own, `default`."""
-    if value is None and hasattr(roll, "piano_roll"):
-        value = getattr(roll, name)
-    return default if value is None else value

@@ -14,12 +14,13 @@ import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from shown import MODULES, ROOT, blocks, folder_of_tunes, shorten
 
 import lstmmusic
 from lstmmusic import RNN4Music
-from midi import read_folder
+from midi import midiread, read_folder
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 NOWHERE = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")}
@@ -207,6 +208,19 @@ def test_how_to_steer(folder, capsys):
     assert names["whole"].shape == (320, 88)
     assert names["thin"].sum(axis=1).max() <= 2
     assert Path("statistics.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_how_to_hear_and_print(tmp_path, monkeypatch):
+    for package in ("IPython", "midirenderer", "pretty_midi", "soundfile"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    run_page("docs/howto/hear-and-print.md", {"tune": np.eye(6, 88, k=39)})
+    assert Path("organ.ogg").read_bytes().startswith(b"OggS")
+    assert Path("tune.mp3").stat().st_size > 1000
+    tune = midiread("tune.mid", dt=0.5, unit="beats")
+    assert np.array_equal(tune.piano_roll, np.eye(6, 88, k=39))
+    twice = midiread("twice.mid", dt=0.5, unit="beats")
+    assert twice.notes["onset_beats"].tolist() == [0, 1]
 
 
 @pytest.mark.filterwarnings("ignore:.*the tune:UserWarning")

@@ -88,13 +88,12 @@ def test_primers_longer_than_the_picture_are_drawn_whole(tmp_path):
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_without_pretty_midi_only_the_sound_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pretty_midi", None)
+def test_without_the_extra_listen_there_is_sound(tmp_path, monkeypatch):
+    for package in ("pretty_midi", "midirenderer", "soundfile"):
+        monkeypatch.setitem(sys.modules, package, None)
     make_results(tmp_path, SCALE, {"1": (SCALE, SCALE, [])})
-    page = page_of(tmp_path)
-    assert "<audio" not in page
-    assert "pip install pretty_midi" in page
-    assert (tmp_path / "generated.mid").is_file()
+    assert "<audio" in page_of(tmp_path)
+    assert (tmp_path / "generated.wav").is_file()
 
 
 @pytest.mark.usefixtures("no_pictures")
