@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from functools import cached_property
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ _MAX_RUN_STEPS = 4096
 
 class MidiRoll:
     """Hold a MIDI file as a piano-roll; `midiread` returns it.
+
+    `len` gives T; ``tune[10:50]`` are rows of the roll, with its format.
 
     Attributes
     ----------
@@ -92,6 +95,12 @@ class MidiRoll:
         # the bytes, so it happens on first use: few who read a folder ask.
         begun = events.count_note_ons(self._tracks)
         return {**self._left_out, "never ended": max(begun - self._n_paired, 0)}
+
+    def __len__(self) -> int:
+        return len(self.piano_roll)
+
+    def __getitem__(self, rows: Any) -> npt.NDArray[np.uint8]:
+        return self.piano_roll[rows]
 
     def __repr__(self) -> str:
         left_out = ", ".join(f"{n} {why}" for why, n in self.left_out.items() if n)

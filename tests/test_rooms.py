@@ -17,7 +17,7 @@ ARROWS = {
     "listening": {"statistics", "midi"},
     "plots": {"statistics"},
     "stuck": {"statistics"},
-    "data": set(),
+    "data": {"midi"},  # a roll's format is the word of both; imported late
     "statistics": {"data"},
     "checks": set(),
     "atomic": set(),
