@@ -140,6 +140,8 @@ def bombs(members, dtype, cells):
             m = bomb(m.name, npy(header), size + 200)
         elif name in sizes:
             m = member(m.name, array(sizes[name]))
+        elif name == "rollFormat":
+            m = member(m.name, array("null"))
         out.append(m)
     return out
 
