@@ -220,8 +220,8 @@ def load_folder(
     Returns
     -------
     Splits
-        (train, valid, test), lists of uint8 rolls (steps, r[1] − r[0]); with ``packed``
-        of PackedRoll.
+        (train, valid, test), lists of uint8 RollArrays (steps, r[1] − r[0]), which know
+        r and dt; with ``packed`` of PackedRoll.
 
     Warns
     -----
@@ -287,7 +287,8 @@ def transpose(
     -------
     list of ndarray
         New rolls of the same shapes and dtypes: all tunes at the first of the
-        semitones, then all at the second, and so on.  A PackedRoll gives a PackedRoll.
+        semitones, then all at the second, and so on.  A PackedRoll gives a PackedRoll;
+        a tune's `midi.RollFormat` goes with each of its copies.
 
     Raises
     ------
