@@ -228,7 +228,7 @@ def load_folder(
     Returns
     -------
     Splits
-        (train, valid, test), lists of uint8 rolls (steps, N), N = r[1] − r[0], or with
+        (train, valid, test), lists of uint8 RollArrays (steps, N), N = r[1] − r[0], or with
         ``restruck`` (steps, 2 N); with ``packed`` of PackedRoll.
 
     Warns
@@ -300,7 +300,8 @@ def transpose(
     -------
     list of ndarray
         New rolls of the same shapes and dtypes: all tunes at the first of the
-        semitones, then all at the second, and so on.  A PackedRoll gives a PackedRoll.
+        semitones, then all at the second, and so on.  A PackedRoll gives a PackedRoll;
+        a tune's `midi.RollFormat` goes with each of its copies.
 
     Raises
     ------

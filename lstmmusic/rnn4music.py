@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from lstmmusic import checks, stuck
 from lstmmusic.checks import Checked, Fixed, check_float, check_int
 from lstmmusic.data.batches import check_tune, mean_over_tunes
+from lstmmusic.data.formats import Held, check_format
 from lstmmusic.engine import forks
 from lstmmusic.engine.backend import Backend, choose_device, choose_dtype, choose_mode
 from lstmmusic.engine.functions import Functions
@@ -25,6 +26,9 @@ from lstmmusic.training.parameter_file import read as read_file
 from lstmmusic.training.parameter_file import write as write_file
 from lstmmusic.training.prepare import check_targets, check_tunes, prepare_training
 from lstmmusic.training.state import Arguments, TrainState, state_attribute
+
+if TYPE_CHECKING:
+    from midi.formats import RollFormat
 
 SIZES = ("h1_length", "h2_length", "h3_length", "io_length")
 RATES = ("R1", "R2", "R3", "Rout")
@@ -95,6 +99,10 @@ class RNN4Music:
         Of each training, oldest first, ``command``, ``updates`` and settings.
     trainingOver : bool
         False from when a training was stopped until it is resumed to its end.
+    rollFormat : midi.RollFormat or None
+        The pitches and the step of the tunes trained on, if they told it (MidiRoll,
+        PackedRoll, RollArray).  All tunes that tell theirs are then held to it, and
+        generated tunes tell it.  May be set; None lifts it.
 
     Raises
     ------
@@ -144,6 +152,9 @@ class RNN4Music:
     validationCost: list[tuple[int, float]] = state_attribute("validation")
     trainings: list[dict] = state_attribute("records")
     trainingOver: bool = state_attribute("over")
+    rollFormat: "RollFormat | None" = state_attribute(
+        "roll_format", lambda model, value: check_format(value, model.io_length)
+    )
     loss: float = state_attribute("loss")
     rng: np.random.Generator = state_attribute("rng")
 
@@ -198,6 +209,7 @@ class RNN4Music:
         checkpoint: FileName | None = None, checkpointEvery: int | None = None,
         checkpointMinutes: float = 5.0, resume: bool = False, progress: bool = True,
         comm: Any = None, sources: Sequence | None = None, command: str | None = None,
+        rollFormat: "RollFormat | None" = None,
     ) -> list[float]:  # fmt: skip
         """Train by gradient descent (step t predicts t+1); return `instantaneousCost`.
 
@@ -253,11 +265,14 @@ class RNN4Music:
             transposing: recorded as trained on (`wasTrainedOn`); default ``dataset``.
         command : str, optional
             The typed command, for the training's record in `trainings`.
+        rollFormat : midi.RollFormat, optional
+            What the rows and columns of plain arrays stand for.
 
         Raises
         ------
         ValueError
-            Before any work: for data or numbers outside what is allowed, a
+            Before any work: for data or numbers outside what is allowed, tunes of
+            different `midi.RollFormat`, or of another than ``rollFormat``, a
             ``checkpoint`` that cannot be written, other arguments than those of the
             resumed training, or too little memory (see docs/explanation/limits.md).
         TrainingError
@@ -273,7 +288,7 @@ class RNN4Music:
             arguments = Arguments(
                 dataset, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB, lam,
                 average, rateDecay, validation, patience, checkpoint, checkpointEvery,
-                checkpointMinutes, resume, progress, sources, command,
+                checkpointMinutes, resume, progress, sources, command, rollFormat,
             )  # fmt: skip
             training = prepare_training(self, ranks, arguments)
             training.begin(resume, checkpoint)
@@ -287,8 +302,10 @@ class RNN4Music:
         Tunes are compared by a digest of 8 bytes, in the form they had in ``dataset``,
         or ``sources``, of `train`: a transposed tune is another tune.  None where
         matrices came from the original program, from a file before version 3 or from
-        `setParameters`, and the tune was not trained on since.
+        `setParameters`, and the tune was not trained on since.  ValueError if the tune
+        has another format than `rollFormat`.
         """
+        Held.by(self).hold_roll("the tune", tune)
         checked = check_tune("tune", tune, self.io_length, self.dtype)
         return self._train_state.trained_on.holds(checked)
 
@@ -340,6 +357,7 @@ class RNN4Music:
         and rounding: 1e-6 in float32, more if the network amplifies differences.
         """
         forks.refuse("probabilities", self.mode)
+        Held.by(self).hold_roll("the tune", tune)
         roll = checks.roll("tune", tune, self.io_length, self.dtype)
         memory.check_probabilities(check_targets(self, "tune", roll))
         y = self._functions.probabilities(roll[:, None], np.roll(roll, -1, 0)[:, None])
@@ -358,6 +376,8 @@ class RNN4Music:
         """
         forks.refuse("gradients", self.mode)
         given = {"inputs": inputs, "targets": targets}
+        for name, rolls in given.items():
+            Held.by(self).hold_roll(name, rolls)
         x, rows_after = checks.minibatches(given, self.io_length, self.dtype)
         check_targets(self, "targets", rows_after.swapaxes(0, 1))
         memory.check_gradients(self, x)
@@ -388,9 +408,9 @@ class RNN4Music:
         print(describe.table({f"D{name}": np.sqrt(a) for name, a in means.items()}))
 
     def genMusic(
-        self, startVectors: ArrayLike, noOfSamps: int, *, seed: int | None = None,
-        temperature: float = 1.0, maxNotes: int | None = None, keepPrimer: bool = False,
-        noOfTunes: int = 1, given: ArrayLike | None = None,
+        self, startVectors: ArrayLike | None, noOfSamps: int, *,
+        seed: int | None = None, temperature: float = 1.0, maxNotes: int | None = None,
+        keepPrimer: bool = False, noOfTunes: int = 1, given: ArrayLike | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """Run a primer through the network, then feed its own samples back.
 
@@ -401,7 +421,8 @@ class RNN4Music:
         ----------
         startVectors : array_like of shape (steps, io_length)
             The primer, values in [0, 1]; or (tunes, steps, io_length) for as many
-            tunes at once.
+            tunes at once.  None begins at the state at step −1 with one row of silence,
+            which ``keepPrimer`` does not return.
         noOfSamps : int
             Steps to generate.
         seed : int, optional
@@ -433,6 +454,13 @@ class RNN4Music:
             the network's own was below ``genProbThreshold``.  A kept primer's steps
             come first, with the probability with which each would have been drawn, NaN
             in the first row; given notes likewise.  With a leading axis for many tunes.
+            They are `midi.RollArray` if the network has a `rollFormat`.
+
+        Raises
+        ------
+        ValueError
+            For an argument outside what is allowed, a primer or ``given`` of another
+            format than `rollFormat`, or too little memory.
         """
         forks.refuse("genMusic", self.mode)
         steering = seed, temperature, maxNotes, keepPrimer, noOfTunes, given

@@ -82,10 +82,10 @@ def in_beats(dt: float | Fraction) -> str:
 
 
 class RollArray(np.ndarray):
-    """Hold a roll as an array that knows its `RollFormat`.
+    """Hold a roll, or many of equal length, as an array that knows its `RollFormat`.
 
-    It is an ndarray in all else.  Slices of rows keep the format; what has another
-    number of columns has none.
+    It is an ndarray in all else, of shape (T, columns) or (tunes, T, columns).  Slices
+    of rows and tunes keep the format; what has another number of columns has none.
 
     Attributes
     ----------
@@ -109,15 +109,15 @@ class RollArray(np.ndarray):
 
     @classmethod
     def of(cls, roll: npt.ArrayLike, format: RollFormat | None) -> "RollArray":
-        """Return ``roll``, an array of shape (T, format.width), with a format."""
+        """Return ``roll``, of format.width columns, as an array with that format."""
         array = np.asarray(roll).view(cls)
         array.format = format
         return array
 
     def __array_finalize__(self, source: Any) -> None:
         format = getattr(source, "format", None)
-        fits = format is not None and self.ndim == 2 and self.shape[1] == format.width
-        self.format = format if fits else None
+        fits = format is not None and self.ndim in (2, 3)
+        self.format = format if fits and self.shape[-1] == format.width else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RollArray.of, (np.asarray(self), self.format)
@@ -136,4 +136,5 @@ def roll_format(roll: Any) -> RollFormat | None:
     >>> roll_format(np.eye(4)) is None
     True
     """
-    return getattr(roll, "format", None)
+    format = getattr(roll, "format", None)  # a memoryview has another
+    return format if isinstance(format, RollFormat) else None

@@ -3,7 +3,7 @@
 import io
 from dataclasses import fields
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,8 @@ class FileTimes(NamedTuple):
 
 class MidiRoll:
     """Hold a MIDI file as a piano-roll; `midiread` returns it.
+
+    `len` gives T; ``tune[10:50]`` are rows of the roll, with its format.
 
     Attributes
     ----------
@@ -142,6 +144,12 @@ class MidiRoll:
     def end_beats(self) -> float | None:
         clock, *_, end_tick = self._times
         return end_tick / clock.ticks_per_beat if clock.ticks_per_beat else None
+
+    def __len__(self) -> int:
+        return len(self.piano_roll)
+
+    def __getitem__(self, rows: Any) -> npt.NDArray[np.uint8]:
+        return self.piano_roll[rows]
 
     def __repr__(self) -> str:
         dt = f"{self.dt:g} s" if self.unit == "seconds" else in_beats(self.dt)

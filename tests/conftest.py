@@ -23,6 +23,7 @@ from lstmmusic.engine import export, lowering
 from lstmmusic.model.optimizers import Moments
 from lstmmusic.training.checkpoint import restore, snapshot, weights_of
 from lstmmusic.training.state import Position
+from midi import RollFormat
 
 pytest_plugins = ["journeys"]
 
@@ -201,6 +202,7 @@ def filled():
     model.gradNorm, model.dropout, model.fixedMasks = 9.0, 0.125, True
     model.instantaneousCost, model.loss = [3.5, 2.5, 1.25], 1.25
     model.validationCost = [(1, 2.25), (2, 2.5)]
+    model.rollFormat = RollFormat((60, 65), 0.5, "beats", quantize=True)
     training = model._train_state
     training.plan = {"noOfEpoch": 7}
     training.position = Position(2, 1, model.rng.bit_generator.state)

@@ -21,13 +21,16 @@ from lstmmusic.model.parameters import state_shapes, weight_shapes
 from lstmmusic.training.checkpoint import weights_of
 from lstmmusic.training.parameter_file import mean_name, momentum_name
 from lstmmusic.training.state import Position
+from midi import RollFormat
 
 FILE = Path(tempfile.mkdtemp()) / "fuzzed.npz"
 atexit.register(shutil.rmtree, FILE.parent)
 # Prefixes of the arrays that the original's files lack, and of those that hold text.
-LACKED = b"Rout eps sig mu gen cost orig rng form htd1 ctd1 opt gradN drop fix prog val"
+LACKED = (
+    b"Rout roll eps sig mu gen cost orig rng form htd1 ctd1 opt gradN drop fix prog val"
+)
 LACKED = tuple(LACKED.split())
-WITH_TEXT = (b"rngState", b"progress", b"cost.", b"optimizer.")
+WITH_TEXT = (b"rngState", b"progress", b"cost.", b"optimizer.", b"rollFormat")
 WORDS = ["-1", "0", "1.5", "1e999", "NaN", "null", "true", "[]", '"x"', "9" * 5000, "{"]
 NAMES = (
     rb"../../fuzzed.npy /tmp/fuzzed.npy C:\fuzzed.npy by by.npy/ h3_length.npy".split()
@@ -67,6 +70,8 @@ def seeds():
             model = RNN4Music(*sizes, seed=1)
             adam = RNN4Music(*sizes, seed=1, optimizer="Adam", dropout=0.5)
         model.instantaneousCost = [3.0, 2.0]
+        model.rollFormat = RollFormat((60, 60 + sizes[3]), 0.2)
+        adam.rollFormat = RollFormat((60, 60 + sizes[3]), 0.5, "beats", True)
         state = adam.rng.bit_generator.state
         training = adam._train_state
         training.plan, training.position = {"noOfEpoch": 7}, Position(2, 1, state)
@@ -135,6 +140,8 @@ def bombs(members, dtype, cells):
             m = bomb(m.name, npy(header), size + 200)
         elif name in sizes:
             m = member(m.name, array(sizes[name]))
+        elif name == "rollFormat":
+            m = member(m.name, array("null"))
         out.append(m)
     return out
 

@@ -184,6 +184,7 @@ def test_how_to_use_own_music(folder, capsys):
     best = min(nll for _, nll in model.validationCost)
     printed = capsys.readouterr().out
     assert "10 tunes;" in printed
+    assert "pitches 21 to 108, steps of 0.2 s" in printed
     assert f"nll {best:.4f}" in printed
     assert len(names["train"]) == 7 * 8
     assert model.evaluate(names["valid"]).nll == pytest.approx(best)

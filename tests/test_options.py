@@ -70,6 +70,8 @@ def test_bad_option_gives_one_line_and_exit_code_2(
         ("--output independent --range 50 62", "joint"),
         ("--output joint --joint-units 3 --range 50 62", "128"),
         ("--note-order up --range 50 62", "down"),
+        ("--range 50 62 --dt 0.375", "has dt = 0.375 seconds, the file of --load has"),
+        ("--range 49 61 --epochs 0", "file of --load has r = (50, 62); allowed is"),
     ],
 )
 def test_options_that_differ_from_the_loaded_file(error_of, journey, arguments, value):

@@ -49,7 +49,7 @@ def test_all_comes_back(filled, saved, everything, same):
     other.loadParameters(saved)
     another = RNN4Music.fromFile(saved)
     wanted = everything(filled)
-    for name in ("rngState", "DWxi1p", "DWxi1m", "gradNorm", "progress"):
+    for name in ("rngState", "DWxi1p", "DWxi1m", "gradNorm", "progress", "rollFormat"):
         assert not np.array_equal(wanted[name], own[name]), name
     same(wanted, everything(another))
     for name in ("sigRand", "muRand"):

@@ -48,6 +48,8 @@ def test_a_bomb_is_refused_for_what_it_would_unpack_to(saved, members, refused, 
             array = np.array(cells)
         elif array.dtype == np.float32 and array.ndim:
             array = np.zeros((cells,) * array.ndim, np.float32)
+        elif name == "rollFormat.npy":
+            array = np.array("null")
         file = io.BytesIO()
         np.save(file, array)
         members[name] = file.getvalue()

@@ -66,11 +66,12 @@ def test_a_file_of_version_1_loads(saved, filled):
     # It lacked all that is new in version 2; nothing of that is asked for.
     theirs = ["optimizer", "gradNorm", "dropout", "fixedMasks", "optimizerUpdates"]
     theirs += ["validationCost", "progress", "output", "jointUnits", "noteOrder"]
+    theirs += ["rollFormat"]
     with np.load(saved) as file:
         theirs += [
             n for n in file.files if n.startswith("best_") or n[:1] + n[-1:] == "Dm"
         ]
-    assert len(theirs) == 5 + 2 + 3 + 2 * 57
+    assert len(theirs) == 5 + 2 + 3 + 1 + 2 * 57
     rewritten(saved, formatVersion=1, **dict.fromkeys(theirs))
     old = RNN4Music.fromFile(saved)
     assert (old.optimizer, old.gradNorm, old.dropout) == ("RMSprop", None, 0.0)

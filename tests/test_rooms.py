@@ -18,7 +18,7 @@ ARROWS = {
     "synthesis": {"midi"},
     "plots": {"statistics"},
     "stuck": {"statistics"},
-    "data": set(),
+    "data": {"midi"},  # a roll's format is the word of both; imported late
     "statistics": {"data"},
     "checks": set(),
     "atomic": set(),

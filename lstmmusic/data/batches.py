@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmmusic import checks
+from lstmmusic.data.formats import format_of, with_format
 
 LONGEST_BLOCK = 128  # steps; longer tunes go in blocks of up to LONGEST_PART
 LONGEST_PART = 100  # steps; takes a tenth less memory, and a hundredth more time
@@ -33,6 +34,19 @@ def check_dataset(
         If there is no tune; if one has fewer than ``least`` steps, another width, NaN,
         or values outside [0, 1].  The message says which tune.
     """
+    checked = []
+    for n, tune in enumerate(list_tunes(dataset, name)):
+        checked.append(check_tune(f"tune {n} of {name}", tune, io_length, dtype))
+        if len(checked[-1]) < least:
+            raise ValueError(
+                f"tune {n} of {name} has {len(checked[-1])} step; "
+                f"allowed are {least} or more"
+            )
+    return checked
+
+
+def list_tunes(dataset, name: str) -> list:
+    """Return the tunes of a dataset, unchecked; raise ValueError if there are none."""
     try:
         tunes = list(dataset)
     except TypeError:
@@ -41,15 +55,7 @@ def check_dataset(
         ) from None
     if not tunes:
         raise ValueError(f"{name} is empty; at least one tune is needed")
-    checked = []
-    for n, tune in enumerate(tunes):
-        checked.append(check_tune(f"tune {n} of {name}", tune, io_length, dtype))
-        if len(checked[-1]) < least:
-            raise ValueError(
-                f"tune {n} of {name} has {len(checked[-1])} step; "
-                f"allowed are {least} or more"
-            )
-    return checked
+    return tunes
 
 
 def check_tune(name: str, tune, io_length: int, dtype):
@@ -283,7 +289,7 @@ def mark_silence(dataset: Iterable) -> list:
     Returns
     -------
     list of ndarray, same shapes and dtypes
-        A packed tune stays packed.
+        A packed tune stays packed; a tune's `midi.RollFormat` goes with the copy.
 
     Raises
     ------
@@ -331,8 +337,11 @@ def unmark_silence(tune) -> np.ndarray:
 
 
 def roll_copy(name: str, tune) -> np.ndarray:
-    """Return a copy of a tune's roll (steps, N); raise ValueError for other shapes."""
+    """Return a copy of a tune's roll (steps, N), with its format.
+
+    Raise ValueError for other shapes.
+    """
     roll = np.array(getattr(tune, "piano_roll", tune))
     if roll.ndim != 2 or roll.shape[1] == 0:
         raise ValueError(f"{name} has shape {roll.shape}; allowed are (steps, notes)")
-    return roll
+    return with_format(roll, format_of(tune))

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from lstmmusic.data.batches import is_packed
+from lstmmusic.data.formats import format_of, with_format
 
 OCTAVE = 12  # semitones
 
@@ -12,13 +13,16 @@ OCTAVE = 12  # semitones
 def check_tune(n: int, tune: Any) -> Any:
     """Return tune n of a dataset as an ndarray (steps, N), or as the PackedRoll it is.
 
+    The array is a RollArray if the tune has a format.
+
     Raises
     ------
     ValueError
         If it has another shape, or is less than an octave wide.
     """
     if not is_packed(tune):
-        tune = np.asarray(getattr(tune, "piano_roll", tune))
+        roll = np.asarray(getattr(tune, "piano_roll", tune))
+        tune = with_format(roll, format_of(tune))
     if len(tune.shape) != 2 or tune.shape[1] < OCTAVE:
         raise ValueError(
             f"tune {n} has shape {tune.shape}; "

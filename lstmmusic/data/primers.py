@@ -13,7 +13,7 @@ def check_primers(
     Parameters
     ----------
     given : array_like of shape (steps, io_length) or (tunes, steps, io_length)
-        Rolls, or what `midi.midiread` returns.
+        Rolls, or what `midi.midiread` returns; None is one row of silence.
     n_tunes : int
         Tunes to generate after the one primer.
 
@@ -24,6 +24,8 @@ def check_primers(
         Whether the caller asked for several tunes, so that one has an axis, too.
     """
     n_tunes = checks.check_int("noOfTunes", n_tunes)
+    if given is None:
+        given = np.zeros((1, io_length))
     primer = getattr(given, "piano_roll", given)
     if isinstance(primer, list | tuple):
         primer = [getattr(roll, "piano_roll", roll) for roll in primer]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lstmmusic import checks
+from lstmmusic.data.formats import Held
 from lstmmusic.model import parameters
 from lstmmusic.model.optimizers import Moments
 from lstmmusic.training import parameter_file, provenance
@@ -177,11 +178,12 @@ def differences(model, saved: Saved) -> list[tuple[str, Any, Any]]:
     return [(n, theirs[n], ours[n]) for n in FIXED if theirs[n] != ours[n]]
 
 
-def resume_training(model, plan: Plan, checkpoint) -> None:
+def resume_training(model, plan: Plan, checkpoint, roll_format) -> None:
     """Restore the training of ``checkpoint``, go on with the model's, or begin it.
 
     The model's own is kept if it is the checkpoint's training with more updates, as
-    when the disk was full at the next checkpoint.
+    when the disk was full at the next checkpoint.  Raise ValueError for another plan or
+    format of the data set.
     """
     saved, training = None, model._train_state
     if checkpoint is not None:
@@ -205,6 +207,8 @@ def resume_training(model, plan: Plan, checkpoint) -> None:
             "not the training that was stopped: "
             + "; ".join(f"{n} was {was!r:.60}, is {is_!r}" for n, was, is_ in found)
         )
+    held = Held(training.roll_format, "the stopped training has", "allowed is the same")
+    held.hold("the dataset", roll_format)
     if saved is not None and not has_gone_on(model._train_state, saved.training):
         restore(model, saved, checkpoint)
 

@@ -20,9 +20,10 @@ def describe(model) -> str:
     if model.output == "joint":
         first = {"up": "lowest", "down": "highest"}[model.noteOrder]
         cost = f"joint output of {model.jointUnits} units, {first} note first"
+    rolls = "" if model.rollFormat is None else f" ({model.rollFormat})"
     return (
         f"<RNN4Music {model.h1_length}-{model.h2_length}-{model.h3_length} cells, "
-        f"{checks.counted(model.io_length, 'note')}, {weights} weights, "
+        f"{checks.counted(model.io_length, 'note')}{rolls}, {weights} weights, "
         f"{model.dtype}, {where}; "
         f"{cost}, rates {model.R1:g} {model.R2:g} {model.R3:g} {model.Rout:g}; "
         f"{checks.counted(len(costs), 'update')}{last}>"

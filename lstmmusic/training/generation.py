@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmmusic import checks
+from lstmmusic.data.formats import Held, with_format
 from lstmmusic.data.primers import check_given, check_primers, with_first_rows
 from lstmmusic.model.sampling import SILENT, SOUNDS
 from lstmmusic.training import memory
@@ -32,9 +33,12 @@ def generate(model, wanted: Wanted) -> tuple[np.ndarray, np.ndarray, bool]:
     N, dtype = model.io_length, model.dtype
     most = checks.optional(checks.check_int, "maxNotes", wanted.maxNotes)
     most = None if most is None or most >= N else most
+    held, given = Held.by(model), wanted.given
+    held.hold_roll("the primer", wanted.startVectors)
+    held.hold_roll("given", given)
     keep = checks.truth("keepPrimer", wanted.keepPrimer)
+    keep = keep and wanted.startVectors is not None
     primers, many = check_primers(wanted.startVectors, wanted.noOfTunes, N, dtype)
-    given = wanted.given
     if given is not None:
         given = check_given(given, noOfSamps, primers.shape[1], N)
     rng = checks.generator("seed", wanted.seed, model.rng)
@@ -47,5 +51,5 @@ def generate(model, wanted: Wanted) -> tuple[np.ndarray, np.ndarray, bool]:
         limits = model.genProbThreshold, temperature, most
         rolls = model._functions.generate(primers, uniform, *limits)
     rolls = with_first_rows(primers, rolls) if keep else rolls[:, -noOfSamps:]
-    tunes, y = rolls.swapaxes(1, 2)
+    tunes, y = (with_format(a, model.rollFormat) for a in rolls.swapaxes(1, 2))
     return tunes, y, many

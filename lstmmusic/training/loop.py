@@ -44,6 +44,7 @@ class TrainingData(NamedTuple):
     tunes: list[np.ndarray]  # (steps, N)
     validation: list[np.ndarray]  # (steps, N); may be empty
     source: provenance.Source
+    roll_format: Any = None  # RollFormat, if the tunes have one
 
 
 @dataclass
@@ -76,7 +77,7 @@ class Training:
         self, model, data: TrainingData, plan: Plan, saver: Saver, ranks: Ranks
     ):
         self.model = model
-        self.tunes, self.validation, self.source = data
+        self.tunes, self.validation, self.source, self.roll_format = data
         self.plan = plan
         self.saver = saver
         self.ranks = ranks
@@ -87,10 +88,13 @@ class Training:
     def begin(self, resume: bool, checkpoint) -> None:
         """Set the model's `TrainState`: a new one, or the one to resume."""
         self.ranks.same("the training", self.plan)
+        self.ranks.same("rollFormat", self.roll_format)
         if self.ranks.first and resume:
-            resume_training(self.model, self.plan, checkpoint)
+            resume_training(self.model, self.plan, checkpoint, self.roll_format)
         elif self.ranks.first:
             self.model._train_state.begin(self.plan)
+        if self.roll_format is not None:
+            self.model.rollFormat = self.roll_format
         broadcast_first(self.model, self.ranks)
         self.state = self.model._train_state
         self.rng = copy.deepcopy(self.state.rng)  # the state's follows each update

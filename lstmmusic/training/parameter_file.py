@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmmusic import atomic, checks
+from lstmmusic.data import formats
 from lstmmusic.model.optimizers import Moments
 from lstmmusic.model.parameters import (
     check_joint,
@@ -29,8 +30,8 @@ from lstmmusic.training.state import Position, TrainState
 
 # Version 1 had RMSprop alone, and no unfinished training.  Version 2 lacked the tunes
 # and records of trainings, and the steps that each cost sums up.  Version 3 had the
-# independent output alone.
-FORMAT_VERSION = 4
+# independent output alone.  Version 4 lacked the format of the rolls.
+FORMAT_VERSION = 5
 MOST_UPDATES = 2**53  # of an epoch; a float still tells one from the next
 PROGRESS = {  # names in the file, and what they are before the first update
     "epoch": 0,
@@ -116,6 +117,7 @@ def write(filename, saved: Saved) -> Path:
         "trainedOn": training.trained_on.digests,
         "trainedOnComplete": training.trained_on.complete,
         "trainings": np.frombuffer(json.dumps(training.records).encode(), np.uint8),
+        "rollFormat": formats.to_text(training.roll_format),
         "rngState": json.dumps(training.rng.bit_generator.state),
         "formatVersion": FORMAT_VERSION,
     }
@@ -211,6 +213,9 @@ def _read(arrays):
         state = {name: arrays.numbers(name, shape) for name, shape in shapes_of_state}
         moments = _moments(arrays, shapes, settings["optimizer"] == "Adam")
     training = _training(arrays, shapes, version)
+    if version > 4:
+        text = arrays.text("rollFormat")
+        training.roll_format = formats.from_text(text, io_length)
     for values in (weights, *(moments or ())[:2], training.best):
         check_joint(values or {})
     return Saved(

@@ -1,7 +1,8 @@
 """Check the arguments of `RNN4Music.train`, and make its `Training`."""
 
 from lstmmusic import checks
-from lstmmusic.data.batches import check_dataset, is_packed
+from lstmmusic.data.batches import check_dataset, is_packed, list_tunes
+from lstmmusic.data.formats import Held, check_format
 from lstmmusic.training import memory
 from lstmmusic.training.checkpoint import make_saver
 from lstmmusic.training.loop import Training, TrainingData
@@ -12,13 +13,18 @@ from lstmmusic.training.state import Arguments, make_plan
 ABOVE_ZERO = ("R1", "R2", "R3", "Rout", "epsilon", "gradClip", "gradNorm")
 
 
-def check_tunes(model, dataset, name: str = "validation", least: int = 2) -> list:
+def check_tunes(
+    model, dataset, name: str = "validation", least: int = 2, held: Held | None = None
+) -> list:
     """Return a dataset's tunes, each checked; raise ValueError for others.
 
-    ``name`` stands in errors; ``least`` is the fewest steps of a tune.
+    ``name`` stands in errors; ``least`` is the fewest steps of a tune; ``held`` has the
+    format that they must have, by default the model's.
     """
     memory.check_copies(name, dataset, model.dtype)
-    tunes = check_dataset(dataset, model.io_length, model.dtype, name, least)
+    given = list_tunes(dataset, name)
+    (held or Held.by(model)).hold_tunes(name, given)
+    tunes = check_dataset(given, model.io_length, model.dtype, name, least)
     for n, tune in enumerate(tunes):
         check_targets(model, f"tune {n} of {name}", tune)
     return tunes
@@ -36,10 +42,12 @@ def prepare_training(model, ranks: Ranks, arguments: Arguments) -> Training:
     checks.truth("resume", arguments.resume)
     checks.truth("progress", arguments.progress)
     whole = arguments.lengthOfMB is None
-    tunes = check_tunes(model, arguments.dataset, "the dataset", least=1 + whole)
+    held = Held.by(model)
+    held.hold("rollFormat", check_format(arguments.rollFormat, model.io_length))
+    tunes = check_tunes(model, arguments.dataset, "the dataset", 1 + whole, held)
     validation = []
     if arguments.validation is not None:
-        validation = check_tunes(model, arguments.validation)
+        validation = check_tunes(model, arguments.validation, held=held)
     numbers = {name: getattr(model, name) for name in ABOVE_ZERO}
     checks.stay_above_zero(numbers, model.dtype)
     plan = make_plan(tunes, validation, model.dtype, arguments)
@@ -47,6 +55,7 @@ def prepare_training(model, ranks: Ranks, arguments: Arguments) -> Training:
     saver = make_saver(arguments, ranks)
     sources = tunes
     if arguments.sources is not None:
-        sources = check_tunes(model, arguments.sources, "sources", least=1)
+        sources = check_tunes(model, arguments.sources, "sources", 1, held)
     source = make_source(arguments.command, sources)
-    return Training(model, TrainingData(tunes, validation, source), plan, saver, ranks)
+    data = TrainingData(tunes, validation, source, held.found)
+    return Training(model, data, plan, saver, ranks)

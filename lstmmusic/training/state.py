@@ -35,6 +35,7 @@ class Arguments:
     progress: Any
     sources: Any
     command: Any
+    rollFormat: Any
 
 
 class Plan(NamedTuple):
@@ -125,6 +126,8 @@ class TrainState:
     trained_on : TrainedOn
     records : list of dict
         A record of each training, the oldest first.
+    roll_format : RollFormat or None
+        That of all tunes so far which have one.
     plan : dict or None
         That of the last training; None before the first one.
     position : Position
@@ -146,6 +149,7 @@ class TrainState:
     loss: float = math.nan
     trained_on: TrainedOn = field(default_factory=TrainedOn)
     records: list = field(default_factory=list)
+    roll_format: Any = None
     plan: dict | None = None
     position: Position = field(default_factory=Position)
     best: dict | None = field(default=None, repr=False)
@@ -220,14 +224,14 @@ class TrainState:
         ]
 
 
-def state_attribute(name: str) -> Any:
-    """Make a property of `RNN4Music` that its `TrainState` holds."""
+def state_attribute(name: str, check=lambda model, value: value) -> Any:
+    """Make a property of `RNN4Music` that its `TrainState` holds, once checked."""
 
     def get(model):
         return getattr(model._train_state, name)
 
     def set_(model, value):
-        setattr(model._train_state, name, value)
+        setattr(model._train_state, name, check(model, value))
 
     computed = vars(TrainState).get(name)
     if isinstance(computed, property):

@@ -1,0 +1,168 @@
+"""Hold rolls to one format: what their rows and columns stand for.
+
+`midi.RollFormat` is the word that files and networks have in common.  It is imported
+late, so that `import lstmmusic` does not pay for `midi`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lstmmusic import checks
+
+if TYPE_CHECKING:
+    from midi.formats import RollFormat
+
+ONE = "allowed is one format"
+LIFTED = "model.rollFormat = None lifts this"
+
+
+def format_of(roll: Any) -> "RollFormat | None":
+    """Return the format that a MidiRoll, PackedRoll or RollArray brings; else None."""
+    from midi.formats import roll_format
+
+    return roll_format(roll)
+
+
+def with_format(roll: np.ndarray, format: "RollFormat | None") -> np.ndarray:
+    """Return a roll as a `midi.RollArray`, or unchanged if there is no format."""
+    if format is None:
+        return roll
+    from midi.formats import RollArray
+
+    return RollArray.of(roll, format)
+
+
+def check_format(value: Any, io_length: int) -> "RollFormat | None":
+    """Return `RNN4Music.rollFormat`; raise ValueError for another type or width."""
+    if value is None:
+        return None
+    from midi.formats import RollFormat
+
+    if not isinstance(value, RollFormat):
+        raise ValueError(
+            f"rollFormat is {value!r:.60}; allowed are None and a midi.RollFormat"
+        )
+    if value.width != io_length:
+        raise ValueError(
+            f"rollFormat has {checks.counted(value.width, 'column')} ({value}); "
+            f"allowed are the {io_length} of io_length"
+        )
+    return value
+
+
+class Held:
+    """Hold rolls to a format, or to the first that one of them brings.
+
+    Parameters
+    ----------
+    format : RollFormat or None
+        None allows any.
+    owner : str
+        Whose it is, with a verb, for errors.
+    allowed : str
+        What helps, for errors.
+
+    Attributes
+    ----------
+    found : RollFormat or None
+        What the rolls brought.
+    """
+
+    def __init__(
+        self,
+        format: "RollFormat | None" = None,
+        owner: str = "",
+        allowed: str = ONE,
+    ):
+        self.format, self.owner, self.allowed = format, owner, allowed
+        self.found: RollFormat | None = None
+
+    @classmethod
+    def by(cls, model) -> "Held":
+        """Return what a network holds rolls to."""
+        return cls(model.rollFormat, "the network was trained on", LIFTED)
+
+    def hold(self, name: str, format: "RollFormat | None") -> None:
+        """Take the format of a roll ``name``, or raise ValueError if it is another."""
+        if format is None:
+            return
+        if self.format is None:
+            self.format, self.owner, self.allowed = format, f"{name} has", ONE
+        if format == self.format:
+            self.found = format
+            return
+        pairs = zip(_in_words(format), _in_words(self.format), strict=True)
+        differing = [pair for pair in pairs if len(set(pair)) == 2]
+        theirs, ours = (" and ".join(words) for words in zip(*differing, strict=True))
+        raise ValueError(f"{name} has {theirs}, {self.owner} {ours}; {self.allowed}")
+
+    def hold_roll(self, name: str, roll: Any) -> None:
+        """Hold what may be a roll, or a list or tuple of rolls."""
+        self.hold(_named(name, roll), format_of(roll))
+        if isinstance(roll, list | tuple):
+            self.hold_tunes(name, roll)
+
+    def hold_tunes(self, name: str, tunes: Sequence) -> None:
+        """Hold each tune of a data set ``name``."""
+        for n, tune in enumerate(tunes):
+            format = format_of(tune)
+            if format is not None and format is not self.found:
+                self.hold(_named(f"tune {n} of {name}", tune), format)
+
+
+def _named(name: str, roll: Any) -> str:
+    """Return a name with that of the file, of a MidiRoll or PackedRoll."""
+    from midi.files import printable
+
+    file = getattr(roll, "name", None) if hasattr(roll, "piano_roll") else None
+    return name if file is None else f"{name} ({printable(file)})"
+
+
+def _in_words(format: "RollFormat") -> list[str]:
+    """Return the values of a format by name, the same number for each."""
+    values = asdict(format)
+    values["dt"] = f"{format.dt} {values.pop('unit')}"
+    return [f"{name} = {value}" for name, value in values.items()]
+
+
+def to_text(format: "RollFormat | None") -> str:
+    """Return a format as JSON; dt in beats is [numerator, denominator]."""
+    if format is None:
+        return "null"
+    dt = format.dt
+    pair = list(dt.as_integer_ratio()) if isinstance(dt, Fraction) else dt
+    return json.dumps(asdict(format) | {"dt": pair})
+
+
+def from_text(text: str, io_length: int) -> "RollFormat | None":
+    """Return the format that `to_text` wrote; raise ValueError for another text."""
+    found = json.loads(text)
+    if found is None:
+        return None
+    from midi.formats import RollFormat
+
+    names = [field.name for field in fields(RollFormat)]
+    if not isinstance(found, dict) or found.keys() != set(names):
+        raise ValueError(
+            f"rollFormat is {found!r:.60}; it must hold {', '.join(names)}"
+        )
+    dt = found["dt"]
+    if found["unit"] == "beats":
+        found["dt"] = Fraction(*(checks.check_int("dt", n) for n in _pair(dt)))
+    elif not isinstance(dt, float):
+        raise ValueError(f"rollFormat has a dt of {dt!r:.60}; it must be a float")
+    return check_format(RollFormat(**found), io_length)
+
+
+def _pair(dt: Any) -> list:
+    if not isinstance(dt, list) or len(dt) != 2:
+        raise ValueError(
+            f"rollFormat has a dt of {dt!r:.60}; it must be a numerator and a "
+            "denominator"
+        )
+    return dt
