@@ -33,6 +33,7 @@ FORMS = {  # settings of the network, of the training, of this script
         CUT,
         {},
     ),
+    "JAX joint output": ({"output": "joint", "jointUnits": 41}, CUT, {}),
     "H = 600": ({}, CUT, {"H": (600, 600, 600), "generated": 10}),
 }
 

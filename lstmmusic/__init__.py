@@ -5,7 +5,7 @@ from lstmmusic.engine import cache  # noqa: F401, I001  imports PyTensor, and is
 import pytensor
 
 from lstmmusic import datasets
-from lstmmusic.data.batches import mark_silence, unmark_silence
+from lstmmusic.data.silence import mark_silence, unmark_silence
 from lstmmusic.listening import listen, save_sound, save_wav
 from lstmmusic.rnn4music import RNN4Music
 from lstmmusic.statistics import music_statistics

@@ -281,7 +281,10 @@ def load_folder(
 
 
 def transpose(
-    dataset: Sequence[RollLike], semitones: int | Sequence[int]
+    dataset: Sequence[RollLike],
+    semitones: int | Sequence[int],
+    *,
+    restruck: bool | None = None,
 ) -> list[np.ndarray]:
     """Return tunes in other keys: ``transpose(train, range(-5, 7))`` is all twelve.
 
@@ -295,6 +298,9 @@ def transpose(
         At least an octave wide, N ≥ 12.
     semitones : int or sequence of ints
         Upwards, from −127 to 127.
+    restruck : bool, optional
+        Whether half of the columns say what is struck again, and move like the other;
+        None: as a tune's `midi.RollFormat` says, or not.
 
     Returns
     -------
@@ -326,10 +332,10 @@ def transpose(
         raise ValueError(
             f"dataset is three; allowed is one of them: {', '.join(SPLITS)}"
         )
-    tunes = [check_tune(n, tune) for n, tune in enumerate(dataset)]
+    tunes = [check_tune(n, tune, restruck) for n, tune in enumerate(dataset)]
     shifts: Any = [semitones] if np.ndim(semitones) == 0 else semitones
     shifts = [
         checks.check_int("semitones", shift, low=-FARTHEST, high=FARTHEST)
         for shift in shifts
     ]
-    return [transposed(tune, shift) for shift in shifts for tune in tunes]
+    return [transposed(*tune, shift) for shift in shifts for tune in tunes]

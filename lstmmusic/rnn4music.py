@@ -83,6 +83,9 @@ class RNN4Music:
         Its hidden units; 0 leaves the direct weights from note to note alone.
     noteOrder : {'up', 'down'}
         Whether it draws a step's lowest or highest note first.
+    restruck : bool
+        Half of the columns say what sounds, and as many behind them which of these
+        notes are struck again (`midi.RollFormat`); with the joint output alone.
 
     Attributes
     ----------
@@ -140,11 +143,12 @@ class RNN4Music:
     fixedMasks = Checked(checks.truth)
     cost = Fixed(checks.one_of, allowed=outputs.COSTS)
     optimizer = Fixed(checks.one_of, allowed=OPTIMIZERS)
-    output, jointUnits, noteOrder = (Fixed() for _ in settings.OUTPUT)
+    output, jointUnits, noteOrder, restruck = (Fixed() for _ in settings.OUTPUT)
     originalForward, tf32 = (Fixed(checks.truth) for _ in range(2))
     mode, device, dtype = (Fixed() for _ in range(3))
     h_lengths = property(attrgetter(*SIZES[:3]), doc="The layers' numbers of cells.")
     rates = property(attrgetter(*RATES), doc="R1, R2, R3, Rout.")
+    notes = property(describe.notes, doc="How many columns say what sounds.")
 
     instantaneousCost: list[float] = state_attribute("costs")
     stepsOfCost: list[float] = state_attribute("steps")
@@ -172,7 +176,7 @@ class RNN4Music:
         gradNorm: float | None = None, dropout: float = 0.0, fixedMasks: bool = False,
         mode: str | None = None, device: str = "cpu", tf32: bool = False,
         dtype: str | None = None, output: str = "independent", jointUnits: int = 128,
-        noteOrder: str = "up",
+        noteOrder: str = "up", restruck: bool = False,
     ):  # fmt: skip
         self.h1_length, self.h2_length, self.h3_length = h1_length, h2_length, h3_length
         self.io_length, self.cost, self.optimizer = io_length, cost, optimizer
@@ -181,9 +185,10 @@ class RNN4Music:
         self.dropout, self.genProbThreshold = dropout, genProbThreshold
         self.sigRand, self.muRand, self.fixedMasks = sigRand, muRand, fixedMasks
         self.originalForward, self.tf32 = originalForward, tf32
-        wanted = {"output": output, "jointUnits": jointUnits, "noteOrder": noteOrder}
-        checked = settings.check_output(wanted, self.cost)
-        self.output, self.jointUnits, self.noteOrder = checked.values()
+        given = output, jointUnits, noteOrder, restruck
+        wanted = dict(zip(settings.OUTPUT, given, strict=True))
+        checked = settings.check_output(wanted, self.cost, self.io_length)
+        self.output, self.jointUnits, self.noteOrder, self.restruck = checked.values()
         self.mode, self.dtype = choose_mode(mode), choose_dtype(dtype)
         self.device = choose_device(self.mode, device)
         self._train_state = TrainState(checks.generator("seed", seed))
@@ -195,7 +200,8 @@ class RNN4Music:
         first = parameters.first_values(self.rng, *self._sizes[:2], *deviations, units)
         self._store = Store(first, self.dtype, self.optimizer)
         backend = Backend(self.mode, self.device, self.tf32)
-        output = outputs.make_output(self.output, self.cost, self.noteOrder)
+        form = self.output, self.cost, self.noteOrder, self.restruck
+        output = outputs.make_output(*form)
         self._functions = Functions(self._store, output, self.originalForward, backend)
 
     __repr__ = describe.describe
@@ -351,7 +357,8 @@ class RNN4Music:
 
         Row t, of T, is the probability of each note at step t+1, given rows 0…t, from
         the state at step −1; with the joint output, given also the tune's notes of step
-        t+1 that come before in ``noteOrder``, so that the last row is NaN.
+        t+1 that come before in ``noteOrder``, so that the last row is NaN.  It is 0
+        where a note cannot be struck again, not sounding in both row t and row t+1.
 
         From independent notes' last row ``genMusic(tune, 1)`` draws, but for threshold
         and rounding: 1e-6 in float32, more if the network amplifies differences.
@@ -372,7 +379,8 @@ class RNN4Music:
 
         ``inputs`` and ``targets`` are array_like of shape (B, T, io_length), values in
         [0, 1].  The cost is the mean over B tunes of its sum over steps and notes; the
-        gradient is {original name: ndarray}, unclipped, without L1.
+        gradient is {original name: ndarray}, unclipped, without L1.  With ``restruck``
+        a row of inputs (above ½) and its targets say where a note can be struck again.
         """
         forks.refuse("gradients", self.mode)
         given = {"inputs": inputs, "targets": targets}
@@ -435,7 +443,8 @@ class RNN4Music:
             ``genProbThreshold`` stays silent.  The joint output has s in place of Y.
         maxNotes : int, optional
             Of the notes drawn at a step, at most so many sound, the most probable; of
-            equally probable ones, the lowest.  They alone are fed back.
+            equally probable ones, the lowest.  They alone are fed back, and with
+            ``restruck`` it is drawn of them alone which are struck again.
         keepPrimer : bool
             Return the primer, too, in front of the tune.
         noOfTunes : int
@@ -445,7 +454,9 @@ class RNN4Music:
             Given notes count for ``maxNotes``, and always stay.  A step is drawn
             exactly from the model if its free notes follow the given ones in
             ``noteOrder``, as below a melody with 'down': notes drawn before do not know
-            of them, and no step looks ahead at what is given later.
+            of them, and no step looks ahead at what is given later.  A note given as
+            struck again that does not sound in this step and the one before stays
+            silent, and is a ValueError if that is known before.
 
         Returns
         -------
@@ -467,7 +478,7 @@ class RNN4Music:
         wanted = generation.Wanted(startVectors, noOfSamps, *steering)
         tunes, y, many = generation.generate(self, wanted)
         limits = float(temperature), self.genProbThreshold
-        stuck.warn_if_stuck(tunes[:, -noOfSamps:], *limits)
+        stuck.warn_if_stuck(tunes[:, -noOfSamps:, : self.notes], *limits)
         return (tunes, y) if many else (tunes[0], y[0])
 
     def saveParameters(self, fileName: FileName) -> None:
@@ -510,6 +521,7 @@ class RNN4Music:
         cls, fileName: FileName, *, mode: str | None = None, device: str = "cpu",
         tf32: bool = False, dtype: str | None = None, output: str | None = None,
         jointUnits: int | None = None, noteOrder: str | None = None,
+        restruck: bool | None = None,
     ) -> "RNN4Music":  # fmt: skip
         """Make an object of a file's own sizes and settings, and load the file.
 
@@ -519,10 +531,11 @@ class RNN4Music:
 
         ``output='joint'`` takes up a network trained with independent notes: it has the
         same likelihood until its first update.  ValueError if its training is not over,
-        or for another output than a file's joint one.
+        for another output than a file's joint one, or for another ``restruck``.
         """
         where = {"mode": mode, "device": device, "tf32": tf32, "dtype": dtype}
-        wanted = {"output": output, "jointUnits": jointUnits, "noteOrder": noteOrder}
+        given = output, jointUnits, noteOrder, restruck
+        wanted = dict(zip(settings.OUTPUT, given, strict=True))
         saved = read_file(fileName)
         saved = checkpoints.with_output(saved, wanted, fileName)
         return checkpoints.make_model(cls, saved, fileName, where)

@@ -22,7 +22,8 @@ def shared_top_lines(
     Parameters
     ----------
     tunes, others : sequence of array_like (steps, N), MidiRoll or PackedRoll
-        Of the same N, N ≥ 12.  What is not zero sounds.
+        Of the same N, N ≥ 12.  What is not zero sounds; of a tune whose
+        `midi.RollFormat` has restruck columns, N are those that say what sounds.
 
     Returns
     -------
@@ -76,9 +77,9 @@ def shared_top_lines(
 
 def _line(n: int, tune: RollLike) -> tuple[np.ndarray, int]:
     """Return the top line without silent steps, and the width of the roll."""
-    checked = check_tune(n, tune)
-    line = top_line(getattr(checked, "piano_roll", checked))
-    return line[line >= 0], checked.shape[1]
+    checked, notes = check_tune(n, tune)
+    line = top_line(getattr(checked, "piano_roll", checked)[:, :notes])
+    return line[line >= 0], notes
 
 
 def _is_known(

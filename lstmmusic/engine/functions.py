@@ -25,7 +25,7 @@ from lstmmusic.engine.gradient import (
 from lstmmusic.engine.lowering import MOST_CELLS
 from lstmmusic.model.network import forward_pass, from_leaves, leaves, total
 from lstmmusic.model.optimizers import Settings, new_values, reject_nonfinite
-from lstmmusic.model.outputs import cross_entropy
+from lstmmusic.model.outputs import halves
 from lstmmusic.model.sampling import Drawing, generate
 
 CHUNK = 32  # steps
@@ -125,7 +125,8 @@ class Functions:
     def counts(self, lengths: np.ndarray, rolls_of, size: int) -> np.ndarray:
         """Return nats, and notes hit, added and missed, of each tune: (tunes, 4).
 
-        The notes predicted are those drawn at temperature 0.
+        The notes predicted are those drawn at temperature 0.  With restruck columns
+        they are counted in the sounding half; its nats are in a fifth column.
 
         Parameters
         ----------
@@ -136,7 +137,7 @@ class Functions:
         size : int
             At most so many tunes at once in each thread.
         """
-        summed = np.zeros((len(lengths), 4))
+        summed = np.zeros((len(lengths), 5 if self.output.restruck else 4))
         workers = min(threads(self.backend), len(lengths))
         T, B = self.chunks(lengths, size, workers)
         run = self._counts(*self.compiler.shape(T, B))
@@ -272,17 +273,19 @@ class Functions:
         mask = pt.tensor("mask", shape=(T, B))
         joint = self.store.weights.joint
         Z, residuals = self._pass(x, state)
-        nats, _ = cross_entropy(self.output.logits(Z, targets, joint), targets)
-        predicted, _ = self.output.chord(Z, pt.zeros_like(targets), joint)
-        sounds = targets > 0.5
+        _, nats = self.output.predict(Z, x, targets, joint)
+        notes = halves(targets)[0] if self.output.restruck else targets
+        predicted, _ = self.output.chord(Z, pt.zeros_like(notes), joint)
+        sounds = notes > 0.5
         hit, added, missed = (
             sounds & predicted,
             predicted & ~sounds,
             sounds & ~predicted,
         )
+        of_sounding = [halves(nats)[0]] if self.output.restruck else []
         counts = [
             mask * total(pt.cast(each_note, x.dtype), axis=2)
-            for each_note in (nats, hit, added, missed)
+            for each_note in (nats, hit, added, missed, *of_sounding)
         ]
         outputs = [pt.stack(counts), *flatten(last_state(residuals))]
         return [x, targets, mask, *flatten(state)], outputs, None
@@ -291,8 +294,8 @@ class Functions:
         x, targets = self.compiler.rolls(T, B, "x", "targets")
         state = self.compiler.state(B)
         Z, residuals = self._pass(x, state)
-        s = self.output.logits(Z, targets, self.store.weights.joint)
-        outputs = [pt.sigmoid(s), *flatten(last_state(residuals))]
+        y, _ = self.output.predict(Z, x, targets, self.store.weights.joint)
+        outputs = [y, *flatten(last_state(residuals))]
         return [x, targets, *flatten(state)], outputs, None
 
     def _build_generate(self, T, B, limited):

@@ -165,7 +165,8 @@ class Gradient:
         state = State(*(tuple(tunes + vector for vector in all_h) for all_h in start))
         network, d3 = self.compiler.store.weights, self.original_forward
         Z, residuals = forward_pass(x, state, network, d3, masks)
-        cost, dZ, joint = self.output.cost_of(Z, targets, network.joint, loss_weight)
+        given = Z, x, targets, network.joint, loss_weight
+        cost, dZ, joint = self.output.cost_of(*given)
         gradients, _ = backward_pass(x, dZ, state, residuals, network, d3, masks)
         gradients = gradients._replace(joint=joint)
         inputs = [x, targets, loss_weight, *(masks or ())]
@@ -198,7 +199,8 @@ class Gradient:
         so_far = like_partial(network)
 
         Z = output(dropped(residuals.h, masks), network)
-        cost, dZ, joint = self.output.cost_of(Z, targets, network.joint, loss_weight)
+        given = Z, x, targets, network.joint, loss_weight
+        cost, dZ, joint = self.output.cost_of(*given)
         gradients, carry_prev = backward_pass(
             x, dZ, state, residuals, network, self.original_forward, masks, carry
         )

@@ -7,6 +7,9 @@ each is predicted from those before it, too: a conditional neural autoregressive
 distribution estimator (H. Larochelle, I. Murray 2011; N. Boulanger-Lewandowski,
 Y. Bengio, P. Vincent 2012, arXiv:1206.6392).  Its D units u get A (..., D) from the
 layers; ``Z`` is Y and, behind it, A.
+
+A row may say which notes are struck again, in *restruck* columns behind as many of what
+sounds: the halves of a row.  ``x`` (..., N) is the row before k.
 """
 
 from typing import NamedTuple
@@ -52,16 +55,23 @@ class Joint(NamedTuple):
     V: pt.TensorVariable | None = None  # (N, D) from the notes before to u
 
 
+def halves(a):
+    """Return what sounds (..., N/2) of rows (..., N), and what is struck again."""
+    half = a.type.shape[-1] // 2
+    return a[..., :half], a[..., half:]
+
+
 class Independent(NamedTuple):
     """Let each note sound with probability σ(Y_n), whatever the others do."""
 
     cost: str  # of `COSTS`
+    restruck: bool = False
 
-    def logits(self, Z, k, weights):
-        """Return Y, whose sigmoids are the notes' probabilities."""
-        return Z
+    def predict(self, Z, x, k, weights):
+        """Return the notes' probabilities (..., N), and their nats for k."""
+        return pt.sigmoid(Z), cross_entropy(Z, k)[0]
 
-    def cost_of(self, Z, k, weights, loss_weight):
+    def cost_of(self, Z, x, k, weights, loss_weight):
         """Return the cost of every element (..., N), dZ, and no derivative of weights.
 
         ``loss_weight`` (...) multiplies the derivatives, not the cost.
@@ -83,9 +93,32 @@ class JointOutput(NamedTuple):
         u_n = σ(a_n)
         s_n = Y_n + U_n · u_n + Σ_{m<n} L_nm k_m
         y_n = σ(s_n) = P(k_n = 1 | the past, k_1 … k_{n−1})
+
+    With ``restruck``, notes n are all that sounds, and then all that is struck again,
+    each half in its order; M (..., N) is 1 where a cell may be 1.  It takes the place
+    of k_n and y_n by M_n k_n and M_n y_n.
     """
 
     order: str  # of `ORDERS`: the lowest note first, or the highest
+    restruck: bool = False
+
+    def possible(self, x, k):
+        """Return M, or None without restruck columns, where each cell may be 1.
+
+        A note is struck again only where it sounds in x, the row before, and in k.
+        """
+        if not self.restruck:
+            return None
+        before, now = halves(x)[0], halves(k)[0]
+        again = pt.cast(before > 0.5, k.dtype) * now
+        return pt.concatenate([pt.ones_like(now), again], axis=-1)
+
+    def predict(self, Z, x, k, weights):
+        """Return y (..., N), given the notes of k before each, and the nats for k."""
+        M = self.possible(x, k)
+        k = masked(k, M)
+        s = self.logits(Z, k, weights)
+        return masked(pt.sigmoid(s), M), masked(cross_entropy(s, k)[0], M)
 
     def logits(self, Z, k, weights):
         """Return s (..., N)."""
@@ -96,19 +129,21 @@ class JointOutput(NamedTuple):
         s = roll_dot(before, weights.L.T, no_bias, of_units)
         return self.ordered(with_axes_of(k, s))
 
-    def cost_of(self, Z, k, weights, loss_weight):
+    def cost_of(self, Z, x, k, weights, loss_weight):
         """Return the cost of every element (..., N), dZ, and the `Joint` of dL, dU, dV.
 
         ::
 
-            cost = Σ_n softplus(s_n) − k_n s_n = −log P(k | the past)
-            ds_n = w (y_n − k_n)        dY = ds
+            cost = Σ_n M_n (softplus(s_n) − k_n s_n) = −log P(k | the past)
+            ds_n = w M_n (y_n − k_n)    dY = ds
             dL_nm = ds_n k_m   (m < n)  dU, dV, dA: see `joint_outer`
 
-        with w the ``loss_weight`` (...).
+        with w the ``loss_weight`` (...), and k for M ∘ k.
         """
+        M = self.possible(x, k)
+        k = masked(k, M)
         cost, ds = cross_entropy(self.logits(Z, k, weights), k)
-        ds = ds * loss_weight[..., None]
+        cost, ds = masked(cost, M), masked(ds, M) * loss_weight[..., None]
         _, A, U, V = self.split(Z, weights)
         dz, before = as_matrix(self.ordered(ds)), as_matrix(self.ordered(k))
         dL = pt.tril(roll_outer(before, dz).T, -1)
@@ -117,22 +152,54 @@ class JointOutput(NamedTuple):
         dA, dU, dV = joint_outer(dz, A, before, U, V)
         dA = dA.reshape((*k.shape[:-1], U.type.shape[1]))
         dZ = pt.concatenate([ds, dA], axis=-1)
-        return cost, dZ, Joint(dL, self.ordered(dU.T).T, self.ordered(dV.T).T)
+        dU, dV = (
+            self.ordered(pt.specify_shape(dW, U.type.shape).T).T for dW in (dU, dV)
+        )
+        return cost, dZ, Joint(dL, dU, dV)
 
     def chord(self, Z, bound, weights):
         """Draw the notes in order; return those with s above their bound, and s.
 
-        (..., N) each.  Each s has the notes that were drawn before its own.
+        (..., N) each, or (..., N/2) with restruck columns: `strikes` draws these.  Each
+        s has the notes that were drawn before its own.
         """
         Y, A, U, V = self.split(Z, weights)
-        units = [] if U is None else [A, U, V]
-        drawn = joint_draw(Y, as_matrix(self.ordered(bound)), weights.L, *units)
-        k, s = (self.ordered(with_axes_of(bound, a)) for a in drawn)
+        n = bound.type.shape[-1]
+        return self.draw(bound, Y[:, :n], A, weights.L[:n, :n], U, V)
+
+    def strikes(self, Z, k, bound, weights):
+        """Draw what is struck again, given what sounds, k (..., N/2), as `chord` does.
+
+        ::
+
+            a_n = (A + Σ_m k_m V_m) + Σ of the notes struck again before n
+            s_n = (Y_n + Σ_m L_nm k_m) + U_n · u_n + Σ of the same
+        """
+        Y, A, U, V = self.split(Z, weights)
+        n, k = weights.L.type.shape[0] // 2, as_matrix(self.turned(k))
+        Y = roll_dot(k, weights.L[n:, :n].T, pt.zeros((n,), Y.dtype), Y[:, n:])
+        if U is not None:
+            no_bias = pt.zeros((V.type.shape[1],), Y.dtype)
+            A, U, V = roll_dot(k, V[:n], no_bias, A), U[n:], V[n:]
+        return self.draw(bound, Y, A, weights.L[n:, n:], U, V)
+
+    def draw(self, bound, Y, A, L, U, V):
+        """Return the notes whose s is above their bound, and s, in the roll's order."""
+        n = L.type.shape[0]
+        units = [] if U is None else [A, U[:n], V[:n]]
+        drawn = joint_draw(Y, as_matrix(self.turned(bound)), L, *units)
+        k, s = (self.turned(with_axes_of(bound, a)) for a in drawn)
         return k > 0, s
+
+    def turned(self, a):
+        """Bring notes of one half to the order of drawing, or back."""
+        return a if self.order == "up" else a[..., ::-1]
 
     def ordered(self, a):
         """Bring notes (..., N) to the order of drawing, or back."""
-        return a if self.order == "up" else a[..., ::-1]
+        if not self.restruck:
+            return self.turned(a)
+        return pt.concatenate([self.turned(half) for half in halves(a)], axis=-1)
 
     def split(self, Z, weights):
         """Return Y (M, N), A (M, D) and U, V (N, D), in the order of drawing."""
@@ -143,9 +210,14 @@ class JointOutput(NamedTuple):
         return as_matrix(self.ordered(Z[..., :N])), as_matrix(Z[..., N:]), U, V
 
 
-def make_output(output, cost, order):
+def make_output(output, cost, order, restruck):
     """Return the output of that name: 'independent' or 'joint'."""
-    return JointOutput(order) if output == "joint" else Independent(cost)
+    return JointOutput(order, restruck) if output == "joint" else Independent(cost)
+
+
+def masked(a, mask):
+    """Return a where a mask of zeros and ones is 1, or all of it without a mask."""
+    return a if mask is None else a * mask
 
 
 @with_kernel(1)

@@ -14,7 +14,7 @@ from lstmmusic.model.network import (
     step_forward,
     total,
 )
-from lstmmusic.model.outputs import Independent
+from lstmmusic.model.outputs import Independent, halves
 
 SOUNDS, SILENT = -1.0, 2.0  # in place of a random number: the note is given
 
@@ -70,7 +70,7 @@ def generate(
             row_next, y = draw_independent(source, Z, drawing)
         else:
             joint = output, packed_here.joint
-            row_next, y = draw_joint(source, is_primer, Z, joint, drawing)
+            row_next, y = draw_joint(source, is_primer, row, Z, joint, drawing)
         row = pt.switch(is_primer, source, row_next)
         return row, *state.h, *state.c, y
 
@@ -92,16 +92,30 @@ def draw_independent(uniform, Y, drawing):
     return as_row(drawn, Y, uniform, drawing)
 
 
-def draw_joint(source, is_primer, Z, joint, drawing):
+def draw_joint(source, is_primer, row, Z, joint, drawing):
     """Return what `draw_independent` does, by a `JointOutput` and its `Joint` weights.
 
-    In a primer the probabilities are those given its own notes, values above ½.
+    In a primer the probabilities are those given its own notes, values above ½.  What
+    is struck again is drawn of the notes that sound in ``row``, which comes before, and
+    that ``drawing.most`` has left in this one.
     """
     output, weights = joint
     own = pt.switch(source > 0.5, -np.inf, np.inf)
     bounds = bound(source, drawing.threshold, drawing.temperature)
-    drawn, s = output.chord(Z, pt.switch(is_primer, own, bounds), weights)
-    return as_row(drawn, s, source, drawing)
+    bounds = pt.switch(is_primer, own, bounds)
+    if not output.restruck:
+        drawn, s = output.chord(Z, bounds, weights)
+        return as_row(drawn, s, source, drawing)
+    (source, source_again), (bounds, bounds_again) = halves(source), halves(bounds)
+    drawn, s = output.chord(Z, bounds, weights)
+    notes, y = as_row(drawn, s, source, drawing)
+    notes = pt.switch(is_primer, pt.cast(source > 0.5, notes.dtype), notes)
+    possible = (halves(row)[0] > 0.5) & (notes > 0.5)
+    bounds_again = pt.switch(possible, bounds_again, np.inf)
+    drawn, s = output.strikes(Z, notes, bounds_again, weights)
+    again, y_again = as_row(drawn, s, source_again, drawing._replace(most=None))
+    y_again = pt.switch(possible, y_again, 0)
+    return pt.concatenate([notes, again], -1), pt.concatenate([y, y_again], -1)
 
 
 def as_row(drawn, s, uniform, drawing):

@@ -76,7 +76,7 @@ def with_output(saved: Saved, wanted: dict[str, Any], source, rng=None) -> Saved
     wanted = {n: default[n] if v is None else v for n, v in wanted.items()}
     cost = saved.settings.get("cost", "cross-entropy")
     try:
-        check_output(wanted, cost)
+        check_output(wanted, cost, saved.io_length)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
     if theirs["output"] == wanted["output"] == "independent" or theirs == wanted:
@@ -85,6 +85,11 @@ def with_output(saved: Saved, wanted: dict[str, Any], source, rng=None) -> Saved
         raise ValueError(
             f"{source} holds a network with {theirs}, but wanted is {wanted}; allowed "
             "is the file's own output"
+        )
+    if wanted["restruck"]:
+        raise ValueError(
+            f"{source} holds a network with output='independent', whose columns are all "
+            "notes that sound; allowed with restruck=True is a file with restruck=True"
         )
     if not saved.training.over:
         raise ValueError(

@@ -9,6 +9,11 @@ from lstmmusic import checks
 from lstmmusic.model import parameters
 
 
+def notes(model) -> int:
+    """Return how many of an `RNN4Music`'s columns say what sounds: all, or half."""
+    return model.io_length // 2 if model.restruck else model.io_length
+
+
 def describe(model) -> str:
     """Return the repr of an `RNN4Music`."""
     shapes = parameters.weight_shapes(*model._sizes)
@@ -16,14 +21,14 @@ def describe(model) -> str:
     costs = model.instantaneousCost
     last = f", last cost {model.loss:g}" if costs else ""
     where = model.mode if model.device == "cpu" else f"{model.mode} on {model.device}"
-    cost = model.cost
+    cost, again = model.cost, ", struck again or not" if model.restruck else ""
     if model.output == "joint":
         first = {"up": "lowest", "down": "highest"}[model.noteOrder]
         cost = f"joint output of {model.jointUnits} units, {first} note first"
     rolls = "" if model.rollFormat is None else f" ({model.rollFormat})"
     return (
         f"<RNN4Music {model.h1_length}-{model.h2_length}-{model.h3_length} cells, "
-        f"{checks.counted(model.io_length, 'note')}{rolls}, {weights} weights, "
+        f"{checks.counted(model.notes, 'note')}{again}{rolls}, {weights} weights, "
         f"{model.dtype}, {where}; "
         f"{cost}, rates {model.R1:g} {model.R2:g} {model.R3:g} {model.Rout:g}; "
         f"{checks.counted(len(costs), 'update')}{last}>"

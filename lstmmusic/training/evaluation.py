@@ -26,6 +26,9 @@ class Evaluation(NamedTuple):
         Predicted steps.
     nll_of_tunes, accuracy_of_tunes, steps_of_tunes : ndarray of shape (tunes,)
         The same three of each tune.
+    nll_sounding, nll_sounding_of_tunes : float, ndarray of shape (tunes,), or None
+        With restruck columns, the part of the nll that is for what sounds; the rest is
+        for which of these notes are struck again.  Accuracy is of what sounds.
     """
 
     nll: float
@@ -34,12 +37,17 @@ class Evaluation(NamedTuple):
     nll_of_tunes: np.ndarray
     accuracy_of_tunes: np.ndarray
     steps_of_tunes: np.ndarray
+    nll_sounding: float | None = None
+    nll_sounding_of_tunes: np.ndarray | None = None
 
     def __repr__(self):
+        part = self.nll_sounding
+        sounding = "" if part is None else f" ({part:.4f} of them for what sounds)"
         return (
             f"<Evaluation of {counted(len(self.steps_of_tunes), 'tune')}, "
             f"{counted(self.steps, 'step')}: "
-            f"nll {self.nll:.4f} nats per step, accuracy {self.accuracy:.4f}>"
+            f"nll {self.nll:.4f} nats per step{sounding}, "
+            f"accuracy {self.accuracy:.4f}>"
         )
 
 
@@ -52,14 +60,18 @@ def evaluate(
     """
     steps = np.array([len(tune) - skip_first for tune in tunes])
     counts = functions.counts(steps, lambda n: in_and_out(tunes[n], skip_first), size)
-    nll, accuracy = _rates(counts.sum(axis=0), steps.sum())
-    nlls, accuracies = _rates(counts.T, steps)
-    pooled = float(nll), float(accuracy), int(steps.sum())
-    return Evaluation(*pooled, nlls, accuracies, steps)
+    nll, accuracy, *sounding = map(float, _rates(counts.sum(axis=0), steps.sum()))
+    nlls, accuracies, *of_tunes = _rates(counts.T, steps)
+    pooled = nll, accuracy, int(steps.sum())
+    return Evaluation(*pooled, nlls, accuracies, steps, *sounding, *of_tunes)
 
 
 def _rates(counts, steps):
-    """Return the nll and the accuracy of counts (4,) or (4, tunes)."""
-    nats, hit, added, missed = counts
+    """Return the nll, the accuracy and, if counted, the nll of what sounds.
+
+    Of counts (4,) or (5,), or of those of tunes, (4, tunes) or (5, tunes).
+    """
+    nats, hit, added, missed, *sounding = counts
     with np.errstate(invalid="ignore"):
-        return nats / steps, hit / (hit + added + missed)
+        accuracy = hit / (hit + added + missed)
+    return [nats / steps, accuracy, *(part / steps for part in sounding)]

@@ -7,6 +7,7 @@ import numpy as np
 from lstmmusic import checks
 from lstmmusic.data.formats import Held, with_format
 from lstmmusic.data.primers import check_given, check_primers, with_first_rows
+from lstmmusic.data.restruck import check_strikes
 from lstmmusic.model.sampling import SILENT, SOUNDS
 from lstmmusic.training import memory
 
@@ -32,7 +33,7 @@ def generate(model, wanted: Wanted) -> tuple[np.ndarray, np.ndarray, bool]:
     )
     N, dtype = model.io_length, model.dtype
     most = checks.optional(checks.check_int, "maxNotes", wanted.maxNotes)
-    most = None if most is None or most >= N else most
+    most = None if most is None or most >= model.notes else most
     held, given = Held.by(model), wanted.given
     held.hold_roll("the primer", wanted.startVectors)
     held.hold_roll("given", given)
@@ -41,6 +42,8 @@ def generate(model, wanted: Wanted) -> tuple[np.ndarray, np.ndarray, bool]:
     primers, many = check_primers(wanted.startVectors, wanted.noOfTunes, N, dtype)
     if given is not None:
         given = check_given(given, noOfSamps, primers.shape[1], N)
+        if model.restruck:
+            check_strikes("given", given, primers[-1])
     rng = checks.generator("seed", wanted.seed, model.rng)
     what = wanted.noOfTunes > 1, most is not None, keep
     memory.check_generation(model._functions, primers, noOfSamps, *what)

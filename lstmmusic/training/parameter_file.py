@@ -30,7 +30,7 @@ from lstmmusic.training.state import Position, TrainState
 
 # Version 1 had RMSprop alone, and no unfinished training.  Version 2 lacked the tunes
 # and records of trainings, and the steps that each cost sums up.  Version 3 had the
-# independent output alone.  Version 4 lacked the format of the rolls.
+# independent output alone, version 4 no restruck columns and no format of the rolls.
 FORMAT_VERSION = 5
 MOST_UPDATES = 2**53  # of an epoch; a float still tells one from the next
 PROGRESS = {  # names in the file, and what they are before the first update
@@ -201,7 +201,7 @@ def _read(arrays):
     else:  # the original's early files
         h_lengths = (*map(arrays.length, H_LENGTHS[:2]), arrays.rows("Whi_3"))
     io_length = arrays.length("io_length")
-    settings = read_settings(arrays, version)
+    settings = read_settings(arrays, version, io_length)
     shapes = weight_shapes(h_lengths, io_length, joint_units(settings))
     for name in joint_shapes(h_lengths, io_length, 1):
         if name in arrays and name not in shapes:

@@ -1,8 +1,9 @@
 """Check the arguments of `RNN4Music.train`, and make its `Training`."""
 
 from lstmmusic import checks
-from lstmmusic.data.batches import check_dataset, is_packed, list_tunes
+from lstmmusic.data.batches import check_dataset, is_packed, list_tunes, unpacked
 from lstmmusic.data.formats import Held, check_format
+from lstmmusic.data.restruck import check_strikes
 from lstmmusic.training import memory
 from lstmmusic.training.checkpoint import make_saver
 from lstmmusic.training.loop import Training, TrainingData
@@ -31,9 +32,14 @@ def check_tunes(
 
 
 def check_targets(model, name: str, rows):
-    """Return rows; raise ValueError if a joint output gives them no likelihood."""
+    """Return rows; raise ValueError if a joint output gives them no likelihood.
+
+    Or if a tune (steps, N) strikes a note again where that is impossible.
+    """
     if model.output == "joint" and not is_packed(rows):
         checks.zeros_and_ones(name, rows)
+    if model.restruck and len(rows.shape) == 2:
+        check_strikes(name, unpacked(rows))
     return rows
 
 

@@ -16,7 +16,12 @@ LIMITS = {
     "dropout": {"low_allowed": True, "high": MOST_DROPOUT},
 }
 SINCE_2 = {"optimizer", "gradNorm", "dropout", "fixedMasks"}
-OUTPUT = {"output": "independent", "jointUnits": 128, "noteOrder": "up"}
+OUTPUT = {
+    "output": "independent",
+    "jointUnits": 128,
+    "noteOrder": "up",
+    "restruck": False,
+}
 SETTINGS = (
     *(*LIMITS, "cost", "originalForward", "optimizer", "gradNorm", "fixedMasks"),
     *OUTPUT,
@@ -28,7 +33,7 @@ def check_setting(name: str, value) -> float:
     return checks.check_float(name, value, **LIMITS[name])
 
 
-def read_settings(arrays, version):
+def read_settings(arrays, version, io_length):
     """Read arguments of RNN4Music; version 0 is the original's."""
     names = ("R1", "R2", "R3", "gradClip")
     if version:
@@ -53,20 +58,29 @@ def read_settings(arrays, version):
         return settings | OUTPUT
     found = {name: arrays.text(name) for name in ("output", "noteOrder")}
     found["jointUnits"] = arrays.numbers("jointUnits").item()
-    return settings | check_output(found, settings["cost"])
+    found["restruck"] = version >= 5 and arrays.truth("restruck")
+    return settings | check_output(found, settings["cost"], io_length)
 
 
-def check_output(settings, cost):
+def check_output(settings, cost, io_length):
     """Return the settings of `OUTPUT`, checked, or raise ValueError."""
     units, kind = settings["jointUnits"], settings["output"]
     checked = {
         "output": checks.one_of("output", kind, ("independent", "joint")),
         "jointUnits": checks.check_int("jointUnits", units, 0, checks.LONGEST),
         "noteOrder": checks.one_of("noteOrder", settings["noteOrder"], ORDERS),
+        "restruck": checks.truth("restruck", settings["restruck"]),
     }
     if kind == "joint" and cost != "cross-entropy":
         raise ValueError(
             f"cost is {cost!r}; allowed with output='joint' is 'cross-entropy'"
+        )
+    if checked["restruck"] and kind != "joint":
+        raise ValueError(f"output is {kind!r}; allowed with restruck=True is 'joint'")
+    if checked["restruck"] and io_length % 2:
+        raise ValueError(
+            f"io_length is {io_length}; allowed with restruck=True are even numbers, "
+            "two columns for each note"
         )
     return checked
 
