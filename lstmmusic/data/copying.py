@@ -15,7 +15,7 @@ import numpy as np
 
 STRETCH = 8  # steps, a power of 2
 SILENT = 255  # in place of the lowest column: above all
-# Odd, so that each has an inverse; 5 modulo 8, so that powers are not the same for long.
+# Odd, to have inverses; 5 modulo 8, to have 2^62 different powers.
 X, Y = 0x9E3779B97F4A7C15, 0xD1342543DE82EF95
 INVERSE_X, INVERSE_Y = pow(X, -1, 2**64), pow(Y, -1, 2**64)
 
@@ -56,7 +56,7 @@ def chords(steps: Steps) -> Patterns:
 
 
 def stretches(steps: Steps, any_key: bool = False) -> Patterns:
-    """Return each stretch of 8 steps in which a note sounds, one beginning at each step.
+    """Return the stretches of 8 steps, one from each step, in which a note sounds.
 
     Two steps are a pair, two pairs are four steps, and twice four are eight.  With
     ``any_key`` those that are the same, but transposed, have the same hash.

@@ -58,7 +58,7 @@ def held_notes(
 
 
 def _in_one_line(roll: npt.ArrayLike) -> np.ndarray:
-    """Return the columns of a roll (T, N) one after another, a silent step after each."""
+    """Return the columns of a roll (T, N) in a line, a silent step after each."""
     columns = np.asarray(roll).T
     line = np.zeros((len(columns), columns.shape[1] + 1), bool)
     line[:, :-1] = columns
