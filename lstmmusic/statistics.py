@@ -16,7 +16,13 @@ from lstmmusic.data.counts import (
     mean_shares,
     same_size,
 )
-from lstmmusic.data.halves import Halves, check_same_time, halves, pitches_of
+from lstmmusic.data.halves import (
+    Halves,
+    check_same_time,
+    format_of,
+    halves,
+    pitches_of,
+)
 from lstmmusic.data.notes import NAMES, held_notes, longest_held, note_name, top_line
 
 __all__ = [
@@ -232,7 +238,7 @@ def music_statistics(
     """
     r = pitches_of(roll, r)
     found = count(halves("roll", roll, r))
-    format = getattr(roll, "format", None)
+    format = format_of(roll)
     if dataset is None:
         return _statistics(found.counts, r, found.shares, format)
     each = [count(tune) for tune in _checked(dataset, r, roll)]

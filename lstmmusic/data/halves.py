@@ -17,10 +17,16 @@ class Halves(NamedTuple):
     restruck: np.ndarray | None  # bool (T, N), or None if the roll does not tell
 
 
+def format_of(roll: Any) -> Any:
+    """Return a roll's `midi.RollFormat`, or that of its MusicStatistics; else None."""
+    format = getattr(roll, "format", None)  # a string has one, too
+    return format if hasattr(format, "restruck") else None
+
+
 def pitches_of(roll: Any, r: tuple[int, int] | None) -> tuple[int, int]:
     """Return r, or by default that of the roll's format; without one the piano's."""
     if r is None:
-        r = getattr(getattr(roll, "format", None), "r", PIANO)
+        r = getattr(format_of(roll), "r", PIANO)
     return checks.pitch_range(r)
 
 
@@ -55,7 +61,7 @@ def halves(name: str, roll: RollLike, r: tuple[int, int]) -> Halves:
 
 def check_same_time(name: str, tune: Any, than: Any) -> None:
     """Raise ValueError if two rolls are known to differ in pitches, dt or unit."""
-    theirs, format = getattr(tune, "format", None), getattr(than, "format", None)
+    theirs, format = format_of(tune), format_of(than)
     if theirs is None or format is None:
         return
     for field in ("r", "dt", "unit"):
