@@ -228,7 +228,7 @@ def load_folder(
     Returns
     -------
     Splits
-        (train, valid, test), lists of uint8 RollArrays (steps, N), N = r[1] − r[0], or with
+        (train, valid, test), lists of RollArrays, uint8 (steps, N), N = r[1] − r[0]; with
         ``restruck`` (steps, 2 N); with ``packed`` of PackedRoll.
 
     Warns

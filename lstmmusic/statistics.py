@@ -1,20 +1,27 @@
 """Describe a tune in numbers, alone or beside a data set: NumPy only."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmmusic import checks
 from lstmmusic.checks import RollLike
+from lstmmusic.data.copying import STRETCH
 from lstmmusic.data.counts import (
-    STRETCH,
     Counts,
     add_up,
     compare,
     count,
     mean_shares,
     same_size,
+)
+from lstmmusic.data.halves import (
+    Halves,
+    check_same_time,
+    format_of,
+    halves,
+    pitches_of,
 )
 from lstmmusic.data.notes import NAMES, held_notes, longest_held, note_name, top_line
 
@@ -36,7 +43,10 @@ SHARES = {  # the label of each share of `MusicStatistics`; {} is the data set's
     "leap_share": "moves of the top line of over 7 semitones",
     "one_step_share": "notes of one step",
     "copied_share": f"stretches of {STRETCH} steps that occur in the {{}}",
+    "copied_any_key_share": f"stretches of {STRETCH} steps that occur in the {{}} in "
+    "any key",
 }
+LONGEST_COPIED = "longest run that occurs in the {} in any key"
 
 
 class MusicStatistics(NamedTuple):
@@ -65,7 +75,7 @@ class MusicStatistics(NamedTuple):
         ``notes_at_once`` (how often a step has 0, 1, 2, … notes) and of
         ``note_lengths`` (how many notes are held for 1, 2, 3, … steps).
     dataset : MusicStatistics or None
-        Those of all tunes of the data set together; but the eight shares below are
+        Those of all tunes of the data set together; but the nine shares below are
         means over its tunes, to compare with one tune's.
     semitone_share, seventh_ninth_share : float
         Share of all steps, silent ones too, with two notes 1 semitone apart; with two
@@ -86,6 +96,16 @@ class MusicStatistics(NamedTuple):
         Share of the stretches of 8 steps, one beginning at each step, that occur in a
         tune of the data set: the same notes at each of the 8 steps.  In ``dataset``, in
         another of its tunes.  Silent stretches are left out.  NaN without a data set.
+    copied_any_key_share : float
+        The same, literally or transposed: all notes of the 8 steps higher, or lower, by
+        the same number of semitones.
+    longest_copied : int or None
+        Steps of the longest run that occurs in a tune of the data set, literally or
+        transposed.  Silent steps within the run must be the same, but do not count.
+        None without a data set, and in ``dataset``.
+    format : RollFormat or None
+        The roll's, if it has one (`midi.RollFormat`): with it `lstmmusic.plots` knows
+        the time of a step.
 
     A share is NaN where there is nothing to count: no move, no note, no stretch.
 
@@ -118,6 +138,9 @@ class MusicStatistics(NamedTuple):
     leap_share: float = np.nan
     one_step_share: float = np.nan
     copied_share: float = np.nan
+    copied_any_key_share: float = np.nan
+    longest_copied: int | None = None
+    format: Any = None
 
     def __repr__(self) -> str:
         held = ""
@@ -138,6 +161,9 @@ class MusicStatistics(NamedTuple):
             if not np.isnan(share):
                 beside = "" if np.isnan(theirs) else f" (data set: {theirs:.1%})"
                 lines.append(f"  {label.format('data set')}: {share:.1%}{beside}")
+        if self.longest_copied is not None:
+            steps = checks.counted(self.longest_copied, "step")
+            lines.append(f"  {LONGEST_COPIED.format('data set')}: {steps}")
         if self.distance_parts and self.dataset:
             parts = ", ".join(f"{k} {v:.3f}" for k, v in self.distance_parts.items())
             lines += [
@@ -151,18 +177,22 @@ class MusicStatistics(NamedTuple):
 def music_statistics(
     roll: RollLike,
     dataset: Iterable[RollLike] | None = None,
-    r: tuple[int, int] = (21, 109),
+    r: tuple[int, int] | None = None,
 ) -> MusicStatistics:
     """Count how dense, varied and harmonious a tune is, alone or beside a data set.
 
     Parameters
     ----------
-    roll : array_like of shape (T, r[1] − r[0])
-        Zeros and ones; or what `midi.midiread` returns.
-    dataset : sequence of the same, optional
-        Tunes to compare with.
-    r : (int, int)
-        Column n of a roll is pitch r[0] + n.
+    roll : array_like of shape (T, N) or (T, 2 N), N = r[1] − r[0]
+        Zeros and ones; or what `midi.midiread` returns.  Of 2 N columns, the second N
+        are 1 where a note that sounds is struck again: it is two notes then, for
+        ``one_step_share``, ``longest_held`` and ``note_lengths``.  All else is that of
+        the first N.
+    dataset : iterable of the same, optional
+        Tunes to compare with, each taken once: packed ones are unpacked one by one.
+    r : (int, int), optional
+        Column n of a roll is pitch r[0] + n.  By default the roll's own, if it has a
+        format, else (21, 109).
 
     Returns
     -------
@@ -171,7 +201,8 @@ def music_statistics(
     Raises
     ------
     ValueError
-        If a roll's shape does not fit r, or it holds anything but zeros and ones.
+        If a roll's shape does not fit r, or it holds anything but zeros and ones; or
+        if a tune of the data set is known to have other pitches or steps than the roll.
 
     Notes
     -----
@@ -180,12 +211,12 @@ def music_statistics(
     divergence of the shares p and q is H((p + q) / 2) − (H(p) + H(q)) / 2: 0 if they
     are the same, ln 2 ≈ 0.693 nats if they have nothing in common (as silence and
     sound).  It does not see melody, rhythm or harmony: notes drawn independently, a
-    quarter of whose steps clash, are near to Bach by it.  The eight shares see some of
+    quarter of whose steps clash, are near to Bach by it.  The nine shares see some of
     these.  A short tune, or one in a single key, is some way from a data set of many
     keys.  So are the data set's own tunes: they give the scale.
 
     The 120 chorales of examples/chorales.py, in steps of 0.3 s, have in the order of
-    the shares 1.6, 4.0, 92, 88, 81.5, 0.6, 36 and 1.3 %.
+    the shares 1.6, 4.0, 92, 88, 81.5, 0.6, 36, 1.3 and 2.1 %.
 
     References
     ----------
@@ -205,11 +236,12 @@ def music_statistics(
     >>> round(found.distance, 3)
     0.002
     """
-    r = checks.pitch_range(r)
-    found = count(checks.sounding("roll", roll, r))
+    r = pitches_of(roll, r)
+    found = count(halves("roll", roll, r))
+    format = format_of(roll)
     if dataset is None:
-        return _statistics(found.counts, r, found.shares)
-    each = [count(sounds) for sounds in _checked(dataset, r)]
+        return _statistics(found.counts, r, found.shares, format)
+    each = [count(tune) for tune in _checked(dataset, r, roll)]
     known, known_of_each = compare(found, each)
     tune, pooled = found.counts, add_up([of_tune.counts for of_tune in each])
     shares = [a.shares | b for a, b in zip(each, known_of_each, strict=True)]
@@ -218,10 +250,10 @@ def music_statistics(
         "notes_at_once": jensen_shannon(tune.at_once, pooled.at_once),
         "note_lengths": jensen_shannon(*same_size(tune.lengths, pooled.lengths)),
     }
-    return _statistics(tune, r, found.shares | known)._replace(
+    return _statistics(tune, r, found.shares | known, format)._replace(
         distance=sum(parts.values()) / len(parts),
         distance_parts=parts,
-        dataset=_statistics(pooled, r, mean_shares(shares)),
+        dataset=_statistics(pooled, r, mean_shares(shares), format),
     )
 
 
@@ -255,8 +287,10 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
     return float(np.clip(divergence, 0, np.log(2)))  # rounding leaves −1e-17
 
 
-def _checked(dataset: Iterable[RollLike], r: tuple[int, int]) -> Iterator[np.ndarray]:
-    """Yield the tunes of a data set as truth values; refuse one without tunes."""
+def _checked(
+    dataset: Iterable[RollLike], r: tuple[int, int], roll: RollLike
+) -> Iterator[Halves]:
+    """Yield the Halves of a data set's tunes; refuse one without tunes."""
     try:
         tunes = iter(dataset)
     except TypeError:
@@ -265,7 +299,9 @@ def _checked(dataset: Iterable[RollLike], r: tuple[int, int]) -> Iterator[np.nda
         ) from None
     n = -1
     for n, tune in enumerate(tunes):
-        yield checks.sounding(f"tune {n} of the dataset", tune, r)
+        name = f"tune {n} of the dataset"
+        check_same_time(name, tune, roll)
+        yield halves(name, tune, r)
     if n < 0:
         raise ValueError("the dataset is empty; at least one tune is needed")
 
@@ -275,7 +311,9 @@ def _classes(counts: Counts, r: tuple[int, int]) -> np.ndarray:
     return np.bincount(np.arange(*r) % 12, weights=counts.pitches, minlength=12)
 
 
-def _statistics(counts: Counts, r: tuple[int, int], shares: dict) -> MusicStatistics:
+def _statistics(
+    counts: Counts, r: tuple[int, int], shares: dict, format: Any
+) -> MusicStatistics:
     longest, column = counts.held
     sounding, steps = counts.pitches.sum(), counts.at_once.sum()
     return MusicStatistics(
@@ -287,4 +325,5 @@ def _statistics(counts: Counts, r: tuple[int, int], shares: dict) -> MusicStatis
         longest_held=longest,
         longest_held_pitch=None if column is None else r[0] + column,
         **shares,
+        format=format,
     )

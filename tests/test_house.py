@@ -16,6 +16,7 @@ MOST_PARAMETERS = 8  # self and cls not counted
 PUBLIC = {
     "RNN4Music.__init__", "RNN4Music.train", "RNN4Music.genMusic",
     "midiread", "read_folder", "load_folder",
+    "plot_roll", "plot_probabilities", "plot_tune",
 }  # fmt: skip
 TO_PRINT = {
     "RNN4Music.printWeights", "RNN4Music.printDerivatives",

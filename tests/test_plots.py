@@ -2,15 +2,17 @@
 
 import io
 import sys
+from fractions import Fraction
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from lstmmusic import music_statistics, plots
 from lstmmusic.statistics import NAMES, SHARES
-from midi import midiread, midiwrite
+from midi import RollArray, RollFormat, midiread, midiwrite
 
 R, DT = (40, 71), 0.25
 
@@ -255,7 +257,7 @@ def test_shares_are_bars_under_their_names(roll, tmp_path):
         assert [bar.get_width() for bar in bars] == expected
     assert legend(ax) == ["a", "b", "data set"]
     texts = [text.get_text() for text in ax.texts]
-    assert texts.count("–") == 2, "only b's chords and stretches have no data set"
+    assert texts.count("–") == 3, "only b's chords and stretches have no data set"
     labels = [text for text in ax.texts if text.get_text() in SHARES.values()]
     for label in labels:
         place = names.index(
@@ -263,7 +265,7 @@ def test_shares_are_bars_under_their_names(roll, tmp_path):
         )
         first = ax.containers[0][place]
         assert first.get_y() - 1 < label.get_position()[1] < first.get_y() + 0.01
-    assert len(labels) == 6, "and two that name the data set"
+    assert len(labels) == 6, "and three that name the data set"
     ax.figure.savefig(tmp_path / "shares.png")
 
 
@@ -371,3 +373,116 @@ def test_arguments_that_are_not_allowed_are_named(roll, draw, message):
 def test_pitches_that_cannot_be_shown_are_refused(pitches):
     with pytest.raises(ValueError, match=r"pitches is .*; allowed"):
         plots.plot_roll(np.ones((3, 88)), pitches=pitches)
+
+
+EIGHTHS = RollFormat(R, 0.5, "beats", restruck=True)
+
+
+@pytest.fixture
+def struck(roll):
+    """Return the roll in eighths; its second note is held, then struck again."""
+    both = np.hstack([roll, np.zeros_like(roll)])
+    both[2:5, 9] = 1
+    both[4, 9 + R[1] - R[0]] = 1
+    return RollArray.of(both, EIGHTHS)
+
+
+def test_a_roll_in_beats_has_bars(struck):
+    """Fails for steps or seconds on the axis, or if bar 1 is called 0."""
+    ax = plots.plot_roll(struck, start=8)
+    assert ax.images[0].get_extent() == [4, 10.5, 39.5, 70.5]
+    assert ax.get_xlim() == (4, 10.5)
+    assert ax.get_xlabel() == "bar (4 beats)"
+    labels = {
+        beat: label.get_text()
+        for beat, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+    }
+    assert labels[4] == "2"
+    assert labels[8] == "3"
+    assert set(ax.get_xticks(minor=True)) >= {5, 6, 7, 9, 10}
+    in_three = plots.plot_roll(struck, beats_per_bar=3)
+    assert list(in_three.get_xticks())[1:4] == [0, 3, 6]
+    # A dt of one's own is in seconds, if nothing says that it is in beats.
+    assert plots.plot_roll(struck, dt=0.25).get_xlabel() == "time (s)"
+    assert plots.plot_roll(struck, dt=0.5).get_xlabel() == "bar (4 beats)"
+    other = plots.plot_roll(struck, dt=Fraction(1, 4), unit="beats")
+    assert other.get_xlim() == (0, 13 / 4)
+
+
+@pytest.mark.parametrize("steps", [1, 13, 200, 100_000])
+def test_bars_do_not_crowd(steps):
+    ax = plots.plot_roll(np.ones((steps, 31)), R, 0.25, unit="beats")
+    bars = [beat for beat in ax.get_xticks() if 0 <= beat <= steps / 4]
+    assert 1 <= len(bars) <= 21
+    assert len(ax.get_xticks(minor=True)) <= 82
+
+
+def gaps(ax):
+    """Return (time, lowest, highest end, opacity) of each line but those of the Cs."""
+    found = [lines for lines in ax.collections if isinstance(lines, LineCollection)]
+    return [
+        (*segment[:, 0][:1], *segment[:, 1], colour[3])
+        for lines in found
+        for segment, colour in zip(lines.get_segments(), lines.get_color(), strict=True)
+    ]
+
+
+def test_notes_struck_again_have_a_gap(struck):
+    """Fails if the marks are drawn as notes, or stand at another step or pitch."""
+    ax = plots.plot_roll(struck)
+    assert np.array_equal(ax.images[0].get_array(), np.asarray(struck)[:, :31].T)
+    assert gaps(ax) == [(4 * 0.5, 48.5, 49.5, 1)]
+    assert gaps(plots.plot_roll(struck, start=3)) == [(7 * 0.5, 48.5, 49.5, 1)]
+    assert gaps(plots.plot_probabilities(struck / 4)) == [(2, 48.5, 49.5, 0.25)]
+    assert gaps(plots.plot_roll(struck[:, :31], R)) == []
+    above, below = plots.plot_tune(struck, struck[:, :31], primer=5)
+    assert gaps(above) == gaps(below) == [(2, 48.5, 49.5, 1)]
+    assert below.get_xlabel() == "bar (4 beats)"
+    assert plots.sounding_pitches([struck]) == (46, 62)
+
+
+def test_a_gap_leaves_most_of_a_narrow_step():
+    roll = np.ones((2_000, 62))
+    ax = plots.plot_roll(roll, R)
+    (width,) = {lines.get_linewidth()[0] for lines in ax.collections}
+    step = 72 * 9 / 2_000  # points, of 9 inches
+    assert 0.1 * step < width < 0.5 * step
+
+
+def test_a_roll_with_gaps_is_drawn_to_the_pixel(struck, tmp_path):
+    """Fails if the gap is black, or if it cuts the note off."""
+    ax = plots.plot_roll(struck, ax=Figure((8, 4), dpi=100).add_axes((0, 0, 1, 1)))
+    ax.figure.savefig(tmp_path / "roll.png", dpi=100)
+    grey = mpl.image.imread(tmp_path / "roll.png")[..., :3].mean(axis=2)
+    low, high = ax.get_ylim()
+    row = grey[round(400 * (high - 49.2) / (high - low))]  # off the line of C3
+    # The note sounds from step 1 to the end of step 4, of 13 in 800 pixels.
+    assert (row[65:243] < 0.1).all()
+    assert (row[249:304] < 0.1).all()
+    assert row[243:249].max() > 0.9
+
+
+def test_statistics_in_beats_say_beats(struck):
+    """Fails if a held note's beats are called seconds."""
+    found = music_statistics(struck)
+    assert legend(plots.plot_statistics(found))[0].endswith(
+        "longest note C♯3, 1.5 beats"
+    )
+    text = legend(plots.plot_statistics(struck, dt=1.5, unit="beats"))[0]
+    assert text.endswith("longest note C♯3, 4.5 beats")
+    assert legend(plots.plot_statistics(found, R, 0.25))[0].endswith("C♯3, 0.75 s")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"unit": "bars"}, "unit is 'bars'; allowed are 'seconds', 'beats'"),
+        ({"beats_per_bar": 0}, "beats_per_bar is 0; allowed .* above 0"),
+        ({"dt": Fraction(0)}, r"dt is Fraction\(0, 1\); allowed"),
+    ],
+)
+def test_units_that_are_not_allowed_are_named(struck, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        plots.plot_roll(struck, **arguments)
+    with pytest.raises(ValueError, match=message):
+        plots.plot_tune(struck, struck, **arguments)

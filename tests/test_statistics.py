@@ -18,7 +18,7 @@ from lstmmusic.statistics import (
     longest_held,
     note_name,
 )
-from midi import midiread, midiwrite
+from midi import PackedRoll, RollArray, RollFormat, midiread, midiwrite
 from midi.utils import read_folder
 
 R = (38, 57)
@@ -55,6 +55,56 @@ def notes_by_loop(roll):
                 notes.append((column, step - held, held))
                 held = 0
     return notes
+
+
+def test_a_note_struck_again_is_two_notes(roll):
+    """Fails if a mark without a held note counts, or if a mark sounds.
+
+    The marks are random: many stand where nothing sounds, or where a note begins.
+    """
+    marks = make_roll(5, len(roll))
+    expected = []
+    for column in range(len(roll[0])):
+        for step in range(len(roll)):
+            if not roll[step][column]:
+                continue
+            held = step and roll[step - 1][column]
+            if held and not marks[step][column]:
+                expected[-1][1] += 1
+            else:
+                expected.append([step, step + 1, column])
+    assert np.transpose(held_notes(roll, marks)).tolist() == expected
+    lengths = [end - first for first, end, _ in expected]
+    longest = max(expected, key=lambda note: note[1] - note[0])  # the lowest of equals
+    assert longest_held(roll, marks) == (max(lengths), longest[2])
+    plain, both = (
+        music_statistics(tune, [tune], R) for tune in (roll, np.hstack([roll, marks]))
+    )
+    assert both.one_step_share == pytest.approx(np.mean(np.equal(lengths, 1)))
+    assert both.dataset.one_step_share == both.one_step_share != plain.one_step_share
+    assert (both.longest_held, both.longest_held_pitch) == (
+        max(lengths),
+        R[0] + longest[2],
+    )
+    assert both.dataset.longest_held == both.longest_held
+    same = SHARES.keys() - {"one_step_share"} | {"steps", "notes_per_step"}
+    for name in [*same, "silent_share", "distinct_notes", "longest_copied"]:
+        assert getattr(both, name) == getattr(plain, name), name
+    np.testing.assert_array_equal(both.pitch_classes, plain.pitch_classes)
+    # The notes' lengths differ, so a data set without marks is some way off.
+    compared = music_statistics(np.hstack([roll, marks]), [roll], R).distance_parts
+    assert compared["pitch_classes"] == compared["notes_at_once"] == 0
+    assert compared["note_lengths"] > 0
+
+
+def test_a_roll_with_a_format_needs_no_range(roll):
+    """Fails if its columns pass for the piano's, or if the format is lost."""
+    format = RollFormat(R, 0.5, "beats")
+    found = music_statistics(RollArray.of(roll, format))
+    assert str(found) == str(music_statistics(roll, r=R))
+    assert found.format is format
+    assert music_statistics(roll, r=R).format is None
+    assert music_statistics(PackedRoll.of(RollArray.of(roll, format))).format is format
 
 
 def count_by_loop(rolls):
@@ -264,6 +314,7 @@ def test_shares_of_bachs_chorales(monkeypatch):
         "leap_share": pytest.approx(0.6, abs=0.05),
         "one_step_share": pytest.approx(36, abs=0.5),
         "copied_share": pytest.approx(1.3, abs=0.05),
+        "copied_any_key_share": pytest.approx(2.1, abs=0.05),
     }
 
 
@@ -368,6 +419,8 @@ def test_printed_statistics_by_hand():
         "  moves of the top line of over 7 semitones: 0.0% (data set: 0.0%)\n"
         "  notes of one step: 0.0% (data set: 66.7%)\n"
         "  stretches of 8 steps that occur in the data set: 0.0%\n"
+        "  stretches of 8 steps that occur in the data set in any key: 0.0%\n"
+        "  longest run that occurs in the data set in any key: 4 steps\n"
         "  distance 0.075: pitch classes 0.000, notes at once 0.000, "
         "note lengths 0.225\n"
         "  from a data set of 1.00 notes per step, 37.5% of the steps silent>"
@@ -385,6 +438,7 @@ def test_note_names():
     [
         (np.zeros((3, 5)), R, r"roll has shape \(3, 5\); allowed are \(steps, 19\)"),
         (np.zeros((0, 19)), R, r"roll has shape \(0, 19\)"),
+        (np.zeros((3, 37)), R, r"shape \(3, 37\); allowed .* or \(steps, 38\) with"),
         (np.full((3, 19), 0.25), R, "roll holds 0.25; allowed are zeros and ones"),
         (np.full((3, 19), np.nan), R, "roll holds nan"),
         (np.zeros((3, 19)), (38.0, 57), "first of r is 38.0"),

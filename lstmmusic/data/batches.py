@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmmusic import checks
-from lstmmusic.data.formats import format_of, with_format
 
 LONGEST_BLOCK = 128  # steps; longer tunes go in blocks of up to LONGEST_PART
 LONGEST_PART = 100  # steps; takes a tenth less memory, and a hundredth more time

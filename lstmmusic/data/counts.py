@@ -1,13 +1,14 @@
 """Count what sounds in piano-rolls: notes, chords, melody, copied stretches."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmmusic.data import copying
+from lstmmusic.data.halves import Halves
 from lstmmusic.data.notes import held_notes, longest_of, top_line
-
-STRETCH = 8  # steps, a power of 2
 
 
 class Counts(NamedTuple):
@@ -24,14 +25,14 @@ class Found(NamedTuple):
 
     counts: Counts
     shares: dict[str, float]  # those that need no other tune
-    chords: np.ndarray  # its chords, each once: the rows as bits, 8 to a byte
-    steps: np.ndarray  # (T,): each step's index in chords
+    steps: copying.Steps  # to compare with those of other tunes
 
 
-def count(sounds: np.ndarray) -> Found:
+def count(halves: Halves) -> Found:
     """Return what is Found in a roll of truth values (T, N)."""
+    sounds = halves.sounds
     notes, width = sounds.sum(axis=1), sounds.shape[1]
-    first, end, column = held_notes(sounds)
+    first, end, column = held_notes(sounds, halves.restruck)
     counts = Counts(
         pitches=sounds.sum(axis=0),
         at_once=np.bincount(notes, minlength=width + 1),
@@ -45,72 +46,44 @@ def count(sounds: np.ndarray) -> Found:
     moves = np.abs(np.diff(top_line(sounds)))[(notes[1:] > 0) & (notes[:-1] > 0)]
     moves = moves[moves > 0]
     shares = {
-        "semitone_share": mean(apart(1)),
-        "seventh_ninth_share": mean(apart(11) | apart(13)),
-        "four_notes_share": mean(notes == 4),
-        "small_move_share": mean(moves <= 2),
-        "leap_share": mean(moves > 7),
-        "one_step_share": mean(end - first == 1),
+        "semitone_share": share(apart(1)),
+        "seventh_ninth_share": share(apart(11) | apart(13)),
+        "four_notes_share": share(notes == 4),
+        "small_move_share": share(moves <= 2),
+        "leap_share": share(moves > 7),
+        "one_step_share": share(end - first == 1),
     }
-    packed = np.packbits(sounds, axis=1)
-    chords, steps = np.unique(
-        packed.view(f"S{packed.shape[1]}")[:, 0], return_inverse=True
-    )
-    return Found(counts, shares, chords, steps)
+    return Found(counts, shares, copying.hash_steps(sounds))
 
 
-def compare(
-    tune: Found, dataset: Sequence[Found]
-) -> tuple[dict[str, float], list[dict[str, float]]]:
-    """Return the shares of chords and of stretches that occur in a data set.
+def compare(tune: Found, dataset: Sequence[Found]) -> tuple[dict[str, Any], list[dict]]:
+    """Return what of a tune's chords, stretches and steps occurs in a data set.
 
     Returns
     -------
-    of_tune : dict of str to float
-    of_dataset : list of the same
-        For each of its tunes, what occurs in another of them.
+    of_tune : dict of str to float or int
+    of_dataset : list of dict of str to float
+        The shares for each of its tunes, of what occurs in another of them.
     """
-    chords = _number_chords([*dataset, tune])
-    names = "known_chord_share", "copied_share"
-    found: list[dict[str, float]] = [{} for _ in chords]
-    for name, patterns in zip(names, (chords, _number_stretches(chords)), strict=True):
-        patterns = [numbers[numbers > 0] for numbers in patterns]  # 0 is silence
-        each_once = [np.unique(numbers) for numbers in patterns[:-1]]
-        tunes_with = np.bincount(
-            np.concatenate(each_once), minlength=1 + max(patterns[-1], default=0)
+    mine = tune.steps
+    theirs = copying.join([each.steps for each in dataset])
+    of_tune, of_dataset = {}, {}
+    for name, patterns in (
+        ("known_chord_share", copying.chords),
+        ("copied_share", copying.stretches),
+        ("copied_any_key_share", partial(copying.stretches, any_key=True)),
+    ):
+        of_tune[name], of_dataset[name] = copying.known_shares(
+            patterns(mine), patterns(theirs), len(dataset)
         )
-        for shares, numbers in zip(found, patterns, strict=True):
-            own = 0 if shares is found[-1] else 1
-            shares[name] = mean(tunes_with[numbers] > own)
-    return found[-1], found[:-1]
+    of_tune["longest_copied"] = copying.longest_run(mine, theirs)
+    each = zip(*of_dataset.values(), strict=True)
+    return of_tune, [dict(zip(of_dataset, shares, strict=True)) for shares in each]
 
 
-def _number_chords(rolls: Sequence[Found]) -> list[np.ndarray]:
-    """Return the chord of each step as a number, equal for equal chords, 0 silence."""
-    names = np.concatenate([[b""], *(roll.chords for roll in rolls)])
-    _, numbers = np.unique(names, return_inverse=True)  # b"" comes first
-    ends = 1 + np.cumsum([len(roll.chords) for roll in rolls])
-    parts = np.split(numbers[1:], ends[:-1] - 1)
-    return [part[roll.steps] for part, roll in zip(parts, rolls, strict=True)]
-
-
-def _number_stretches(chords: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return each stretch of 8 chords as a number, equal for equal ones, 0 silence.
-
-    Two chords are a pair, two pairs are four chords, and twice four are eight.
-    """
-    # 8 silent steps come first, so that 0 is silence at each length.
-    joined = np.concatenate([np.zeros(STRETCH, int), *chords])
-    ends = STRETCH + np.cumsum([len(of_tune) for of_tune in chords])
-    length = 1
-    while length < STRETCH:
-        pairs = joined[:-length] * (1 + joined.max()) + joined[length:]
-        _, joined = np.unique(pairs, return_inverse=True)
-        length *= 2
-    return [
-        joined[end - len(of_tune) : max(end - STRETCH + 1, end - len(of_tune))]
-        for end, of_tune in zip(ends, chords, strict=True)
-    ]
+def share(truths: np.ndarray) -> float:
+    """Return the share of true values, or NaN if there are none."""
+    return np.count_nonzero(truths) / len(truths) if len(truths) else np.nan
 
 
 def mean(values: Any) -> float:
@@ -136,7 +109,9 @@ def add_up(counts: Sequence[Counts]) -> Counts:
     )
 
 
-def same_size(*histograms: np.ndarray) -> list[np.ndarray]:
-    """Return the histograms with zeros appended to the shorter ones."""
-    size = max(map(len, histograms))
-    return [np.pad(found, (0, size - len(found))) for found in histograms]
+def same_size(*histograms: np.ndarray) -> np.ndarray:
+    """Return the histograms as rows, with zeros appended to the shorter ones."""
+    rows = np.zeros((len(histograms), max(map(len, histograms))), int)
+    for row, found in zip(rows, histograms, strict=True):
+        row[: len(found)] = found
+    return rows

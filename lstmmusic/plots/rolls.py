@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lstmmusic import checks
 from lstmmusic.checks import RollLike
+from lstmmusic.data.halves import pitches_of
 from lstmmusic.plots.figures import new_axes, new_figure
+from lstmmusic.plots.times import grid_of, scale_time
 from lstmmusic.statistics import note_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 # Which pitches of an octave are named on an axis, while it shows at most so many.
+GAP = 1.6  # points, before a note struck again
 NAMED = ((14, range(12)), (48, (0, 4, 7)), (64, (0, 7)), (128, (0,)))
 
 
 def plot_roll(
     roll: RollLike,
-    r: tuple[int, int] = (21, 109),
-    dt: float = 0.2,
+    r: tuple[int, int] | None = None,
+    dt: float | Fraction | None = None,
     ax: Axes | None = None,
     *,
+    unit: str | None = None,
+    beats_per_bar: float = 4,
     start: int = 0,
     pitches: tuple[int, int] | None = None,
     cmap: str = "gray_r",
@@ -33,13 +40,22 @@ def plot_roll(
 
     Parameters
     ----------
-    roll : array_like of shape (T, r[1] − r[0])
-        Values from 0 to 1; or what `midi.midiread` returns.
-    r : (int, int)
-        Column n is pitch r[0] + n.
-    dt : float
-        Seconds from one row to the next.
+    roll : array_like of shape (T, N) or (T, 2 N), N = r[1] − r[0]
+        Values from 0 to 1; or what `midi.midiread` returns.  Of 2 N columns, the second
+        N are 1 where a note is struck again: there the note has a gap.
+    r : (int, int), optional
+        Column n is pitch r[0] + n.  By default the roll's own, if it has a format, else
+        (21, 109).
+    dt : float or Fraction, optional
+        From one row to the next, in seconds or beats, as ``unit``.  By default the
+        roll's own, if it has a format, else 0.2.
     ax : matplotlib.axes.Axes, optional
+    unit : {'seconds', 'beats'}, optional
+        With 'beats', which are quarter notes, the axis shows bars and beats.  By
+        default that of the roll's format, if it has one and dt is its own; else
+        'seconds'.
+    beats_per_bar : float
+        Quarter notes in a bar: 4, or 3 for 3/4 and 6/8.
     start : int
         The step at which the roll begins, for the time axis.
     pitches : (int, int), optional
@@ -53,7 +69,8 @@ def plot_roll(
     Raises
     ------
     ValueError
-        If the roll's shape does not fit r, it has no steps, or dt is not above 0.
+        If the roll's shape does not fit r, it has no steps, or another argument is not
+        allowed.
 
     Examples
     --------
@@ -63,17 +80,21 @@ def plot_roll(
     >>> ax = plot_roll(scale, dt=0.5)
     >>> ax.get_xlim() == (0, 4)  # seconds
     True
+    >>> plot_roll(scale, dt=0.5, unit="beats").get_xlabel()
+    'bar (4 beats)'
     >>> ax.figure.savefig("scale.png")
     """
-    rows, dt = _check_roll(roll, r), checks.check_float("dt", dt)
+    r, (dt, unit) = pitches_of(roll, r), grid_of(roll, dt, unit)
+    rows = _check_roll(roll, r)
+    notes = r[1] - r[0]
     ax = new_axes(9, 3.2) if ax is None else ax
     checks.check_int("start", start, low=0)
     if pitches is None:
         pitches = sounding_pitches([rows], r)
     low, high = checks.pitch_range(pitches, "pitches", apart=0)
     ends = (start * dt, (start + len(rows)) * dt)
-    ax.imshow(
-        rows.T,
+    image = ax.imshow(
+        rows[:, :notes].T,
         cmap=cmap,
         vmin=0,
         vmax=1,
@@ -82,24 +103,30 @@ def plot_roll(
         interpolation="nearest",
         extent=(*ends, r[0] - 0.5, r[1] - 0.5),
     )
-    ax.set(xlim=ends, ylim=(low - 0.5, high + 0.5), xlabel="time (s)", ylabel="note")
+    ax.set(xlim=ends, ylim=(low - 0.5, high + 0.5), ylabel="note")
+    if rows.shape[1] > notes:
+        _draw_gaps(image, rows[:, notes:])
+    scale_time(ax, unit, beats_per_bar)
     _name_notes(ax, low, high)
     return ax
 
 
 def plot_probabilities(
     probabilities: RollLike,
-    r: tuple[int, int] = (21, 109),
-    dt: float = 0.2,
+    r: tuple[int, int] | None = None,
+    dt: float | Fraction | None = None,
     ax: Axes | None = None,
     *,
+    unit: str | None = None,
+    beats_per_bar: float = 4,
     start: int = 0,
     pitches: tuple[int, int] | None = None,
     cmap: str = "magma_r",
 ) -> Axes:
     """Draw the probability of each note at each step, with a colour bar.
 
-    The parameters and errors are those of `plot_roll`.
+    The parameters and errors are those of `plot_roll`.  A gap is as clear as the note's
+    being struck again is probable.
 
     Returns
     -------
@@ -119,7 +146,17 @@ def plot_probabilities(
     >>> ax.images[0].get_clim()
     (0.0, 1.0)
     """
-    ax = plot_roll(probabilities, r, dt, ax, start=start, pitches=pitches, cmap=cmap)
+    ax = plot_roll(
+        probabilities,
+        r,
+        dt,
+        ax,
+        unit=unit,
+        beats_per_bar=beats_per_bar,
+        start=start,
+        pitches=pitches,
+        cmap=cmap,
+    )
     ax.figure.colorbar(
         ax.images[-1],
         ax=ax,
@@ -136,10 +173,12 @@ def plot_probabilities(
 def plot_tune(
     original: RollLike,
     generated: RollLike,
-    r: tuple[int, int] = (21, 109),
-    dt: float = 0.2,
+    r: tuple[int, int] | None = None,
+    dt: float | Fraction | None = None,
     ax: Sequence[Axes] | None = None,
     *,
+    unit: str | None = None,
+    beats_per_bar: float = 4,
     primer: int = 0,
     pitches: tuple[int, int] | None = None,
 ) -> np.ndarray:
@@ -147,11 +186,11 @@ def plot_tune(
 
     Parameters
     ----------
-    original : array_like of shape (T, r[1] − r[0])
-    generated : array_like of shape (T', r[1] − r[0])
+    original : array_like of shape (T, N) or (T, 2 N)
+    generated : array_like of shape (T', N) or (T', 2 N)
         Without the primer.
-    r, dt
-        As for `plot_roll`.
+    r, dt, unit, beats_per_bar
+        As for `plot_roll`; by default those of the original.
     ax : sequence of two matplotlib.axes.Axes, optional
     primer : int
         Steps of the original that were the primer, drawn before the generated ones.
@@ -177,16 +216,21 @@ def plot_tune(
     >>> below.get_title(loc="left")
     'generated'
     """
+    r, (dt, unit) = pitches_of(original, r), grid_of(original, dt, unit)
     tune, after = _check_roll(original, r), _check_roll(generated, r)
     primer = checks.check_int("primer", primer, low=0, high=len(tune))
-    dt = checks.check_float("dt", dt)
+    width = max(tune.shape[1], after.shape[1])
+    tune, after = (
+        np.pad(roll, ((0, 0), (0, width - roll.shape[1]))) for roll in (tune, after)
+    )
     rolls = (tune, np.concatenate([tune[:primer], after]))
     pitches = sounding_pitches(rolls, r) if pitches is None else pitches
     axes = np.asarray(new_figure(9, 6).subplots(2, 1) if ax is None else ax)
     for a, roll, title in zip(axes, rolls, ("original", "generated"), strict=True):
-        plot_roll(roll, r, dt, a, pitches=pitches)
+        plot_roll(roll, r, dt, a, unit=unit, pitches=pitches)
         a.set_title(title, loc="left")
         a.set_xlim(0, max(map(len, rolls)) * dt)
+        scale_time(a, unit, beats_per_bar)
         if primer:
             a.axvspan(0, primer * dt, color="tab:orange", alpha=0.15, lw=0)
             a.axvline(primer * dt, color="tab:orange", label="end of the primer")
@@ -197,16 +241,17 @@ def plot_tune(
 
 
 def sounding_pitches(
-    rolls: Iterable[RollLike], r: tuple[int, int] = (21, 109), margin: int = 2
+    rolls: Iterable[RollLike], r: tuple[int, int] | None = None, margin: int = 2
 ) -> tuple[int, int]:
     """Return the lowest and highest pitch that sounds, with a margin, within r.
 
     Parameters
     ----------
-    rolls : iterable of array_like (T, r[1] − r[0])
+    rolls : iterable of array_like (T, N) or (T, 2 N), N = r[1] − r[0]
         Where nothing sounds, all pitches of r are returned.
-    r : (int, int)
-        Column n is pitch r[0] + n.
+    r : (int, int), optional
+        Column n is pitch r[0] + n.  By default the first roll's own, if it has a
+        format, else (21, 109).
     margin : int
         Semitones.
 
@@ -222,7 +267,9 @@ def sounding_pitches(
     >>> sounding_pitches([np.eye(8, 88, k=39)])
     (58, 69)
     """
-    checked = [_check_roll(roll, r) for roll in rolls]
+    rolls = list(rolls)
+    r = pitches_of(rolls[0] if rolls else None, r)
+    checked = [_check_roll(roll, r)[:, : r[1] - r[0]] for roll in rolls]
     sounds = np.any([(roll > 0).any(axis=0) for roll in checked], axis=0)  # NaN: no
     found = np.flatnonzero(sounds) if sounds.any() else np.array([0, len(sounds) - 1])
     return (
@@ -232,15 +279,29 @@ def sounding_pitches(
 
 
 def _check_roll(roll: RollLike, r: tuple[int, int]) -> np.ndarray:
-    """Return a roll as an array, if its width is that of r."""
-    r = checks.pitch_range(r)
+    """Return a roll as an array, if its width is N or 2 N of r."""
+    notes = r[1] - r[0]
     rows = checks.array("the roll", getattr(roll, "piano_roll", roll), float)
-    if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] != r[1] - r[0]:
+    if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] not in (notes, 2 * notes):
         raise ValueError(
             f"the roll has shape {rows.shape}; allowed for r = {r} are "
-            f"(steps, {r[1] - r[0]}) with at least 1 step"
+            f"(steps, {notes}), or (steps, {2 * notes}) with notes struck again, with "
+            "at least 1 step"
         )
     return rows
+
+
+def _draw_gaps(image: AxesImage, restruck: np.ndarray) -> None:
+    """Draw a line, in the colour of silence, before each note struck again."""
+    step, column = np.nonzero(restruck > 0)  # NaN: no
+    colours = np.tile(image.cmap(0.0), (len(step), 1))
+    colours[:, 3] = restruck[step, column]
+    first, end, lowest, _ = image.get_extent()
+    time = first + step * (end - first) / len(restruck)
+    ax = image.axes
+    points = 72 * ax.figure.get_figwidth() * ax.get_position().width / len(restruck)
+    width = min(GAP, 0.4 * points)  # of a narrow step, less than half
+    ax.vlines(time, lowest + column, lowest + column + 1, colours, lw=width)
 
 
 def _name_notes(ax: Axes, low: int, high: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sized
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from lstmmusic import checks
 from lstmmusic.checks import RollLike
 from lstmmusic.plots.figures import new_axes, new_figure, ticker
+from lstmmusic.plots.times import Grid, grid_of
 from lstmmusic.statistics import (
     NAMES,
     SHARES,
@@ -33,10 +35,11 @@ Describable = MusicStatistics | RollLike
 
 def plot_statistics(
     statistics: Describable | Mapping[str, Describable],
-    r: tuple[int, int] = (21, 109),
-    dt: float = 0.2,
+    r: tuple[int, int] | None = None,
+    dt: float | Fraction | None = None,
     ax: Axes | None = None,
     *,
+    unit: str | None = None,
     dataset: str = "data set",
 ) -> Axes:
     """Draw how often each pitch class sounds; the legend tells the other numbers.
@@ -46,8 +49,8 @@ def plot_statistics(
     statistics : MusicStatistics, roll, or dict of str to either
         What to draw, under which names.  The data set that statistics have been
         compared with is drawn beside them.
-    r, dt
-        As for `plot_roll`.
+    r, dt, unit
+        As for `plot_roll`; by default those of each tune.
     ax : matplotlib.axes.Axes, optional
         By default the upper axes of a new figure, with `plot_shares` below.
     dataset : str
@@ -73,7 +76,7 @@ def plot_statistics(
     >>> [text.get_text().split(":")[0] for text in ax.get_legend().get_texts()]
     ['tune', 'half', 'data set']
     """
-    dt = checks.check_float("dt", dt)
+    grid_of(None, dt, unit)  # checks them
     drawn = _named(statistics, r, dataset)
     below = None
     if ax is None:
@@ -90,7 +93,13 @@ def plot_statistics(
     _rule_behind(ax, "y")
     top = max(found.pitch_classes.max() for _, found in drawn)
     ax.set_ylim(0, 1.05 * top or 1)
-    _name_bars(ax, [f"{name}: {_in_words(found, dt)}" for name, found in drawn])
+    _name_bars(
+        ax,
+        [
+            f"{name}: {_in_words(found, grid_of(found, dt, unit))}"
+            for name, found in drawn
+        ],
+    )
     if below is not None:
         plot_shares(statistics, r, below, dataset=dataset)
     return ax
@@ -98,7 +107,7 @@ def plot_statistics(
 
 def plot_shares(
     statistics: Describable | Mapping[str, Describable],
-    r: tuple[int, int] = (21, 109),
+    r: tuple[int, int] | None = None,
     ax: Axes | None = None,
     *,
     dataset: str = "data set",
@@ -155,7 +164,7 @@ def shown(text: str) -> str:
 
 def _named(
     statistics: Describable | Mapping[str, Describable],
-    r: tuple[int, int],
+    r: tuple[int, int] | None,
     dataset: str,
 ) -> list[tuple[str, MusicStatistics]]:
     """Return pairs of a name and MusicStatistics, those of the data set last."""
@@ -191,8 +200,8 @@ def _name_bars(ax: Axes, names: list[str], ncols: int = 1) -> None:
         text.set(text=name, parse_math=False)
 
 
-def _in_words(statistics: MusicStatistics, dt: float) -> str:
-    """Return the numbers that a legend has room for, times in seconds."""
+def _in_words(statistics: MusicStatistics, grid: Grid) -> str:
+    """Return the numbers that a legend has room for."""
     words = [
         f"{statistics.notes_per_step:.1f} notes per step",
         f"{statistics.silent_share:.0%} silent",
@@ -200,5 +209,5 @@ def _in_words(statistics: MusicStatistics, dt: float) -> str:
     ]
     if statistics.longest_held_pitch is not None:
         pitch = note_name(statistics.longest_held_pitch)
-        words.append(f"longest note {pitch}, {statistics.longest_held * dt:.3g} s")
+        words.append(f"longest note {pitch}, {grid.in_words(statistics.longest_held)}")
     return ", ".join(words)

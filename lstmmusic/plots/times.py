@@ -1,0 +1,72 @@
+"""Scale the time axis: seconds, or bars and beats."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lstmmusic import checks
+from lstmmusic.data.halves import format_of
+from lstmmusic.plots.figures import ticker
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DT = 0.2  # of rolls without a format
+MOST_BARS, MOST_BEATS = 20, 80  # with a number, and with a tick
+
+
+class Grid(NamedTuple):
+    """Hold the time from one row to the next."""
+
+    dt: float
+    unit: str  # 'seconds' or 'beats'
+
+    def in_words(self, steps: int) -> str:
+        """Return how long so many steps last: 1.5 s, 1 beat, 6 beats."""
+        length = f"{steps * self.dt:.3g}"
+        if self.unit == "seconds":
+            return f"{length} s"
+        return f"{length} beat{'s' * (length != '1')}"
+
+
+def grid_of(roll: Any, dt: float | Fraction | None, unit: str | None) -> Grid:
+    """Return the Grid of a roll or of MusicStatistics.
+
+    By default it is that of the format, if there is one.  A dt other than the format's
+    is in seconds, if ``unit`` does not say otherwise.
+    """
+    format = format_of(roll)
+    if dt is None and format is not None and unit in (None, format.unit):
+        dt, unit = format.dt, format.unit
+    dt = checks.check_float("dt", DT if dt is None else dt)
+    if unit is None:
+        unit = "seconds"
+        if format is not None and dt == float(format.dt):
+            unit = format.unit
+    return Grid(dt, checks.one_of("unit", unit, ("seconds", "beats")))
+
+
+def scale_time(ax: Axes, unit: str, beats_per_bar: float) -> None:
+    """Name the time axis; in beats, number the bars, and rule a line at each.
+
+    The first bar begins at beat 0.  Long tunes have a number for every other bar, every
+    fourth, and so on.
+    """
+    beats_per_bar = checks.check_float("beats_per_bar", beats_per_bar)
+    if unit == "seconds":
+        ax.set_xlabel("time (s)")
+        return
+    first, end = ax.get_xlim()
+    bars = (end - first) / beats_per_bar
+    every = 2 ** max(0, math.ceil(math.log2(bars / MOST_BARS)))
+    locators, axis = ticker(), ax.xaxis
+    axis.set_major_locator(locators.MultipleLocator(every * beats_per_bar))
+    axis.set_major_formatter(
+        locators.FuncFormatter(lambda beat, _: f"{1 + round(beat / beats_per_bar)}")
+    )
+    if end - first <= MOST_BEATS:
+        axis.set_minor_locator(locators.MultipleLocator(1))
+    ax.grid(axis="x", color="tab:blue", lw=0.5, alpha=0.4)
+    ax.set_xlabel(f"bar ({beats_per_bar:g} beats)")
