@@ -7,8 +7,9 @@ import warnings
 import numpy as np
 from chorales import chorales_folder
 from command import first_command, join_words, resume_command, say, typed_words
-from melody import harmonisation, read_melody
-from options import MINIBATCH, make_parser, naming, with_option_names
+from given import harmonisation, read_continued, read_melody
+from option_names import naming, with_option_names
+from options import MINIBATCH, make_parser
 from page import check_folder
 from recipes import make_model, set_first_biases
 from results import Generated, write_results
@@ -33,8 +34,10 @@ from lstmmusic import (
 from lstmmusic.checks import counted
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.provenance import LONGEST_COMMAND
+from midi import RollArray
 from midi.utils import read_folder
 
+PRIMER = 20  # steps
 CHECKPOINT_EVERY = 50  # updates, a few seconds: what a crash may lose
 
 
@@ -86,6 +89,8 @@ def journey(options, parser):
             original, rest, pieces = split(tunes, options)
             if options.melody:
                 original = read_melody(options.melody, tunes, options)
+            if options.continued:
+                original = read_continued(options.continued, tunes, options)
             if options.is_new and model.output == "joint":
                 set_first_biases(model, pieces)
         except (ValueError, OSError, MemoryError) as error:
@@ -146,8 +151,10 @@ def read_tunes(options):
             "the chorales need music21, which is not installed: "
             "pip install music21, or give --midi FOLDER"
         ) from None
+    asked = ("unit", "quantize", "restruck", "drums", "pedal")
+    chosen = {name: getattr(options, name) for name in asked}
     with naming("--midi", folder):
-        return read_folder(folder, options.range, options.dt)
+        return read_folder(folder, options.range, options.dt, **chosen)
 
 
 def split(tunes, options):
@@ -233,10 +240,13 @@ def generate(model, original, tunes, options):
     """
     steps, given = options.steps, {}
     if options.melody:
-        primer, melody = harmonisation(original.piano_roll, tunes)
+        primer, melody = harmonisation(original.piano_roll, tunes, options.format.notes)
         steps, given = len(melody), {"given": melody}
+    elif options.continued:
+        primer = original.piano_roll
     else:
-        primer = original.piano_roll[: options.primer]
+        primer = original.piano_roll[: options.primer or PRIMER]
+    primer = RollArray.of(np.float32(primer), options.format)
     (primer,) = mark_silence([primer])
     lowest_sounds = any(tune.piano_roll[:, 0].any() for tune in tunes)
     if options.threshold is not None:
@@ -246,7 +256,7 @@ def generate(model, original, tunes, options):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             roll, probabilities = model.genMusic(
-                np.float32(primer),
+                primer,
                 steps,
                 seed=options.seed,
                 temperature=temperature,
