@@ -3,8 +3,8 @@
     python benchmarks/standard_from_midi.py ../shared/data/polyphonic [FOLDER]
 
 Each of Bach's chorales in music21's corpus is written as MIDI, with its repeats played
-and without, and read at a quarter note a step.  Each of the 382 rolls is then looked for
-among them, transposed: the chorale and the shift with most steps equal in all notes.
+and without, and read at a quarter note a step.  Each of the 382 rolls is then looked
+for among them, transposed: the chorale and the shift with most steps equal in all notes.
 FOLDER keeps the MIDI files for the next run.
 """
 
@@ -41,8 +41,7 @@ def main(data, folder=None):
     rolls = [chords(roll, 21) for split in splits for roll in split]
     with tempfile.TemporaryDirectory() as temporary:
         files = write_corpus(Path(folder or temporary))
-        read = {file.stem: file for file in files}
-        chorales = dict(filter(None, map(read_chorale, read.values())))
+        chorales = dict(filter(None, map(read_chorale, files)))
     by_stretch = defaultdict(set)
     for name, tune in chorales.items():
         for stretch in stretches(tune):
@@ -131,7 +130,7 @@ def report(rolls, found, chorales):
         longer = m is not None and len(roll) + m.lag > len(chorales[m.name])
         kind = (
             "all steps equal" if whole and m.equal == len(roll)
-            else "all but the last, which the roll holds a step longer" if whole and longer
+            else "all but the last, a step longer in the roll" if whole and longer
             else "all but the last" if whole
             else "90 % of the steps" if share >= 0.9
             else "50 % of the steps" if share >= 0.5

@@ -11,7 +11,7 @@ from given import harmonisation, read_continued, read_melody
 from option_names import naming, with_option_names
 from options import MINIBATCH, make_parser
 from page import check_folder
-from recipes import make_model, set_first_biases
+from recipes import PRIMER, make_model, set_first_biases
 from results import Generated, write_results
 from stopping import (
     CtrlC,
@@ -37,7 +37,6 @@ from lstmmusic.training.provenance import LONGEST_COMMAND
 from midi import RollArray
 from midi.utils import read_folder
 
-PRIMER = 20  # steps
 CHECKPOINT_EVERY = 50  # updates, a few seconds: what a crash may lose
 
 
@@ -91,6 +90,8 @@ def journey(options, parser):
                 original = read_melody(options.melody, tunes, options)
             if options.continued:
                 original = read_continued(options.continued, tunes, options)
+                if options.unit == "beats":
+                    options.tempo = options.tempo or original.whole.tempo
             if options.is_new and model.output == "joint":
                 set_first_biases(model, pieces)
         except (ValueError, OSError, MemoryError) as error:
@@ -263,7 +264,7 @@ def generate(model, original, tunes, options):
                 maxNotes=options.max_notes,
                 **given,
             )
-        roll = unmark_silence(roll)
+        roll = RollArray.of(unmark_silence(roll), options.format)
         if not lowest_sounds:  # then the lowest note is always a mark
             roll[:, 0] = probabilities[:, 0] = 0
         remarks = [str(warning.message) for warning in caught]

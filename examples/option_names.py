@@ -26,7 +26,7 @@ OPTION_OF = {  # by the argument that an error of RNN4Music names
     "noteOrder": "--note-order",
     "dropout": "--dropout",
     "dataset": "the music (--midi, --range, --unit, --dt, --keys, --length, --seed)",
-    "rollFormat": "the format of the rolls (--range, --unit, --dt, --quantize, --restruck)",
+    "rollFormat": "the rolls' format (--range, --unit, --dt, --quantize, --restruck)",
     **{rate: f"{rate} of --rates" for rate in ("R1", "R2", "R3", "Rout")},
 }
 

@@ -23,6 +23,7 @@ RATES = ("R1", "R2", "R3", "Rout")
 FORMAT = ("range", "unit", "dt", "quantize", "restruck")  # options, as in RollFormat
 STEP = {"beats": 0.5, "seconds": 0.3}
 TEMPO = 100.0  # quarter notes per minute
+PRIMER = 20  # steps
 
 
 class Recipe(NamedTuple):
@@ -107,11 +108,14 @@ def check_length(options):
                          f"{seconds:.6g} s; allowed are 24 hours of music")  # fmt: skip
 
 
+def tempo(options):
+    """Return the quarter notes per minute of what is written; None in seconds."""
+    return None if options.unit == "seconds" else options.tempo or TEMPO
+
+
 def step_s(options):
-    """Return the seconds of a step at the tempo of what is written."""
-    if options.unit == "seconds":
-        return float(options.dt)
-    return float(options.dt) * 60 / (options.tempo or TEMPO)
+    """Return the seconds of a step of what is written."""
+    return float(options.dt) * 60 / (tempo(options) or 60)
 
 
 def choose_format(options, otherwise):
