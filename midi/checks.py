@@ -80,14 +80,21 @@ def _beats(dt: Any) -> Fraction:
     return beats
 
 
-def check_steps(steps: Any, r: tuple[int, int], dt: float) -> int | None:
-    """Return `steps` as an int, or None; a roll of that length must be allowed."""
-    if steps is None:
-        return None
+def check_steps(steps: Any) -> int | str | None:
+    """Return `steps` as None, 'end' or an int above 0."""
+    if steps is None or (isinstance(steps, str) and steps == "end"):
+        return steps
     if not (_is_int(steps) and steps > 0):
-        raise ValueError(f"steps is {steps!r}; allowed: None, or a whole number from 1")
-    check_size(int(steps), steps * dt, r, "steps", ValueError)
+        allowed = "None, 'end', or a whole number from 1"
+        raise ValueError(f"steps is {steps!r:.60}; allowed: {allowed}")
     return int(steps)
+
+
+def check_unended(unended: Any) -> str:
+    """Return `unended` if it is 'drop' or 'hold'."""
+    if not isinstance(unended, str) or unended not in ("drop", "hold"):
+        raise ValueError(f"unended is {unended!r:.60}; allowed: 'drop' and 'hold'")
+    return unended
 
 
 def check_size(
@@ -96,16 +103,18 @@ def check_size(
     r: tuple[int, int],
     name: str,
     error: type[ValueError] = MidiError,
+    restruck: bool = False,
 ) -> None:
     """Raise `error` if a roll of `steps` rows and `length_s` is over the limits."""
+    width = (r[1] - r[0]) * (2 if restruck else 1)
     if length_s > MAX_ROLL_S:
         raise error(
             f"{name}: the piano-roll would last {length_s:.6g} s; "
             f"allowed: up to 24 hours ({MAX_ROLL_S} s)"
         )
-    if steps * (r[1] - r[0]) > MAX_ROLL_CELLS:
+    if steps * width > MAX_ROLL_CELLS:
         raise error(
-            f"{name}: the piano-roll would have {steps:.6g} steps of {r[1] - r[0]} "
+            f"{name}: the piano-roll would have {steps:.6g} steps of {width} "
             f"notes; allowed: up to {MAX_ROLL_CELLS} cells (a larger dt makes it "
             "smaller)"
         )

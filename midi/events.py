@@ -130,6 +130,16 @@ def read_vlq(data: bytes, pos: int) -> tuple[int, int]:
     return value, pos + 1
 
 
+def survey(tracks: Iterable[bytes]) -> tuple[int, int]:
+    """Return the number of notes that begin, and the tick where the last track ends."""
+    note_ons, end_tick = 0, 0
+    for track in tracks:
+        found = read_track(track)
+        note_ons += sum(s >> 4 == NOTE_ON and v > 0 for _, s, _, v in found.messages)
+        end_tick = max(end_tick, found.end_tick)
+    return note_ons, end_tick
+
+
 def count_note_ons(tracks: Iterable[bytes]) -> int:
     """Return the number of notes that begin, ended or not."""
     return sum(

@@ -1,12 +1,20 @@
-"""Find the MIDI files below a folder and read them, here or through joblib."""
+"""Read the MIDI files below a folder, here or through joblib."""
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
+from fractions import Fraction
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
+from midi import checks, reading
 from midi.checks import MidiError
-from midi.files import printable
+from midi.files import FilePath, check_path, printable, read_file
+from midi.formats import RollFormat
+from midi.packed import PackedRoll
+from midi.reading import Options
+from midi.rolls import MidiRoll
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -15,6 +23,7 @@ RollT = TypeVar("RollT")
 Reader: TypeAlias = Callable[[str, str], RollT]  # of a path, and of the name to give it
 Result: TypeAlias = tuple[RollT | None, str | None]  # the roll, or why there is none
 
+SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 MAX_BATCH = 64  # files to a task: at 1 ms a file, worth sending to another process
 MIN_BATCHES_PER_JOB = 4  # so that a slow file does not leave the other jobs idle
 
@@ -33,14 +42,118 @@ class MidiFolder(list[RollT]):
         self.skipped = skipped
 
 
+def read_folder(
+    path: FilePath,
+    r: tuple[int, int] = (21, 109),
+    dt: float | Fraction = 0.2,
+    *,
+    unit: str = "seconds",
+    quantize: bool = False,
+    restruck: bool = False,
+    steps: int | str | None = None,
+    drums: bool = False,
+    pedal: bool = False,
+    unended: str = "drop",
+    progress: bool = True,
+    packed: bool = False,
+    n_jobs: int | None = None,
+) -> MidiFolder[Any]:
+    """Read every MIDI file below a folder.
+
+    Files are those named .mid, .midi, .kar or .rmi, in any letter case, at any depth.
+    Files that cannot be read are skipped, and a single warning at the end names them
+    all.
+
+    Parameters
+    ----------
+    path : path
+        A folder.
+    r, dt, unit, quantize, restruck, steps, drums, pedal, unended
+        As for `midiread`.
+    progress : bool
+        Show a progress bar, if attached to a terminal.
+    packed : bool
+        Return a `PackedRoll` of each file, without its notes.
+    n_jobs : int, optional
+        Number of processes that read through joblib (the extra
+        ``lstmmusic[folders]``); -1 for one per CPU, None for this process alone. Inside
+        ``joblib.parallel_config`` its backend reads; on a cluster this library must be
+        installed and the files have the same paths. The result is the same.
+
+    Returns
+    -------
+    MidiFolder
+        A list of MidiRoll or PackedRoll in sorted order of path; `skipped` lists
+        (path, reason).
+
+    Raises
+    ------
+    ValueError
+        If an argument is not allowed, or `n_jobs` is given and joblib not installed.
+    MidiError
+        If the folder holds no MIDI file that can be read.
+    FileNotFoundError, NotADirectoryError
+        If there is no such folder.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from midi import midiwrite, read_folder
+    >>> with TemporaryDirectory() as folder:
+    ...     midiwrite(Path(folder, "a.mid"), [[1], [1]], r=(60, 61))
+    ...     midiwrite(Path(folder, "b.mid"), [[1], [0], [1]], r=(60, 61))
+    ...     tunes = read_folder(folder, r=(60, 61))
+    >>> [len(tune.piano_roll) for tune in tunes]
+    [2, 3]
+    >>> tunes.skipped
+    []
+    """
+    path = check_path("path", path, "a folder's path (str, bytes or os.PathLike)")
+    format = RollFormat(r, dt, unit, quantize, restruck)
+    options = reading.check_options(format, steps, drums, pedal, unended)
+    progress = checks.check_bool("progress", progress)
+    packed = checks.check_bool("packed", packed)
+    n_jobs = checks.check_jobs(n_jobs)
+    files = find_midi_files(path)
+    read = partial(_read_as, packed=packed, format=format, options=options)
+    results = read_all(files, read, n_jobs, progress)
+    tunes = [roll for roll, _ in results if roll is not None]
+    skipped = [
+        (file, reason)
+        for file, (_, reason) in zip(files, results, strict=True)
+        if reason is not None
+    ]
+    reasons = "\n".join(f"  {printable(file)}: {reason}" for file, reason in skipped)
+    folder = printable(path)
+    if not tunes:
+        what = f"none can be read:\n{reasons}" if files else "there are none"
+        raise MidiError(
+            f"{folder}: no MIDI files ({', '.join(SUFFIXES)}) below this folder: {what}"
+        )
+    if skipped:
+        count = f"{len(skipped)} of {len(files)} files skipped"
+        warnings.warn(f"{folder}: {count}:\n{reasons}", UserWarning, stacklevel=2)
+    return MidiFolder(tunes, skipped)
+
+
+def _read_as(
+    path: str, name: str, packed: bool, format: RollFormat, options: Options
+) -> MidiRoll | PackedRoll:
+    """Read the file at `path`, and give its roll the name `name`."""
+    roll = reading.read_roll(*read_file(path), format, options)
+    roll.name = name
+    return PackedRoll.of(roll) if packed else roll
+
+
 def find_midi_files(folder: str) -> list[str]:
-    """Return the paths of all .mid and .midi files below `folder`, sorted."""
+    """Return the paths of all files below `folder` named as MIDI, sorted."""
     os.listdir(folder)  # raises for a missing folder, which os.walk would pass over
     return sorted(
         os.path.join(parent, name)
         for parent, _, names in os.walk(folder)
         for name in names
-        if name.lower().endswith((".mid", ".midi"))
+        if name.lower().endswith(SUFFIXES)
     )
 
 

@@ -1,4 +1,4 @@
-"""Parse the bytes of a Standard MIDI File into notes in ticks, then in seconds.
+"""Parse the bytes of a Standard MIDI File into notes in ticks.
 
 The chunks are walked and checked here, byte by byte. symusic then reads the events and
 pairs note-ons with note-offs, first in, first out. The format is that of "Standard MIDI
@@ -13,11 +13,9 @@ import numpy.typing as npt
 
 from midi import events, repair
 from midi.checks import MAX_TRACKS, MidiError
+from midi.clock import TempoMap
 
 PERCUSSION = 9  # channel, counted from 0
-DEFAULT_TEMPO_US = 500_000  # per beat: 120 beats per minute
-# The SMPTE rates as (frames, per so many seconds); 29 is 29.97, drop-frame.
-_SMPTE_RATES = {24: (24, 1), 25: (25, 1), 29: (30_000, 1001), 30: (30, 1)}
 _T = TypeVar("_T")
 _Ints: TypeAlias = npt.NDArray[np.int64]
 _Score: TypeAlias = Any  # a symusic.Score, whose annotations lack `tempos` and `tracks`
@@ -34,24 +32,6 @@ class MidiChunks(NamedTuple):
     tracks: list[bytes]
 
 
-class TickLength(NamedTuple):
-    """Hold a tick's length, numerator / denominator seconds.
-
-    It is multiplied by the µs per beat if it `follows_tempo`; SMPTE time does not.
-    """
-
-    numerator: int
-    denominator: int
-    follows_tempo: bool
-
-
-class TempoMap(NamedTuple):
-    """Hold the tempo events of all tracks; int64 arrays of shape (events,), by tick."""
-
-    tick: _Ints
-    us_per_beat: _Ints
-
-
 class TickNotes(NamedTuple):
     """Hold the notes of all tracks; arrays of shape (notes,).
 
@@ -66,8 +46,39 @@ class TickNotes(NamedTuple):
     percussion: npt.NDArray[np.bool_]
 
 
+def unwrap_riff(data: bytes, name: str) -> bytes:
+    """Return the MIDI file that a RIFF file wraps, or `data` if it is no RIFF file.
+
+    RIFF is chunks of four letters, a length of four bytes (the lowest first), and as
+    many bytes, padded to an even number.
+
+    Raises
+    ------
+    MidiError
+        If it wraps something else, or ends before the file that it wraps.
+    """
+    if data[:4] != b"RIFF":
+        return data
+    if data[8:12] != b"RMID":
+        raise MidiError(
+            f"{name}: not MIDI: RIFF of the form {data[8:12]!r}; allowed: b'RMID'"
+        )
+    pos = 12
+    while pos + 8 <= len(data):
+        begin, length = pos + 8, int.from_bytes(data[pos + 4 : pos + 8], "little")
+        if data[pos : pos + 4] == b"data":
+            if begin + length > len(data):
+                raise MidiError(
+                    f"{name}: cut off: its MIDI file should end at byte "
+                    f"{begin + length}, the RIFF file ends at byte {len(data)}"
+                )
+            return data[begin : begin + length]
+        pos = begin + length + length % 2
+    raise MidiError(f"{name}: cut off: RIFF without a chunk b'data'")
+
+
 def read_chunks(data: bytes, name: str) -> MidiChunks:
-    """Split the bytes of a file into its header and tracks.
+    """Split the bytes of a file, which RIFF may wrap, into its header and tracks.
 
     Chunks of other kinds are passed over, and so is whatever follows the last of the
     tracks that the header counts.
@@ -77,6 +88,7 @@ def read_chunks(data: bytes, name: str) -> MidiChunks:
     MidiError
         If the bytes are not MIDI, end before the header says, or a track is broken.
     """
+    data = unwrap_riff(data, name)
     count, division, pos = _read_header(data, name)
     tracks: list[bytes] = []
     n_alien = 0
@@ -142,28 +154,6 @@ def _each_track(
                 f"allowed: {allowed}"
             ) from None
     return results
-
-
-def tick_length(division: int, name: str) -> TickLength:
-    """Return the length of a tick under a header's division.
-
-    Raises
-    ------
-    MidiError
-        If the division is 0, or of no SMPTE rate.
-    """
-    if division == 0:
-        raise MidiError(f"{name}: division of 0 ticks per beat; allowed: 1 or more")
-    if division < 0x8000:
-        return TickLength(1, division * 1_000_000, follows_tempo=True)
-    rate, ticks_per_frame = 256 - (division >> 8), division & 0xFF
-    if rate not in _SMPTE_RATES or ticks_per_frame == 0:
-        raise MidiError(
-            f"{name}: SMPTE division of {rate} frames per second, {ticks_per_frame} "
-            f"ticks per frame; allowed: 24, 25, 29 or 30 frames, 1 or more ticks"
-        )
-    frames, seconds = _SMPTE_RATES[rate]
-    return TickLength(seconds, frames * ticks_per_frame, follows_tempo=False)
 
 
 def read_notes(
@@ -266,34 +256,3 @@ def _may_pass_int32(tracks: Sequence[bytes]) -> bool:
         if bound >= 2**31:
             return True
     return False
-
-
-def ticks_to_seconds(
-    ticks: _Ints, tempos: TempoMap, length: TickLength
-) -> npt.NDArray[np.float64]:
-    """Return ticks as seconds from the beginning, each rounded only once.
-
-    At 500,000 µs per beat and 480 ticks per beat, a tick lasts
-    500,000 / (480 * 10**6) = 0.00104 s.
-
-    Parameters
-    ----------
-    ticks : int64 ndarray
-    tempos : TempoMap
-    length : TickLength
-
-    Returns
-    -------
-    float64 ndarray
-    """
-    if not length.follows_tempo:
-        return ticks * length.numerator / length.denominator
-    # D10: one tempo map holds the tempo events of all tracks. Of several on one tick
-    # the last counts.
-    start_tick = np.concatenate([[0], tempos.tick])
-    tempo_us = np.concatenate([[DEFAULT_TEMPO_US], tempos.us_per_beat])
-    # int64 is exact: the whole numbers stay below 2**31 ticks x 2**24 µs.
-    start = np.concatenate([[0], np.cumsum(np.diff(start_tick) * tempo_us[:-1])])
-    at = np.searchsorted(start_tick, ticks, side="right") - 1
-    elapsed: _Ints = start[at] + (ticks - start_tick[at]) * tempo_us[at]
-    return elapsed / length.denominator

@@ -1,26 +1,45 @@
-"""Turn note times into the rows of a piano-roll, and rows into note times.
-
-A roll has T steps and N = r[1] - r[0] notes. Row t is time t * dt, column n is pitch
-r[0] + n.
-"""
+"""Hold the piano-roll of a MIDI file, and find the notes of any roll."""
 
 import io
-from collections.abc import Sequence
 from dataclasses import fields
-from functools import cached_property
 from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from midi import events
 from midi.checks import counted
+from midi.clock import Clock
 from midi.files import printable
-from midi.formats import RollArray, RollFormat
+from midi.formats import RollArray, RollFormat, in_beats
 
-NOTE_DTYPE = np.dtype([("pitch", np.uint8), ("onset_s", "f8"), ("offset_s", "f8")])
-_MAX_CELLS_AT_ONCE = 2**20  # indexing takes 16 bytes for each
-_MAX_RUN_STEPS = 4096
+SUFFIXES = {"seconds": "s", "beats": "beats"}  # of the names of times
+NOTE_DTYPES = {
+    unit: np.dtype([("pitch", "u1"), (f"onset_{end}", "f8"), (f"offset_{end}", "f8")])
+    for unit, end in SUFFIXES.items()
+}
+ADVICE = {  # what brings the notes back that are left out
+    "percussion": "drums=True",
+    "between steps": "quantize=True or a smaller dt",
+    "never ended": "unended='hold'",
+}
+
+
+class FileTimes(NamedTuple):
+    """Hold when the notes of a file begin and end, and the file, in ticks.
+
+    clock : Clock
+        It tells the time of a tick.
+    first_tick, last_tick : int
+        From the first onset to the last end of the notes that are not left out.
+    end_tick : int
+        Where the last of the tracks ends.
+    """
+
+    clock: Clock
+    first_tick: int
+    last_tick: int
+    end_tick: int
 
 
 class MidiRoll:
@@ -29,10 +48,13 @@ class MidiRoll:
     Attributes
     ----------
     piano_roll : uint8 RollArray of shape (T, N), an ndarray
-        1 where a note sounds: row t at time t * dt, column n for pitch r[0] + n.
+        1 where a note sounds: row t at time t * dt, column n for pitch r[0] + n. If
+        restruck, of shape (T, 2 N): [t, N + n] is 1 where note n sounds in row t,
+        sounds in row t - 1, and is struck again in row t.
     notes : structured ndarray of shape (notes,)
         Fields `pitch` (uint8), `onset_s` and `offset_s` (float64, seconds), in order
-        of onset, then pitch: every note of the file that is not left out.
+        of onset, then pitch: every note of the file that is not left out. In beats,
+        `onset_beats` and `offset_beats` (float64, quarter notes) take their place.
     format : RollFormat
         What rows and columns stand for; its fields are attributes of the MidiRoll, too:
         `r`, `dt`, `unit`, `quantize`, `restruck`.
@@ -47,6 +69,20 @@ class MidiRoll:
         - In `notes`, but in no row: ``"after steps"``, which begin after the last of
           the `steps` asked for, if those cut the file; of the others
           ``"between steps"``, with no row from onset to offset.
+    doubled : int
+        How many notes begin in the same row as another of their pitch, and are one note
+        with it in the roll.
+    tempo : float or None
+        Mean tempo in quarter notes per minute, from the first onset to the last end of
+        the `notes`. None for SMPTE time, which has no beats.
+    tempos : structured ndarray of shape (tempos,), or None
+        The tempo map: fields `onset_beats` (quarter notes), `onset_s` (seconds) and
+        `tempo` (quarter notes per minute, until the next), float64. It begins at 0,
+        with 120 unless the file says another.
+    end_s : float
+        When the last track ends, in seconds; at the notes' end or later.
+    end_beats : float or None
+        The same in quarter notes.
 
     Examples
     --------
@@ -62,6 +98,8 @@ class MidiRoll:
     <MidiRoll two.mid: 2 steps of 0.5 s, pitches 60 to 60; 1 note, left out: 1 above r>
     >>> tune.notes["onset_s"], tune.notes["offset_s"]
     (array([0.]), array([1.]))
+    >>> tune.tempo, tune.end_s
+    (120.0, 1.0)
     """
 
     def __init__(
@@ -71,36 +109,49 @@ class MidiRoll:
         format: RollFormat,
         name: str,
         left_out: dict[str, int],
-        tracks: Sequence[bytes],
-        n_paired: int,
+        doubled: int,
+        times: FileTimes,
     ) -> None:
         self.piano_roll = RollArray.of(piano_roll, format)
         self.notes = notes
         self.format = format
         self.name = name
-        self._left_out = left_out
-        self._tracks = tracks
-        self._n_paired = n_paired
+        self.left_out = left_out
+        self.doubled = doubled
+        self._times = times
 
     r, dt, unit, quantize, restruck = (
         property(attrgetter(f"format.{field.name}")) for field in fields(RollFormat)
     )
 
-    @cached_property
-    def left_out(self) -> dict[str, int]:
-        # symusic drops unended notes without a word. To count them takes a walk over
-        # the bytes, so it happens on first use: few who read a folder ask.
-        begun = events.count_note_ons(self._tracks)
-        return {**self._left_out, "never ended": max(begun - self._n_paired, 0)}
+    @property
+    def tempo(self) -> float | None:
+        clock, first_tick, last_tick, _ = self._times
+        return clock.mean_tempo(first_tick, last_tick) if clock.ticks_per_beat else None
+
+    @property
+    def tempos(self) -> npt.NDArray[np.void] | None:
+        clock = self._times.clock
+        return clock.tempo_changes() if clock.ticks_per_beat else None
+
+    @property
+    def end_s(self) -> float:
+        return float(self._times.clock.seconds(np.array(self._times.end_tick)))
+
+    @property
+    def end_beats(self) -> float | None:
+        clock, *_, end_tick = self._times
+        return end_tick / clock.ticks_per_beat if clock.ticks_per_beat else None
 
     def __repr__(self) -> str:
-        left_out = ", ".join(f"{n} {why}" for why, n in self.left_out.items() if n)
+        dt = f"{self.dt:g} s" if self.unit == "seconds" else in_beats(self.dt)
+        doubled = f", {self.doubled} doubled" if self.doubled else ""
         return (
             f"<MidiRoll {printable(self.name)}: "
-            f"{counted(len(self.piano_roll), 'step')} of {self.dt:g} s, "
+            f"{counted(len(self.piano_roll), 'step')} of {dt}, "
             f"pitches {self.r[0]} to {self.r[1] - 1}; "
-            f"{counted(len(self.notes), 'note')}, "
-            f"left out: {left_out or 'none'}>"
+            f"{counted(len(self.notes), 'note')}{doubled}, "
+            f"left out: {in_words(self.left_out) or 'none'}>"
         )
 
     def _repr_png_(self) -> bytes:
@@ -113,99 +164,13 @@ class MidiRoll:
         return file.getvalue()
 
 
-def seconds_to_steps(
-    times_s: npt.NDArray[np.float64], dt: float
-) -> npt.NDArray[np.float64]:
-    """Return ceil(times_s / dt), the first row at or after each time.
-
-    Parameters
-    ----------
-    times_s : float64 ndarray
-        Seconds.
-    dt : float
-        Seconds.
-
-    Returns
-    -------
-    float64 ndarray
-        Whole numbers, or inf where dt is too small for them.
-    """
-    with np.errstate(over="ignore"):
-        steps = times_s / dt
-    # The time, the decimal dt as a float, and the quotient are each rounded by at most
-    # 1.1e-16 of themselves. A note on the grid is thus within 4e-16 of a whole number,
-    # and must not go up to the next; 1e-12 also forgives a dt that was itself computed.
-    # A note truly off the grid by so little would be less than 0.1 µs off in 24 hours.
-    nearest = np.rint(steps)
-    with np.errstate(invalid="ignore"):  # inf - inf
-        on_grid = np.abs(steps - nearest) <= 1e-12 * steps
-    return np.where(on_grid, nearest, np.ceil(steps))
-
-
-def fill_roll(
-    column: npt.NDArray[np.int64],
-    first: npt.NDArray[np.int64],
-    end: npt.NDArray[np.int64],
-    shape: tuple[int, int],
-) -> npt.NDArray[np.uint8]:
-    """Return a piano-roll of notes.
-
-    Parameters
-    ----------
-    column, first, end : int64 ndarrays of shape (notes,)
-        Each note sounds in rows first <= t < end of its column; notes may overlap.
-    shape : (int, int)
-        (T, N); rows from T are cut.
-
-    Returns
-    -------
-    uint8 ndarray of shape (T, N)
-    """
-    steps = shape[0]
-    end = np.minimum(end, steps)
-    sounding = first < end
-    column, first, end = column[sounding], first[sounding], end[sounding]
-    order = np.lexsort((first, column))
-    # One time line holds all the columns, one after another, with a gap between them.
-    start_of_line = column[order] * (steps + 1)
-    first, end = start_of_line + first[order], start_of_line + end[order]
-    # Overlapping notes become one run, so that the work is bounded by the roll's size.
-    reach = np.maximum.accumulate(end)
-    opens = np.ones(len(first), bool)
-    opens[1:] = first[1:] > reach[:-1]
-    closes = np.append(opens[1:], True)[: len(first)]
-
-    column = first[opens] // (steps + 1)
-    start_of_line = column * (steps + 1)
-    first, end = first[opens] - start_of_line, reach[closes] - start_of_line
-    return _fill_runs(column, first, end, shape)
-
-
-def _fill_runs(
-    column: npt.NDArray[np.int64],
-    first: npt.NDArray[np.int64],
-    end: npt.NDArray[np.int64],
-    shape: tuple[int, int],
-) -> npt.NDArray[np.uint8]:
-    """Return a roll of disjoint runs of ones, in rows first <= t < end of a column."""
-    # Zeros cost nothing until written to, so a silent day is as quick as a tune.
-    roll = np.zeros(shape, np.uint8)
-    length = end - first
-    if length.sum() <= _MAX_CELLS_AT_ONCE:
-        before = np.cumsum(length) - length
-        row = np.arange(length.sum()) + np.repeat(first - before, length)
-        roll[row, np.repeat(column, length)] = 1
-        return roll
-    # Long runs are filled in pieces, in order of their rows. The pieces of many columns
-    # then share cache lines: five times as fast where many notes are held for long.
-    pieces = -(-length // _MAX_RUN_STEPS)
-    number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    start = np.repeat(first, pieces) + number * _MAX_RUN_STEPS
-    stop = np.minimum(start + _MAX_RUN_STEPS, np.repeat(end, pieces))
-    runs = np.stack([np.repeat(column, pieces), start, stop], axis=1)
-    for n, row, row_end in runs[np.argsort(start)].tolist():
-        roll[row:row_end, n] = 1
-    return roll
+def in_words(left_out: dict[str, int]) -> str:
+    """Return how many notes are left out and why, and which argument keeps them."""
+    return ", ".join(
+        f"{number} {why}" + (f" ({ADVICE[why]} keeps them)" if why in ADVICE else "")
+        for why, number in left_out.items()
+        if number
+    )
 
 
 def find_note_changes(roll: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:

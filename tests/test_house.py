@@ -15,7 +15,7 @@ MOST_PARAMETERS = 8  # self and cls not counted
 # Whose arguments the original, or a user's call, fixes.
 PUBLIC = {
     "RNN4Music.__init__", "RNN4Music.train", "RNN4Music.genMusic",
-    "read_folder", "load_folder",
+    "midiread", "read_folder", "load_folder",
 }  # fmt: skip
 TO_PRINT = {
     "RNN4Music.printWeights", "RNN4Music.printDerivatives",

@@ -1,0 +1,147 @@
+"""Read the bytes of a MIDI file as a piano-roll."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from midi import checks, clock, events, parsing, placing
+from midi.checks import MidiError
+from midi.files import printable
+from midi.formats import RollFormat
+from midi.rolls import NOTE_DTYPES, SUFFIXES, FileTimes, MidiRoll
+
+
+class Options(NamedTuple):
+    """Hold the checked arguments of `midiread` that are no part of the format."""
+
+    steps: int | str | None = None
+    drums: bool = False
+    pedal: bool = False
+    unended: str = "drop"
+
+
+def check_options(
+    format: RollFormat, steps: Any, drums: Any, pedal: Any, unended: Any
+) -> Options:
+    """Return the options; a roll of that format and so many steps must be allowed."""
+    steps = checks.check_steps(steps)
+    if isinstance(steps, int):
+        check_size(steps, steps * format.dt, format, "steps", ValueError)
+    return Options(
+        steps,
+        checks.check_bool("drums", drums),
+        checks.check_bool("pedal", pedal),
+        checks.check_unended(unended),
+    )
+
+
+def check_size(
+    steps: float,
+    length: Any,
+    format: RollFormat,
+    name: str,
+    error: type[ValueError] = MidiError,
+) -> None:
+    """Raise `error` if a roll of `steps` rows and a `length` in its unit is too large.
+
+    In beats the number of rows alone is limited.
+    """
+    length_s = length if format.unit == "seconds" else 0
+    checks.check_size(steps, length_s, format.r, name, error, format.restruck)
+
+
+def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> MidiRoll:
+    """Return the roll of a file's bytes; `path` names it.
+
+    Raises
+    ------
+    MidiError
+        As `midiread`.
+    """
+    name = printable(path)
+    division, tracks = parsing.read_chunks(data, name)
+    length = clock.tick_length(division, name)
+    if format.unit == "beats" and not length.follows_tempo:
+        raise MidiError(f"{name}: SMPTE time has no beats; allowed: unit='seconds'")
+    found, tempos = parsing.read_notes(tracks, name, options.pedal)
+    begun, end_tick = events.survey(tracks)
+    unended = {"never ended": max(begun - len(found.pitch), 0)}
+    keep, left_out = _select(found, format.r, options.drums)
+    if not keep.any():
+        left_out |= unended
+        raise MidiError(f"{name}: no notes for r = {format.r}; left out: {left_out}")
+
+    found = parsing.TickNotes(*(column[keep] for column in found))
+    span = found.onset_tick.min(), found.offset_tick.max(), end_tick
+    times = FileTimes(
+        clock.Clock(division * length.follows_tempo, length, tempos), *map(int, span)
+    )
+    notes, rows = _measure(found, times.clock, format)
+    steps = _count_steps(notes, rows, times, format, options.steps, name)
+    column = notes["pitch"].astype(np.int64) - format.r[0]
+    roll, doubled = placing.draw_notes(rows, column, steps, format)
+    left_out |= _count_in_no_row(rows, steps) | unended
+    return MidiRoll(roll, notes, format, path, left_out, doubled, times)
+
+
+def _select(
+    found: parsing.TickNotes, r: tuple[int, int], drums: bool
+) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+    """Return a mask of the notes to keep, and the numbers of the others by reason."""
+    # D11: a pitch outside r is left out and counted.
+    percussion = found.percussion & (not drums)
+    below, above = found.pitch < r[0], found.pitch >= r[1]
+    left_out = {
+        "below r": int(np.count_nonzero(below & ~percussion)),
+        "above r": int(np.count_nonzero(above & ~percussion)),
+        "percussion": int(np.count_nonzero(percussion)),
+    }
+    return ~(percussion | below | above), left_out
+
+
+def _measure(
+    found: parsing.TickNotes, time: clock.Clock, format: RollFormat
+) -> tuple[npt.NDArray[np.void], placing.Rows]:
+    """Return notes in the format's unit, in order of onset, then pitch, and rows."""
+    ticks = np.stack([found.onset_tick, found.offset_tick])
+    times, (first, end) = placing.measure(ticks, time, format, format.quantize)
+    if format.quantize:
+        end = np.maximum(end, first + 1)
+    order = np.lexsort((found.pitch, times[0]))
+    notes = np.empty(order.shape, NOTE_DTYPES[format.unit])
+    columns = zip(notes.dtype.names or (), (found.pitch, *times), strict=True)
+    for field, values in columns:
+        notes[field] = values[order]
+    return notes, placing.Rows(first[order], end[order])
+
+
+def _count_steps(
+    notes: npt.NDArray[np.void],
+    rows: placing.Rows,
+    times: FileTimes,
+    format: RollFormat,
+    steps: int | str | None,
+    name: str,
+) -> int:
+    """Return the number of rows, in which a note must be able to sound."""
+    if isinstance(steps, int):
+        return steps
+    length, last = rows.end.max(), notes[f"offset_{SUFFIXES[format.unit]}"].max()
+    if steps == "end":
+        end, row = placing.measure(np.array([times.end_tick]), times.clock, format)
+        length, last = max(length, row[0]), max(last, end[0])
+    check_size(length, last, format, name)
+    if length == 0:
+        raise MidiError(f"{name}: no notes: all are of no length, at time 0")
+    return int(length)
+
+
+def _count_in_no_row(rows: placing.Rows, steps: int) -> dict[str, int]:
+    """Return the numbers of notes that sound in no row, by reason."""
+    cut = (rows.first >= steps) & (rows.end.max() > steps)
+    between = (rows.first == rows.end) & ~cut
+    return {
+        "between steps": int(np.count_nonzero(between)),
+        "after steps": int(np.count_nonzero(cut)),
+    }
