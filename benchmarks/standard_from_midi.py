@@ -4,7 +4,7 @@
 
 Each of Bach's chorales in music21's corpus is written as MIDI, with its repeats played
 and without, and read at a quarter note a step.  Each of the 382 rolls is then looked
-for among them, transposed: the chorale and the shift with most steps equal in all notes.
+for among them, transposed: the chorale and the shift with most steps equal, all notes.
 FOLDER keeps the MIDI files for the next run.
 """
 
