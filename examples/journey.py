@@ -7,10 +7,11 @@ import warnings
 import numpy as np
 from chorales import chorales_folder
 from command import first_command, join_words, resume_command, say, typed_words
-from melody import harmonisation, read_melody
-from options import MINIBATCH, make_parser, naming, with_option_names
+from given import harmonisation, read_continued, read_melody
+from option_names import naming, with_option_names
+from options import MINIBATCH, make_parser
 from page import check_folder
-from recipes import make_model, set_first_biases
+from recipes import PRIMER, make_model, set_first_biases
 from results import Generated, write_results
 from stopping import (
     CtrlC,
@@ -34,6 +35,7 @@ from lstmmusic.checks import counted
 from lstmmusic.data.formats import Held
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.provenance import LONGEST_COMMAND
+from midi import RollArray
 from midi.utils import read_folder
 
 CHECKPOINT_EVERY = 50  # updates, a few seconds: what a crash may lose
@@ -89,6 +91,10 @@ def journey(options, parser):
             original, rest, pieces = split(tunes, options)
             if options.melody:
                 original = read_melody(options.melody, tunes, options)
+            if options.continued:
+                original = read_continued(options.continued, tunes, options)
+                if options.unit == "beats":
+                    options.tempo = options.tempo or original.whole.tempo
             if options.is_new and model.output == "joint":
                 set_first_biases(model, pieces)
         except (ValueError, OSError, MemoryError) as error:
@@ -149,8 +155,10 @@ def read_tunes(options):
             "the chorales need music21, which is not installed: "
             "pip install music21, or give --midi FOLDER"
         ) from None
+    asked = ("unit", "quantize", "restruck", "drums", "pedal")
+    chosen = {name: getattr(options, name) for name in asked}
     with naming("--midi", folder):
-        return read_folder(folder, options.range, options.dt)
+        return read_folder(folder, options.range, options.dt, **chosen)
 
 
 def split(tunes, options):
@@ -236,10 +244,13 @@ def generate(model, original, tunes, options):
     """
     steps, given = options.steps, {}
     if options.melody:
-        primer, melody = harmonisation(original.piano_roll, tunes)
+        primer, melody = harmonisation(original.piano_roll, tunes, options.format.notes)
         steps, given = len(melody), {"given": melody}
+    elif options.continued:
+        primer = original.piano_roll
     else:
-        primer = original.piano_roll[: options.primer]
+        primer = original.piano_roll[: options.primer or PRIMER]
+    primer = RollArray.of(np.float32(primer), options.format)
     (primer,) = mark_silence([primer])
     lowest_sounds = any(tune.piano_roll[:, 0].any() for tune in tunes)
     if options.threshold is not None:
@@ -249,14 +260,14 @@ def generate(model, original, tunes, options):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             roll, probabilities = model.genMusic(
-                np.float32(primer),
+                primer,
                 steps,
                 seed=options.seed,
                 temperature=temperature,
                 maxNotes=options.max_notes,
                 **given,
             )
-        roll = unmark_silence(roll)
+        roll = RollArray.of(unmark_silence(roll), options.format)
         if not lowest_sounds:  # then the lowest note is always a mark
             roll[:, 0] = probabilities[:, 0] = 0
         remarks = [str(warning.message) for warning in caught]

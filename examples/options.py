@@ -1,38 +1,12 @@
-"""Parse the options of main.py, and name them in errors."""
+"""Parse the options of main.py."""
 
 import argparse
-import contextlib
 import math
 import os
-import re
+from fractions import Fraction
 from pathlib import Path
 
 MINIBATCH = 10
-OPTION_OF = {  # by the argument that an error of RNN4Music names
-    "h1_length": "the first of --sizes",
-    "h2_length": "the second of --sizes",
-    "h3_length": "the third of --sizes",
-    "io_length": "the width of --range",
-    "noOfEpochPerMB": "--updates",
-    "noOfEpoch": "--epochs",
-    "sizeOfMiniBatch": "--minibatch",
-    "lengthOfMB": "--length",
-    "checkpoint": "--save",
-    "resume": "--resume",
-    "noOfSamps": "--steps",
-    "maxNotes": "--max-notes",
-    "genProbThreshold": "--threshold",
-    "temperature": "--temperature",
-    "seed": "--seed",
-    "mode": "--mode",
-    "device": "--device",
-    "output": "--output",
-    "jointUnits": "--joint-units",
-    "noteOrder": "--note-order",
-    "dropout": "--dropout",
-    "dataset": "the music (--midi, --range, --dt, --keys, --length, --seed)",
-    **{rate: f"{rate} of --rates" for rate in ("R1", "R2", "R3", "Rout")},
-}
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,29 +14,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
-
-
-def with_option_names(message):
-    """Replace the arguments' names in a message of RNN4Music by the options' names."""
-    message = re.sub(r" or a smaller gradClip( \([^)]*\))?", "", message)
-    message = message.replace("rates (R1, R2, R3, Rout are", "--rates (they are")
-    message = message.replace("output='joint'", "--output joint")
-    sizes = "h1_length, h2_length, h3_length, io_length"
-    message = message.replace(f"each of {sizes}", "each of --sizes")
-    # Some names are also words: those stand for an argument only before its value.
-    words = "|".join(name for name in OPTION_OF if name.isalpha() and name.islower())
-    names = "|".join(name for name in OPTION_OF if name not in words.split("|"))
-    pattern = rf"\b(?:({names})\b|({words})(?= (?:was|is) ))"
-    return re.sub(pattern, lambda found: OPTION_OF[found[0]], message)
-
-
-@contextlib.contextmanager
-def naming(option, value):
-    """Turn an OSError into a ValueError that names the option and its value."""
-    try:
-        yield
-    except OSError as error:
-        raise ValueError(f"{option} is {value}: {error.strerror}") from error
 
 
 def path(text):
@@ -122,23 +73,71 @@ def add_number(add, name, allowed, default, meaning, metavar="N"):
     add(name, type=allowed, default=default, metavar=metavar, help=text)
 
 
+def step(text):
+    """Return a number of seconds or beats from a text such as 0.5 or 1/3."""
+    try:
+        value = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        value = Fraction(0)
+    if not 1e-4 <= value <= 86400:
+        allowed = "a number such as 0.5 or 1/3, from 0.0001 to 86400"
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed is {allowed}")
+    return value
+
+
 def add_music_options(add):
     add(
         "--midi",
         type=path,
         metavar="FOLDER",
-        help="folder whose .mid and .midi files are read, subfolders too (Bach's "
-        "chorales, from music21, in C major or A minor, an eighth note to 0.3 s)",
+        help="folder whose MIDI files (.mid, .midi, .rmi, .kar) are read, subfolders "
+        "too (Bach's chorales, from music21, in C major or A minor)",
     )
     add(
         "--range",
         type=number(int, 0, 128),
         nargs=2,
-        default=[21, 109],
         metavar=("LOW", "HIGH"),
-        help="MIDI pitches from LOW up to HIGH, HIGH not included (21 109)",
+        help="MIDI pitches from LOW up to HIGH, HIGH not included (21 109, or the "
+        "file's)",
     )
-    add_number(add, "--dt", number(float, 1e-4), 0.3, "seconds per step", "S")
+    add(
+        "--unit",
+        choices=("beats", "seconds"),
+        help="whether --dt is in beats (quarter notes) or seconds (beats, or the "
+        "file's)",
+    )
+    add(
+        "--dt",
+        type=step,
+        metavar="STEP",
+        help="beats or seconds per step, such as 0.5 or 1/3 (0.5 beats, an eighth "
+        "note; 0.3 seconds; or the file's)",
+    )
+    add_format_switches(add)
+    add(
+        "--tempo",
+        type=number(float, 4, 1000),
+        metavar="BPM",
+        help="quarter notes per minute of the music written, if --unit is beats (100, "
+        "or that of --continue's file)",
+    )
+
+
+def add_format_switches(add):
+    for name, meaning in (
+        ("--quantize", "move each onset and end to the nearest step, so that no note "
+                       "is lost (off, or the file's)"),
+        ("--restruck", "mark notes struck again, so that they are learned and written "
+                       "(on with --output joint, or the file's)"),
+    ):  # fmt: skip
+        switch = argparse.BooleanOptionalAction
+        add(name, action=switch, default=None, help=meaning)
+    for name, meaning in (
+        ("--drums", "take the notes of channel 10, percussion, as if they had pitches"),
+        ("--pedal", "hold notes while the sustain pedal is down"),
+    ):
+        add(name, action="store_true", help=meaning)
 
 
 def add_network_options(add):
@@ -218,6 +217,14 @@ def add_training_options(add):
 
 def add_generation_options(add):
     add(
+        "--continue",
+        dest="continued",
+        type=file_path,
+        metavar="FILE",
+        help="MIDI file to go on from: its end is the primer, transposed to where it "
+        "fits the tunes, and continued.mid plays it and the continuation, in its key",
+    )
+    add(
         "--melody",
         type=file_path,
         metavar="FILE",
@@ -225,8 +232,13 @@ def add_generation_options(add):
         "transposed to where it fits the tunes, its notes are given, and those below "
         "are drawn; --primer and --steps are not used then",
     )
-    continued = "steps of a tune that generation continues"
-    add_number(add, "--primer", number(int, 1), 20, continued)
+    add(
+        "--primer",
+        type=number(int, 1),
+        metavar="N",
+        help="steps of a tune that generation continues (its first 20; with "
+        "--continue, its last N, or all)",
+    )
     add_number(add, "--steps", number(int, 1, 100_000), 300, "steps to generate")
     add(
         "--threshold",

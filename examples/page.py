@@ -34,7 +34,7 @@ PAGE_START = re.compile(
     r"content=\"width=device-width, initial-scale=1\">\s<title>LSTMmusic</title>)"
 )
 FILE_NAME = re.compile(  # of a file that a run writes beside the page
-    r"generated(-[-+.\de]+)?\.(mid|wav)|original\.(mid|wav)"
+    r"generated(-[-+.\de]+)?\.(mid|wav)|continued(-[-+.\de]+)?\.mid|original\.(mid|wav)"
     r"|(rolls|probabilities)(-[-+.\de]+)?\.png|(statistics|cost)\.png"
 )
 
@@ -135,6 +135,7 @@ def names_of(temperatures):
     tunes = ["original", *(f"generated{end}" for end in ends)]
     return {
         *(f"{tune}{kind}" for tune in tunes for kind in (".mid", ".wav")),
+        *(f"continued{end}.mid" for end in ends),
         *(f"{kind}{end}.png" for end in ends for kind in ("rolls", "probabilities")),
         "statistics.png",
         "cost.png",
@@ -237,6 +238,11 @@ def settings(model, original, dataset, options):
         data = {
             "data": describe_music(dataset, options.midi),
             "melody": describe_music([original], options.melody),
+        }
+    if options.continued:
+        data = {
+            "data": describe_music(dataset, options.midi),
+            "continued": describe_music([original], options.continued),
         }
     try:
         folder = Path.cwd()

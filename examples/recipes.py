@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from options import naming
+from option_names import naming
 from stopping import refuse_to_overwrite
 
 from lstmmusic import RNN4Music
 from lstmmusic.checks import target
 from lstmmusic.training import parameter_file
+from midi import RollFormat
 
 SIZES = (120, 120, 120)
 OCTAVE = 12  # notes; fewer are not transposed
 JOINT = {"output": "joint", "jointUnits": 128, "noteOrder": "down"}
 RATES = ("R1", "R2", "R3", "Rout")
+FORMAT = ("range", "unit", "dt", "quantize", "restruck")  # options, as in RollFormat
+STEP = {"beats": 0.5, "seconds": 0.3}
+TEMPO = 100.0  # quarter notes per minute
+PRIMER = 20  # steps
 
 
 class Recipe(NamedTuple):
@@ -63,30 +68,81 @@ def make_model(options):
                 f"{options.save}; allowed are --load {options.save}, which generates "
                 "with it, and another --out or --save"
             )
+        restruck = options.output != "independent"
+        options.format = choose_format(options, {"unit": "beats", "restruck": restruck})
         model = new_model(options)
     else:
         model = load_model(source, resumed, options)
+    options.range, options.dt = options.format.r, options.format.dt
+    options.unit, options.quantize = options.format.unit, options.format.quantize
+    options.restruck = options.format.restruck
+    check_length(options)
     if options.threshold is None:
         options.threshold = model.genProbThreshold
     recipe = RECIPES[model.output]
     if options.epochs is None:
         options.epochs = recipe.epochs
     if options.keys is None:
-        options.keys = recipe.keys if model.io_length >= OCTAVE else 0
+        options.keys = recipe.keys if options.format.notes >= OCTAVE else 0
     return model
 
 
 def check_options(options):
     """Raise ValueError for options that do not fit together."""
-    low, high = options.range
-    if low >= high:
+    if options.range and options.range[0] >= options.range[1]:
+        low, high = options.range
         raise ValueError(f"--range is {low} {high}; allowed is LOW below HIGH")
-    if options.steps * options.dt > 86400:
-        raise ValueError(f"--steps is {options.steps} and --dt {options.dt:g}; allowed "
-                         "are 24 hours of music")  # fmt: skip
+    if options.melody and options.continued:
+        raise ValueError(f"--melody is {options.melody} and --continue is "
+                         f"{options.continued}; allowed is one of them")  # fmt: skip
     if options.save and not options.save.resolve().parent.is_dir():
         raise ValueError(f"--save is {options.save}; allowed is a file in a folder "
                          "that exists")  # fmt: skip
+
+
+def check_length(options):
+    """Raise ValueError if the tunes to write would be too long."""
+    seconds = options.steps * step_s(options)
+    if seconds > 86400:
+        raise ValueError(f"--steps is {options.steps} and --dt {options.dt}, together "
+                         f"{seconds:.6g} s; allowed are 24 hours of music")  # fmt: skip
+
+
+def tempo(options):
+    """Return the quarter notes per minute of what is written; None in seconds."""
+    return None if options.unit == "seconds" else options.tempo or TEMPO
+
+
+def step_s(options):
+    """Return the seconds of a step of what is written."""
+    return float(options.dt) * 60 / (tempo(options) or 60)
+
+
+def choose_format(options, otherwise):
+    """Return the RollFormat of the options; of those not given, ``otherwise``'s."""
+    given = {name: getattr(options, name) for name in FORMAT}
+    found = otherwise | {name: v for name, v in given.items() if v is not None}
+    found.setdefault("dt", STEP[found["unit"]])
+    return RollFormat(tuple(found.pop("range", (21, 109))), **found)
+
+
+def held_format(model, source, options):
+    """Return the RollFormat of a file's network; ValueError if the options differ.
+
+    A file that does not say gives the options', with steps in seconds.
+    """
+    held = model.rollFormat
+    if held is None:
+        plain = {"unit": "seconds", "restruck": model.restruck}
+        return choose_format(options, plain)
+    known = dict(zip(FORMAT, (held.r, held.unit, held.dt, held.quantize, held.restruck),
+                     strict=True))  # fmt: skip
+    wanted = choose_format(options, known)
+    if wanted != held:
+        raise ValueError(f"the options ask for {wanted}; {source} has {held}: allowed "
+                         "is to leave --range, --unit, --dt, --quantize and --restruck "
+                         "away")  # fmt: skip
+    return held
 
 
 def load_model(source, resumed, options):
@@ -94,20 +150,20 @@ def load_model(source, resumed, options):
 
     ``--load`` takes up a network with independent notes for ``--output joint``.
     """
-    low, high = options.range
     where = {"mode": options.mode, "device": options.device}
     with naming("--save" if resumed else "--load", source):
         if options.output == "joint" and not resumed:
             held = parameter_file.read(source).settings["output"]
             where |= JOINT | wanted_output(options) if held == "independent" else {}
         model = RNN4Music.fromFile(source, **where)
+    options.format = held_format(model, source, options)
     for name, given, held in (
         ("--sizes", options.sizes, list(model.h_lengths)),
         ("--cost", options.cost, model.cost),
         ("--output", options.output, model.output),
         ("--joint-units", options.joint_units, model.jointUnits),
         ("--note-order", options.note_order, model.noteOrder),
-        ("width of --range", high - low, model.io_length),
+        ("width of the rolls", options.format.width, model.io_length),
         ("--rates", options.rates if resumed else None, list(model.rates)),
         ("--dropout", options.dropout if resumed else None, model.dropout),
     ):
@@ -129,7 +185,6 @@ def wanted_output(options):
 
 def new_model(options):
     """Return an untrained network of the options' sizes."""
-    low, high = options.range
     wanted = wanted_output(options)
     if wanted.get("output") != "independent":
         wanted = JOINT | wanted
@@ -144,7 +199,8 @@ def new_model(options):
     )
     return RNN4Music(
         *(options.sizes or SIZES),
-        io_length=high - low,
+        io_length=options.format.width,
+        restruck=options.format.restruck,
         **dict(zip(RATES, rates, strict=True)),
         **wanted,
         cost=options.cost or "cross-entropy",
@@ -165,8 +221,22 @@ def set_first_biases(model, tunes):
     `standard_benchmark.first_values` halves the output's first weights, too.
     """
     drawn = model.parameters()
-    frequency = np.concatenate(tunes).mean(axis=0).clip(1e-4, 1 - 1e-4)
+    frequency = frequencies(tunes, model.restruck).clip(1e-4, 1 - 1e-4)
     model.setParameters(
         {name: drawn[name] + 1 for name in ("bf_1", "bf_2", "bf_3")}
         | {"by": np.log(frequency / (1 - frequency))}
     )
+
+
+def frequencies(tunes, restruck):
+    """Return how often each cell is 1, (io_length,): of restruck ones, if it can be."""
+    if not restruck:
+        return np.concatenate(tunes).mean(axis=0)
+    width = tunes[0].shape[1]
+    struck, possible = np.zeros(width), np.zeros(width)
+    for tune in tunes:
+        sounding, again = np.split(np.asarray(tune, bool), 2, axis=1)
+        held = sounding[1:] & sounding[:-1]
+        struck += np.append(sounding.sum(axis=0), (again[1:] & held).sum(axis=0))
+        possible += np.append(np.full(width // 2, len(tune)), held.sum(axis=0))
+    return struck / np.maximum(possible, 1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from given import continued_roll
 from page import (
     PAGE,
     Part,
@@ -15,6 +16,7 @@ from page import (
     suffixes,
     write_folder,
 )
+from recipes import PRIMER, step_s, tempo
 
 from lstmmusic import music_statistics, save_wav
 from lstmmusic.checks import counted
@@ -33,6 +35,11 @@ HEARD_S = 300  # seconds of a tune in its WAV file, 29 MB
 SOUND = (
     "The sound and the MIDI file begin after the primer, where the orange line stands "
     "in the pictures."
+)
+CONTINUED = (
+    "The network was given {steps}, {move}, where they fit the other tunes' range and "
+    "key, and went on from their end. continued.mid plays the whole file and then what "
+    "the network wrote, in the file's key."
 )
 HARMONIZED = (
     "The network was given the top line, {move}, where it fits the other tunes' range "
@@ -129,7 +136,10 @@ def write_results(
 
 def primer_steps(original, options):
     """Return how many steps of the original the generated tune continues."""
-    return 0 if options.melody else min(options.primer, len(original))
+    if options.melody:
+        return 0
+    steps = len(original.piano_roll)
+    return steps if options.continued else min(options.primer or PRIMER, steps)
 
 
 def in_words(semitones):
@@ -140,13 +150,16 @@ def in_words(semitones):
 
 def original_part(original, known, options, files):
     """Return the part about the tune of the primer, or of the melody."""
-    steps = primer_steps(original.piano_roll, options)
-    given = (
-        f"The network was given its first {steps} steps, {steps * options.dt:g} s, and "
-        "continued from there."
-    )
+    steps = primer_steps(original, options)
+    duration = f"{counted(steps, 'step')}, {steps * step_s(options):.3g} s"
+    given = f"The network was given its first {duration}, and continued from there."
     if options.melody:
         given = HARMONIZED.format(move=in_words(original.semitones))
+    if options.continued:
+        last = f"its last {duration}" if options.primer else f"it all, {duration}"
+        given = CONTINUED.format(steps=last, move=in_words(original.semitones))
+        if original.lost:
+            given += f" {counted(original.lost, 'cell')} of it lie outside --range."
     name = Path(os.fsdecode(original.name)).name
     part = Part(f"The original: {name}", [given, TRAINED_ON[known]])
     add_tune(part, "original", original.piano_roll, options, files)
@@ -162,31 +175,38 @@ def generated_parts(original, generated, options, files):
         part = Part(f"{done}, at temperature {temperature}", [*tune.warnings])
         part.text += [SOUND] * bool(tune.roll.any() and not options.melody)
         add_tune(part, f"generated{suffix}", tune.roll, options, files)
-        draw_tune(part, suffix, original.piano_roll, tune, options, files)
+        if options.continued:
+            name, roll = (
+                f"continued{suffix}.mid",
+                continued_roll(original, tune.roll, options),
+            )
+            part.links.append(files.add(name, midiwrite, roll, tempo=tempo(options)))
+        draw_tune(part, suffix, original, tune, options, files)
         parts.append(part)
     return parts
 
 
 def add_tune(part, name, roll, options, files):
     """Add a tune's MIDI and WAV files, and link them in its part of the page."""
-    heard = roll[: int(HEARD_S / options.dt)]
+    heard = roll[: int(HEARD_S / step_s(options))]
+    written = {"tempo": tempo(options)}
     if roll.any():
-        midi = files.add(f"{name}.mid", midiwrite, roll, options.range, options.dt)
-        part.links.append(midi)
+        part.links.append(files.add(f"{name}.mid", midiwrite, roll, **written))
     if not heard.any():
         part.text.append("There is nothing to hear.")
         return
     if len(heard) < len(roll):
         part.text.append(f"The sound is of its first {HEARD_S} s.")
-    part.wav = files.add(f"{name}.wav", save_wav, heard, options.range, options.dt)
+    part.wav = files.add(f"{name}.wav", save_wav, heard, **written)
     part.links.append(part.wav)
 
 
 def draw_tune(part, suffix, original, tune, options, files):
     """Draw a generated tune below the original, and its probabilities."""
-    r, dt, primer = options.range, options.dt, primer_steps(original, options)
+    r, dt, primer = options.range, step_s(options), primer_steps(original, options)
     shown = max(SHOWN, primer + SHOWN // 3)
-    both = original[:shown], tune.roll[: shown - primer]
+    roll = original.piano_roll
+    both = roll[:shown], tune.roll[: shown - primer]
     probabilities = tune.probabilities[: shown - primer]
     if options.melody:  # given notes have the probabilities below the threshold, too
         probabilities = np.where(probabilities < options.threshold, 0, probabilities)
@@ -200,7 +220,7 @@ def draw_tune(part, suffix, original, tune, options, files):
         "what the network wrote"
     )
     caption = (
-        f"Above: the original, {extent(shown, len(original), dt)}. Below: {below}, "
+        f"Above: the original, {extent(shown, len(roll), dt)}. Below: {below}, "
         f"{extent(shown, steps, dt)}."
     )
     files.draw(part, above, f"rolls{suffix}.png", caption)
