@@ -9,7 +9,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 CODE = [*LIBRARY, *EXAMPLES]
 TESTS = sorted((ROOT / "tests").glob("*.py"))
 LONGEST_FILE = 350
-LONGEST = {"lstmmusic/rnn4music.py": 500}
+LONGEST = {"lstmmusic/rnn4music.py": 600}
 LONGEST_FUNCTION = 45  # lines without the docstring
 MOST_PARAMETERS = 8  # self and cls not counted
 # Whose arguments the original, or a user's call, fixes.

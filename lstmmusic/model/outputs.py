@@ -11,10 +11,11 @@ layers; ``Z`` is Y and, behind it, A.
 
 from typing import NamedTuple
 
+import numpy as np
 import pytensor.tensor as pt
 from pytensor.scan import scan
 
-from lstmmusic.model.ops import roll_dot, roll_outer, with_kernel
+from lstmmusic.model.ops import roll_dot, roll_outer, total, with_kernel
 
 ORDERS = ("up", "down")
 
@@ -73,6 +74,13 @@ class Independent(NamedTuple):
         """Return the notes (..., N) with Y above their bound, and Y."""
         return Z > bound, Z
 
+    def log_odds(self, Z, k, note, weights):
+        """Return Y_n (M,) of one note a row, its derivative by Z, and none by k.
+
+        ``note`` (M, N) is 1 in the note's column, 0 elsewhere; see `JointOutput`.
+        """
+        return total(note * Z, axis=1), note, pt.zeros_like(k)
+
 
 class JointOutput(NamedTuple):
     """Predict each note from the network and from the notes before it.
@@ -129,6 +137,30 @@ class JointOutput(NamedTuple):
         drawn = joint_draw(Y, as_matrix(self.ordered(bound)), weights.L, *units)
         k, s = (self.ordered(with_axes_of(bound, a)) for a in drawn)
         return k > 0, s
+
+    def log_odds(self, Z, k, note, weights):
+        """Return s_n of one note a row, and its derivatives by Z and by k.
+
+        ::
+
+            ∂s_n/∂Y_n = 1       ∂s_n/∂A   = U_n ∘ u_n ∘ (1 − u_n)
+                                ∂s_n/∂k_m = L_nm + V_m · ∂s_n/∂A      (m < n)
+
+        Z (M, N + D) and k (M, N) may hold any numbers; ``note`` (M, N) is 1 in the
+        note's column, 0 elsewhere.  Returns (M,), (M, N + D) and (M, N).
+        """
+        N = weights.L.type.shape[0]
+        L = self.ordered(self.ordered(weights.L).T).T  # now in the roll's order, too
+        is_before = np.tri(N, k=-1, dtype=Z.dtype)  # of notes m, in row n
+        is_before = note.dot(is_before if self.order == "up" else is_before.T)
+        L_n, before = note.dot(L), is_before * k
+        s = total(note * Z[:, :N] + L_n * before, axis=1)
+        if weights.U is None:
+            return s, note, L_n
+        U_n, u = note.dot(weights.U), pt.sigmoid(Z[:, N:] + before.dot(weights.V))
+        dA = U_n * u * (1 - u)
+        dk = L_n + is_before * dA.dot(weights.V.T)
+        return s + total(U_n * u, axis=1), pt.concatenate([note, dA], axis=1), dk
 
     def ordered(self, a):
         """Bring notes (..., N) to the order of drawing, or back."""
