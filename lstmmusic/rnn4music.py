@@ -1,6 +1,6 @@
 """Hold a network's weights, train, evaluate and generate: `RNN4Music`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from os import PathLike
@@ -20,6 +20,7 @@ from lstmmusic.model import network, outputs, parameters
 from lstmmusic.training import checkpoint as checkpoints
 from lstmmusic.training import describe, evaluation, generation, memory, settings
 from lstmmusic.training.inside import Influence, States, find_influence, find_states
+from lstmmusic.training.log import Progress
 from lstmmusic.training.loop import TrainingError
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.parameter_file import read as read_file
@@ -199,6 +200,8 @@ class RNN4Music:
         checkpoint: FileName | None = None, checkpointEvery: int | None = None,
         checkpointMinutes: float = 5.0, resume: bool = False, progress: bool = True,
         comm: Any = None, sources: Sequence | None = None, command: str | None = None,
+        callback: Callable[[Progress], object] | None = None,
+        callbackEvery: int | None = None,
     ) -> list[float]:  # fmt: skip
         """Train by gradient descent (step t predicts t+1); return `instantaneousCost`.
 
@@ -254,6 +257,13 @@ class RNN4Music:
             transposing: recorded as trained on (`wasTrainedOn`); default ``dataset``.
         command : str, optional
             The typed command, for the training's record in `trainings`.
+        callback : callable, optional
+            Called with a `Progress` after each epoch; if it returns True, the training
+            stops there as by Ctrl-C.  Its error ends the training, which can then be
+            resumed.  With ``comm`` the first rank alone calls it, and its True stops
+            all.  `log_to` makes one.
+        callbackEvery : int, optional
+            Call it after each so many updates of the training, not after each epoch.
 
         Raises
         ------
@@ -274,7 +284,8 @@ class RNN4Music:
             arguments = Arguments(
                 dataset, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB, lam,
                 average, rateDecay, validation, patience, checkpoint, checkpointEvery,
-                checkpointMinutes, resume, progress, sources, command,
+                checkpointMinutes, resume, progress, sources, command, callback,
+                callbackEvery,
             )  # fmt: skip
             training = prepare_training(self, ranks, arguments)
             training.begin(resume, checkpoint)

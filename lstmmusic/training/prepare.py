@@ -4,6 +4,7 @@ from lstmmusic import checks
 from lstmmusic.data.batches import check_dataset, is_packed
 from lstmmusic.training import memory
 from lstmmusic.training.checkpoint import make_saver
+from lstmmusic.training.log import make_listener
 from lstmmusic.training.loop import Training, TrainingData
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.provenance import make_source
@@ -44,9 +45,9 @@ def prepare_training(model, ranks: Ranks, arguments: Arguments) -> Training:
     checks.stay_above_zero(numbers, model.dtype)
     plan = make_plan(tunes, validation, model.dtype, arguments)
     memory.check_training(model, tunes, validation, plan, ranks)
-    saver = make_saver(arguments, ranks)
+    others = make_saver(arguments, ranks), make_listener(arguments), ranks
     sources = tunes
     if arguments.sources is not None:
         sources = check_tunes(model, arguments.sources, "sources", least=1)
     source = make_source(arguments.command, sources)
-    return Training(model, TrainingData(tunes, validation, source), plan, saver, ranks)
+    return Training(model, TrainingData(tunes, validation, source), plan, *others)

@@ -35,6 +35,8 @@ class Arguments:
     progress: Any
     sources: Any
     command: Any
+    callback: Any
+    callbackEvery: Any
 
 
 class Plan(NamedTuple):
