@@ -10,16 +10,19 @@ from lstmmusic.listening import listen, save_sound, save_wav
 from lstmmusic.rnn4music import RNN4Music
 from lstmmusic.statistics import music_statistics
 from lstmmusic.training.checkpoint import CheckpointError
+from lstmmusic.training.log import Progress, log_to
 from lstmmusic.training.loop import TrainingError
 from lstmmusic.training.parameter_file import ParameterFileError
 
 __all__ = [
     "CheckpointError",
     "ParameterFileError",
+    "Progress",
     "RNN4Music",
     "TrainingError",
     "datasets",
     "listen",
+    "log_to",
     "mark_silence",
     "music_statistics",
     "save_sound",

@@ -1,6 +1,6 @@
 """Hold a network's weights, train, evaluate and generate: `RNN4Music`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from os import PathLike
@@ -20,6 +20,8 @@ from lstmmusic.engine.store import OPTIMIZERS, Store
 from lstmmusic.model import network, outputs, parameters
 from lstmmusic.training import checkpoint as checkpoints
 from lstmmusic.training import describe, evaluation, generation, memory, settings
+from lstmmusic.training.inside import Influence, States, find_influence, find_states
+from lstmmusic.training.log import Progress
 from lstmmusic.training.loop import TrainingError
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.parameter_file import read as read_file
@@ -216,6 +218,8 @@ class RNN4Music:
         checkpointMinutes: float = 5.0, resume: bool = False, progress: bool = True,
         comm: Any = None, sources: Sequence | None = None, command: str | None = None,
         rollFormat: "RollFormat | None" = None,
+        callback: Callable[[Progress], object] | None = None,
+        callbackEvery: int | None = None,
     ) -> list[float]:  # fmt: skip
         """Train by gradient descent (step t predicts t+1); return `instantaneousCost`.
 
@@ -273,6 +277,13 @@ class RNN4Music:
             The typed command, for the training's record in `trainings`.
         rollFormat : midi.RollFormat, optional
             What the rows and columns of plain arrays stand for.
+        callback : callable, optional
+            Called with a `Progress` after each epoch; if it returns True, the training
+            stops there as by Ctrl-C.  Its error ends the training, which can then be
+            resumed.  With ``comm`` the first rank alone calls it, and its True stops
+            all.  `log_to` makes one.
+        callbackEvery : int, optional
+            Call it after each so many updates of the training, not after each epoch.
 
         Raises
         ------
@@ -295,6 +306,7 @@ class RNN4Music:
                 dataset, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB, lam,
                 average, rateDecay, validation, patience, checkpoint, checkpointEvery,
                 checkpointMinutes, resume, progress, sources, command, rollFormat,
+                callback, callbackEvery,
             )  # fmt: skip
             training = prepare_training(self, ranks, arguments)
             training.begin(resume, checkpoint)
@@ -371,6 +383,51 @@ class RNN4Music:
         if self.output == "joint":
             y[-1] = np.nan  # the row that follows is not known
         return y[:, 0]
+
+    def states(self, tune: ArrayLike) -> States:
+        """Return what the network does over a tune: `States`, gates, memory and output.
+
+        ``tune`` is array_like of shape (T, io_length), values in [0, 1]; the network
+        reads it from the state at step −1.  ``states.layers[0].c``, (T, h1_length), is
+        the memory of layer 1, ``states.Y`` what the layers send to the notes.
+        """
+        forks.refuse("states", self.mode)
+        return find_states(self, tune)
+
+    def influence(
+        self, tune: ArrayLike, step: ArrayLike, note: ArrayLike,
+        integrated: int | None = None,
+    ) -> Influence:  # fmt: skip
+        """Return which notes speak for one note of a tune, and which against it.
+
+        That is the derivative of the note's log-odds, given all rows before and, with
+        the joint output, the notes of its row drawn before: an `Influence`.
+
+        Parameters
+        ----------
+        tune : array_like of shape (T, io_length)
+            Values in [0, 1], joint 0 or 1.
+        step, note : int, or sequence of int of shape (P,)
+            Row and column of the note, which need not sound.  ``step`` is at least 1,
+            and at most T, the row after the end; joint T − 1.  Of P notes the arrays
+            get a leading axis, and ``past`` max(step) rows, zero from each step on.
+        integrated : int, optional
+            So many points, say 50, at which the derivative is taken along the straight
+            path from silence to the tune; the ``past`` and ``chord`` then add up to
+            ``log_odds`` − ``baseline`` (M. Sundararajan et al. 2017, arXiv:1703.01365).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lstmmusic import RNN4Music
+        >>> scale = np.eye(12)[np.arange(48) % 12]  # (steps, notes)
+        >>> model = RNN4Music(h1_length=5, h2_length=4, h3_length=3, io_length=12)
+        >>> found = model.influence(scale, step=9, note=9)
+        >>> found.past.shape, found.chord.shape
+        ((9, 12), (12,))
+        """
+        forks.refuse("influence", self.mode)
+        return find_influence(self, tune, step, note, integrated)
 
     def gradients(
         self, inputs: ArrayLike, targets: ArrayLike

@@ -22,6 +22,7 @@ from lstmmusic.engine.gradient import (
     last_state,
     like_partial,
 )
+from lstmmusic.engine.inside import Inside
 from lstmmusic.engine.lowering import MOST_CELLS
 from lstmmusic.model.network import forward_pass, from_leaves, leaves, total
 from lstmmusic.model.optimizers import Settings, new_values, reject_nonfinite
@@ -58,6 +59,8 @@ class Functions:
         # In the instance, so that the compiled functions go when it goes.
         self.compiler = Compiler(store, (output, original_forward), backend)
         self.gradient = Gradient(self.compiler, output, original_forward)
+        form = output, original_forward
+        self.inside = Inside(self.compiler, *form, self.gradient.plan)
         self._step = self.compiler.compile_once(self._build_step)
         self._apply = self.compiler.compile_once(self._build_apply)
         self._counts = self.compiler.compile_once(self._build_counts)

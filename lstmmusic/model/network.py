@@ -20,6 +20,7 @@ from lstmmusic.model.ops import (
     packed_dot,
     roll_dot,
     roll_outer,
+    total,
 )
 from lstmmusic.model.outputs import Joint
 
@@ -241,9 +242,24 @@ def backward_pass(
         What reaches step −1 from step 0.
     """
     network = tree_map(pt.as_tensor, network)
-    carry = carry or zero_carry(state)
-    h_up = dropped(residuals.h, masks)
-    layers, da_first, dc_first, da_above = [], [], [], None
+    carried = network, original_forward, masks, carry or zero_carry(state)
+    da, carry_prev = backward_errors(dZ, state, residuals, *carried)
+    h_up, layers = dropped(residuals.h, masks), []
+    for n, layer in enumerate(network.layers):
+        h_prev = shift_right(residuals.h[n], state.h[n])
+        c_prev = shift_right(residuals.c[n], state.c[n])
+        h_below, seen = h_up[n - 1] if n else None, residuals.c[n]
+        if original_forward and n == 0:
+            seen = pre_activation_g(x, h_prev, layer)
+        layers.append(layer_gradient(x, h_below, h_prev, c_prev, seen, da[n]))
+    W_y = tuple(contraction(h_n, dZ) for h_n in h_up)
+    gradients = Network(tuple(layers), W_y, b_y=total(dZ, axis=(0, 1)))
+    return gradients, carry_prev
+
+
+def backward_errors(dZ, state, residuals, network, original_forward, masks, carry):
+    """Return each layer's da (T, B, 4 H_n), and the carry: see `backward_pass`."""
+    errors, da_first, dc_first, da_above = [], [], [], None
     for n, layer in reversed(list(enumerate(network.layers))):
         d3 = original_forward and n == 0
         dh = pt.dot(dZ, network.W_y[n].T)
@@ -254,16 +270,11 @@ def backward_pass(
         c = pt.concatenate([state.c[n][None], residuals.c[n]])
         carried = carry.da[n], carry.dc[n]
         da, da_0, dc_0 = backward_scan(dh, residuals.gates[n], c, *carried, layer, d3)
-        h_prev = shift_right(residuals.h[n], state.h[n])
-        h_below = h_up[n - 1] if n else None
-        seen = pre_activation_g(x, h_prev, layer) if d3 else residuals.c[n]
-        layers.insert(0, layer_gradient(x, h_below, h_prev, c[:-1], seen, da))
+        errors.insert(0, da)
         da_first.insert(0, da_0)
         dc_first.insert(0, dc_0)
         da_above = da
-    W_y = tuple(contraction(h_n, dZ) for h_n in h_up)
-    gradients = Network(tuple(layers), W_y, b_y=total(dZ, axis=(0, 1)))
-    return gradients, BackwardCarry(tuple(da_first), tuple(dc_first))
+    return errors, BackwardCarry(tuple(da_first), tuple(dc_first))
 
 
 def zero_carry(state):
@@ -331,8 +342,3 @@ def pre_activation_g(x, h_prev, layer):
 def shift_right(values, first):
     """Give each step the value one step before; ``first`` (B, H) is step −1's."""
     return pt.concatenate([first[None], values[:-1]])
-
-
-def total(a, axis=None):
-    """Sum in a's own precision: JAX has no float64 unless all of it is float64."""
-    return a.sum(axis=axis, dtype=a.dtype, acc_dtype=a.dtype)

@@ -117,6 +117,11 @@ def contraction(a, b):
     return rows_a.T.dot(rows_b)
 
 
+def total(a, axis=None):
+    """Sum in a's own precision: JAX has no float64 unless all of it is float64."""
+    return a.sum(axis=axis, dtype=a.dtype, acc_dtype=a.dtype)
+
+
 class GraphOp(OpFromGraph):
     """Compute what a graph does, or a kernel of the same name in its place.
 

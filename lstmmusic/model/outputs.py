@@ -14,10 +14,11 @@ sounds: the halves of a row.  ``x`` (..., N) is the row before k.
 
 from typing import NamedTuple
 
+import numpy as np
 import pytensor.tensor as pt
 from pytensor.scan import scan
 
-from lstmmusic.model.ops import roll_dot, roll_outer, with_kernel
+from lstmmusic.model.ops import roll_dot, roll_outer, total, with_kernel
 
 ORDERS = ("up", "down")
 
@@ -82,6 +83,13 @@ class Independent(NamedTuple):
     def chord(self, Z, bound, weights):
         """Return the notes (..., N) with Y above their bound, and Y."""
         return Z > bound, Z
+
+    def log_odds(self, Z, k, note, weights):
+        """Return Y_n (M,) of one note a row, its derivative by Z, and none by k.
+
+        ``note`` (M, N) is 1 in the note's column, 0 elsewhere; see `JointOutput`.
+        """
+        return total(note * Z, axis=1), note, pt.zeros_like(k)
 
 
 class JointOutput(NamedTuple):
@@ -194,6 +202,30 @@ class JointOutput(NamedTuple):
     def turned(self, a):
         """Bring notes of one half to the order of drawing, or back."""
         return a if self.order == "up" else a[..., ::-1]
+
+    def log_odds(self, Z, k, note, weights):
+        """Return s_n of one note a row, and its derivatives by Z and by k.
+
+        ::
+
+            ∂s_n/∂Y_n = 1       ∂s_n/∂A   = U_n ∘ u_n ∘ (1 − u_n)
+                                ∂s_n/∂k_m = L_nm + V_m · ∂s_n/∂A      (m < n)
+
+        Z (M, N + D) and k (M, N) may hold any numbers; ``note`` (M, N) is 1 in the
+        note's column, 0 elsewhere.  Returns (M,), (M, N + D) and (M, N).
+        """
+        N = weights.L.type.shape[0]
+        below = pt.as_tensor(np.tri(N, k=-1, dtype=Z.dtype))  # m < n in drawing order
+        L, below = (self.ordered(self.ordered(a).T).T for a in (weights.L, below))
+        L_n, is_before = note.dot(L), note.dot(below)
+        before = is_before * k
+        s = total(note * Z[:, :N] + L_n * before, axis=1)
+        if weights.U is None:
+            return s, note, L_n
+        U_n, u = note.dot(weights.U), pt.sigmoid(Z[:, N:] + before.dot(weights.V))
+        dA = U_n * u * (1 - u)
+        dk = L_n + is_before * dA.dot(weights.V.T)
+        return s + total(U_n * u, axis=1), pt.concatenate([note, dA], axis=1), dk
 
     def ordered(self, a):
         """Bring notes (..., N) to the order of drawing, or back."""

@@ -4,6 +4,7 @@ import copy
 import itertools
 import math
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,7 @@ from lstmmusic.training.checkpoint import (
 )
 from lstmmusic.training.divergence import Divergence
 from lstmmusic.training.interrupt import Interruption
+from lstmmusic.training.log import Listener, Progress, progress_bar
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.settings import SETTINGS
 from lstmmusic.training.state import Plan, Position
@@ -70,25 +72,30 @@ class Training:
     data : TrainingData
     plan : Plan
     saver : Saver
+    listener : Listener
     ranks : Ranks
     """
 
     def __init__(
-        self, model, data: TrainingData, plan: Plan, saver: Saver, ranks: Ranks
-    ):
+        self, model, data: TrainingData, plan: Plan, saver: Saver, listener: Listener,
+        ranks: Ranks,
+    ):  # fmt: skip
         self.model = model
         self.tunes, self.validation, self.source, self.roll_format = data
         self.plan = plan
         self.saver = saver
+        self.listener = listener
         self.ranks = ranks
         self.tunes_recorded = False
         self.stop = False  # as all ranks agree
+        self.stopped_by = "Ctrl-C"
         self.pending: Pending | None = None
 
     def begin(self, resume: bool, checkpoint) -> None:
         """Set the model's `TrainState`: a new one, or the one to resume."""
         self.ranks.same("the training", self.plan)
         self.ranks.same("rollFormat", self.roll_format)
+        self.ranks.same("the callback, callbackEvery", self.listener.form)
         if self.ranks.first and resume:
             resume_training(self.model, self.plan, checkpoint, self.roll_format)
         elif self.ranks.first:
@@ -101,6 +108,7 @@ class Training:
         done = self.done()
         self.divergence = Divergence(self.state.costs_per_step[-done:] if done else [])
         self.model._functions.begin()
+        self.began, self.began_at = len(self.state.costs), time.monotonic()
 
     def run(self, show: bool) -> None:
         """Run to the end, or until Ctrl-C; show a progress bar if ``show``."""
@@ -113,14 +121,13 @@ class Training:
             finally:
                 with ctrl_c.postponed():
                     self.settle()
-            if self.state.over and self.state.best is not None:
-                with ctrl_c.postponed():
-                    self.model._store.set(self.state.best)
+                    if self.state.over and self.state.best is not None:
+                        self.model._store.set(self.state.best)
             if self.saver.path is not None:
                 self.saver.save(self.model, self.done())
         if not self.state.over and self.ranks.first:
             done = f"{self.done()} of {self.updates_in_all()} updates; can be resumed"
-            bar.write(f"stopped by Ctrl-C after {done}", file=sys.stderr)
+            bar.write(f"stopped by {self.stopped_by} after {done}", file=sys.stderr)
 
     @property
     def position(self) -> Position:
@@ -156,11 +163,14 @@ class Training:
             if self.ranks.first:
                 self.divergence.warn_once(self.model.rates)
             last = self.position.update == self.updates_per_epoch()
+            if not last:
+                self.tell_if_due()
             if self.to_stop(ctrl_c) and not last:
                 return
             if not last:
                 self.save_if_due()
         self.end_epoch(bar, ctrl_c)
+        self.tell_if_due(epoch_over=True)
         self.save_if_due()
 
     def update(
@@ -199,7 +209,7 @@ class Training:
         return [summed.gradient], summed.broken
 
     def to_stop(self, ctrl_c: Interruption) -> bool:
-        return ctrl_c.wanted if self.ranks.alone else self.stop
+        return self.stop or (self.ranks.alone and ctrl_c.wanted)
 
     def settle(self) -> None:
         """Wait for the pending update, if there is one, and record it."""
@@ -276,14 +286,13 @@ class Training:
 
     def settings(self) -> Settings:
         """Return the numbers of the next update, as arrays."""
-        model, factor = self.model, 1.0
-        if self.plan.rateDecay == "cosine":
-            factor = 0.5 * (1 + math.cos(math.pi * self.done() / self.updates_in_all()))
+        model = self.model
+        R1, R2, R3, Rout = self.rates(self.done())
         numbers = Settings(
-            R1=model.R1 * factor,
-            R2=model.R2 * factor,
-            R3=model.R3 * factor,
-            Rout=model.Rout * factor,
+            R1=R1,
+            R2=R2,
+            R3=R3,
+            Rout=Rout,
             epsilon=model.epsilon,
             gradClip=model.gradClip,
             gradNorm=model.gradNorm or math.inf,
@@ -291,6 +300,13 @@ class Training:
         )
         with np.errstate(over="ignore"):  # an update then says that it is not finite
             return Settings(*(np.array(number, model.dtype) for number in numbers))
+
+    def rates(self, done: int) -> tuple[float, ...]:
+        """Return the rates of the update after ``done`` others."""
+        factor = 1.0
+        if self.plan.rateDecay == "cosine":
+            factor = 0.5 * (1 + math.cos(math.pi * done / self.updates_in_all()))
+        return tuple(rate * factor for rate in self.model.rates)
 
     def end_epoch(self, bar: tqdm, ctrl_c: Interruption) -> None:
         """Validate, keep the best weights, and go to the next epoch."""
@@ -306,26 +322,31 @@ class Training:
             next_epoch = place._replace(epoch=place.epoch + 1, update=0)
             (self.pending or self.state).position = next_epoch
 
+    def tell_if_due(self, epoch_over: bool = False) -> None:
+        """Call the callback, on the first rank alone; its True stops all."""
+        if not self.listener.is_due(self.done(), epoch_over):
+            return
+        self.settle()
+        wanted, rng = False, self.state.rng.bit_generator
+        if self.ranks.first:
+            before = rng.state
+            try:
+                wanted = self.listener.wants_stop(self.progress())
+            finally:
+                rng.state = before  # what it has drawn must not change the training
+        if self.ranks.first_says(wanted):
+            self.stop, self.stopped_by = True, "the callback"
+
+    def progress(self) -> Progress:
+        state, seconds = self.state, time.monotonic() - self.began_at
+        made = len(state.costs)
+        validated = state.validation and state.validation[-1][0] == made
+        nll = float(state.validation[-1][1]) if validated else None
+        rates = self.rates(self.done() - 1)
+        where = state.position.epoch, made, state.loss
+        return Progress(*where, nll, rates, seconds, self.began)
+
     def save_if_due(self) -> None:
         if self.saver.is_due():
             self.settle()
             self.saver.save(self.model, self.done())
-
-
-def progress_bar(done: int, total: int, wanted: bool) -> tqdm:
-    """Make a progress bar that shows itself on a terminal or in a notebook only.
-
-    The speed that it shows leaves out the updates ``done`` before.
-    """
-    on_terminal = sys.stderr is not None and sys.stderr.isatty()
-    hidden = not (wanted and (on_terminal or in_notebook()))
-    return tqdm(initial=done, total=total, unit="update", disable=hidden)
-
-
-def in_notebook() -> bool:
-    """Return whether a notebook's kernel runs in this process.
-
-    A script may import ipykernel, too.
-    """
-    kernel = sys.modules.get("ipykernel.kernelapp")
-    return kernel is not None and kernel.IPKernelApp.initialized()

@@ -278,6 +278,33 @@ def check_probabilities(tune):
     check("computing the probabilities", lambda T: T * of_step, arguments)
 
 
+def check_states(model, T):
+    """Raise ValueError if the states over T steps do not fit: residuals, Y and A."""
+    of_step = model.dtype.itemsize * model._functions.inside.numbers_of_step()
+    arguments = {"the length of the tune": T}
+    check("what its states are", lambda T: COMPILING + T * of_step, arguments)
+
+
+def check_influence(model, asked):
+    """Raise ValueError if the answers to `Questions` do not fit.
+
+    For each note that is asked about there is a roll; beside them there are those of
+    the columns at once, what each column needs, and a block's input and derivative.
+    """
+    inside, N = model._functions.inside, model.io_length
+    Q, D = len(asked.points), model.dtype.itemsize
+
+    def needed(T, P):
+        workers, at_once = inside.plan(T, P * Q)
+        columns = workers * at_once
+        of_columns = columns * (inside.bytes_of_column(T) + D * T * N)
+        return COMPILING + 2 * D * P * T * N + of_columns
+
+    arguments = {"the last step": int(max(asked.steps))}
+    arguments["the number of notes asked about"] = len(asked.steps)
+    check("their influence", needed, arguments)
+
+
 def check_gradients(model, x):
     """Raise ValueError if the gradient of a minibatch x (T, B, N) does not fit."""
     T, B, _ = x.shape

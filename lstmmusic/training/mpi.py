@@ -79,6 +79,10 @@ class Ranks:
             self.comm.Barrier()
         return found if self.first else do()
 
+    def first_says(self, answer: bool) -> bool:
+        """Return the first rank's answer."""
+        return answer if self.alone else self.comm.bcast(answer)
+
     def same(self, name: str, value: Any) -> None:
         """Raise ValueError if a rank's ``value`` is not that of the first."""
         if self.alone:

@@ -6,6 +6,7 @@ from lstmmusic.data.formats import Held, check_format
 from lstmmusic.data.restruck import check_strikes
 from lstmmusic.training import memory
 from lstmmusic.training.checkpoint import make_saver
+from lstmmusic.training.log import make_listener
 from lstmmusic.training.loop import Training, TrainingData
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.provenance import make_source
@@ -58,10 +59,10 @@ def prepare_training(model, ranks: Ranks, arguments: Arguments) -> Training:
     checks.stay_above_zero(numbers, model.dtype)
     plan = make_plan(tunes, validation, model.dtype, arguments)
     memory.check_training(model, tunes, validation, plan, ranks)
-    saver = make_saver(arguments, ranks)
+    others = make_saver(arguments, ranks), make_listener(arguments), ranks
     sources = tunes
     if arguments.sources is not None:
         sources = check_tunes(model, arguments.sources, "sources", 1, held)
     source = make_source(arguments.command, sources)
     data = TrainingData(tunes, validation, source, held.found)
-    return Training(model, data, plan, saver, ranks)
+    return Training(model, data, plan, *others)

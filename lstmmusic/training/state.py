@@ -36,6 +36,8 @@ class Arguments:
     sources: Any
     command: Any
     rollFormat: Any
+    callback: Any
+    callbackEvery: Any
 
 
 class Plan(NamedTuple):

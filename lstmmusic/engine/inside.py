@@ -1,0 +1,206 @@
+"""Look inside a network: its states over a tune, and what made it play a note.
+
+A tune is gone through in blocks of `WHOLE_BLOCK` steps.  What is asked about, one note
+at one step, is a *question*; a *column* is a question at one point of a path from
+silence to the tune, and one tune of a minibatch of B.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pytensor.tensor as pt
+
+from lstmmusic.data.batches import WHOLE_BLOCK, piece
+from lstmmusic.engine.backend import in_threads
+from lstmmusic.engine.gradient import flatten, last_state, unflatten
+from lstmmusic.model.influence import backward_to_roll
+from lstmmusic.model.network import BackwardCarry, Residuals, State, forward_pass
+
+MOST_BYTES = 2**28  # of residuals at once, unless one column has more
+MOST_COLUMNS = 64  # that a thread takes at once
+
+
+class Questions(NamedTuple):
+    """Hold P notes of a tune, and Q points of the straight path from silence to it."""
+
+    roll: np.ndarray  # (T, N)
+    steps: np.ndarray  # (P,), the notes' rows, from 1 to T: T is the row after the end
+    notes: np.ndarray  # (P,), their columns
+    points: np.ndarray  # (Q,), from 0, silence, to 1, the tune
+    weights: np.ndarray  # (Q,), of the derivatives in their sum over the path
+
+
+class Columns(NamedTuple):
+    """Hold which columns make up a minibatch."""
+
+    question: np.ndarray  # (B,)
+    point: np.ndarray  # (B,)
+    weight: np.ndarray  # (B,), zero where a column only fills the minibatch
+
+
+class Answers(NamedTuple):
+    """Hold the derivatives of the log-odds of `Questions`, summed over the path."""
+
+    past: np.ndarray  # (P, max(steps), N), by the rows before the note's, else 0
+    chord: np.ndarray  # (P, N), by the note's own row
+    log_odds: np.ndarray  # (P, Q), at each point of the path
+
+
+class Inside:
+    """Compile what looks inside a network at its first use.
+
+    Parameters
+    ----------
+    compiler : Compiler
+    output : Independent or JointOutput
+    original_forward : bool
+    threads_for : callable
+        `Gradient.plan`.
+    """
+
+    def __init__(self, compiler, output, original_forward, threads_for):
+        self.compiler = compiler
+        self.output = output
+        self.original_forward = original_forward
+        self.threads_for = threads_for
+        self.width = compiler.store.weights.b_y.type.shape[0]  # N + D
+        self._forward = compiler.compile_once(self._build_forward)
+        self._log_odds = compiler.compile_once(self._build_log_odds)
+        self._backward = compiler.compile_once(self._build_backward)
+
+    def states(self, roll: np.ndarray) -> tuple[Residuals, np.ndarray]:
+        """Return the `Residuals` of a roll (T, N), arrays (T, …), and Z (T, N + D)."""
+        T, found = len(roll), []
+        forward = self._forward(*self.compiler.shape(WHOLE_BLOCK, 1))
+        state = self.compiler.state_at_start(1)
+        for start in range(0, T, WHOLE_BLOCK):
+            x = piece(roll[:, None], start, WHOLE_BLOCK)
+            Z, residuals, state = run_block(forward, x, state)
+            arrays = [np.asarray(a)[: T - start, 0] for a in (Z, *residuals)]
+            if not found:
+                found = [np.empty((T, a.shape[1]), a.dtype) for a in arrays]
+            for to, rows in zip(found, arrays, strict=True):
+                to[start : start + WHOLE_BLOCK] = rows
+        Z, *arrays = found
+        [residuals, _] = unflatten(arrays, Residuals)
+        return residuals, Z
+
+    def plan(self, T: int, columns: int) -> tuple[int, int]:
+        """Return the number of threads, and of the columns that each takes at once.
+
+        That is a power of two, so that few programs are compiled.
+        """
+        workers, at_once = self.threads_for(columns)
+        fit = max(1, MOST_BYTES // self.bytes_of_column(T))
+        workers = min(workers, fit)
+        at_once = min(1 << (at_once - 1).bit_length(), MOST_COLUMNS)
+        return workers, min(at_once, 1 << (fit // workers).bit_length() - 1)
+
+    def bytes_of_column(self, T: int) -> int:
+        """Return the bytes of a column's residuals over T steps, and of its Z."""
+        return self.compiler.store.dtype.itemsize * T * self.numbers_of_step()
+
+    def numbers_of_step(self) -> int:
+        """Return how many numbers the residuals and Z have at one step of one tune."""
+        return 6 * sum(self.compiler.H) + self.width
+
+    def influence(self, asked: Questions) -> Answers:
+        """Return the derivatives of notes' log-odds by the roll."""
+        P, Q, N = len(asked.steps), len(asked.points), asked.roll.shape[1]
+        T, dtype = int(max(asked.steps)), asked.roll.dtype
+        answers = Answers(*(np.zeros(n, dtype) for n in ((P, T, N), (P, N), (P, Q))))
+        workers, B = self.plan(T, P * Q)
+        key = self.compiler.shape(WHOLE_BLOCK, B)
+        programs = self._forward(*key), self._log_odds(*key[1:]), self._backward(*key)
+        minibatches = columns_of(asked, B)
+        for first in range(0, len(minibatches), workers):
+            at_hand = minibatches[first : first + workers]
+            work = partial(self._answer, programs, asked, at_hand)
+            # Added up in order: the sums must not depend on the threads.
+            for columns, part in zip(
+                at_hand, in_threads(work, len(at_hand)), strict=True
+            ):
+                who = np.unique(columns.question)
+                answers.past[who, : part.past.shape[1]] += part.past
+                answers.chord[who] += part.chord
+                answers.log_odds[columns.question, columns.point] = part.log_odds
+        return answers
+
+    def _answer(self, programs, asked, minibatches, worker) -> Answers:
+        """Return the sums over a minibatch's columns, one for each of its questions."""
+        forward, log_odds, backward = programs
+        columns = minibatches[worker]
+        question, alpha = columns.question, asked.points[columns.point]
+        last = asked.steps[question] - 1  # what comes out there predicts the note
+        T, B = int(max(last)) + 1, len(last)
+        blocks, Z = [], np.zeros((B, self.width), asked.roll.dtype)
+        state = self.compiler.state_at_start(B)
+        for start in range(0, T, WHOLE_BLOCK):
+            x = alpha[:, None] * piece(asked.roll, start, WHOLE_BLOCK)[:, None]
+            Z_block, residuals, state_next = run_block(forward, x, state)
+            here = np.flatnonzero(last // WHOLE_BLOCK == start // WHOLE_BLOCK)
+            Z[here] = np.asarray(Z_block)[last[here] - start, here]
+            blocks.append((start, here, (*state, *residuals)))
+            state = state_next
+
+        rows = np.pad(asked.roll, ((0, 1), (0, 0)))[last + 1]
+        note = np.eye(rows.shape[1], dtype=rows.dtype)[asked.notes[question]]
+        s, dZ, dk = map(np.asarray, log_odds(Z, alpha[:, None] * rows, note))
+        weight = columns.weight * (np.unique(question)[:, None] == question)
+        past = np.zeros((len(weight), T, rows.shape[1]), rows.dtype)
+        carry = self.compiler.zero_carry(B)
+        while blocks:
+            start, here, given = blocks.pop()
+            dZ_block = np.zeros((WHOLE_BLOCK, B, self.width), rows.dtype)
+            dZ_block[last[here] - start, here] = dZ[here]
+            dx, *carry = backward(dZ_block, *given, *carry)
+            dx = np.tensordot(weight, np.asarray(dx)[: T - start], (1, 1))
+            past[:, start : start + WHOLE_BLOCK] = dx
+        return Answers(past, weight @ dk, s)
+
+    def _build_forward(self, T, B):
+        [x], state = self.compiler.rolls(T, B, "x"), self.compiler.state(B)
+        network = self.compiler.store.weights
+        Z, residuals = forward_pass(x, state, network, self.original_forward)
+        outputs = [Z, *flatten(residuals, last_state(residuals))]
+        return [x, *flatten(state)], outputs, None
+
+    def _build_log_odds(self, B):
+        Z = pt.tensor("Z", shape=(B, self.width))
+        k, note = (
+            pt.tensor(name, shape=(B, self.compiler.N)) for name in ("k", "note")
+        )
+        joint = self.compiler.store.weights.joint
+        return [Z, k, note], [*self.output.log_odds(Z, k, note, joint)], None
+
+    def _build_backward(self, T, B):
+        layers = self.compiler.each_layer
+        dZ, state = pt.tensor("dZ", shape=(T, B, self.width)), self.compiler.state(B)
+        residuals = Residuals(layers(T, B), layers(T, B), layers(T, B, times=4))
+        carry = BackwardCarry(layers(B, times=4), layers(B))
+        passed = state, residuals, self.compiler.store.weights, carry
+        dx, carry_prev = backward_to_roll(dZ, *passed, self.original_forward)
+        inputs = [dZ, *flatten(state, residuals, carry)]
+        return inputs, [dx, *flatten(carry_prev)], None
+
+
+def run_block(forward, x, state):
+    """Return Z, the residuals and the next state, flat, of a block x (T, B, N)."""
+    Z, *found = forward(x, *state)
+    residuals, state, _ = unflatten(found, Residuals, State)
+    return Z, flatten(residuals), flatten(state)
+
+
+def columns_of(asked: Questions, B: int) -> list[Columns]:
+    """Return all columns in minibatches of B, the last one filled up.
+
+    Questions about like steps stand together: they have as many blocks.
+    """
+    P, Q = len(asked.steps), len(asked.points)
+    number = np.arange(-(-P * Q // B) * B)
+    order = np.argsort(asked.steps, kind="stable")
+    question, point = order[np.minimum(number // Q, P - 1)], number % Q
+    weight = np.where(number < P * Q, asked.weights[point], 0)
+    by_column = (a.reshape(-1, B) for a in (question, point, weight))
+    return [Columns(*of_one) for of_one in zip(*by_column, strict=True)]
