@@ -17,11 +17,11 @@ from page import (
     write_folder,
 )
 from recipes import PRIMER, step_s, tempo
+from trained import summary, training_part
 
 from lstmmusic import music_statistics, save_wav
 from lstmmusic.checks import counted
 from lstmmusic.plots import (
-    plot_cost,
     plot_probabilities,
     plot_statistics,
     plot_tune,
@@ -52,7 +52,6 @@ TRAINED_ON = {
     None: "Whether it was trained on this tune is not known: the parameter file does "
     "not say.",
 }
-UNKNOWN = "The parameter file does not say whether or how it was trained."
 
 
 class Generated(NamedTuple):
@@ -176,10 +175,8 @@ def generated_parts(original, generated, options, files):
         part.text += [SOUND] * bool(tune.roll.any() and not options.melody)
         add_tune(part, f"generated{suffix}", tune.roll, options, files)
         if options.continued:
-            name, roll = (
-                f"continued{suffix}.mid",
-                continued_roll(original, tune.roll, options),
-            )
+            roll = continued_roll(original, tune.roll, options)
+            name = f"continued{suffix}.mid"
             part.links.append(files.add(name, midiwrite, roll, tempo=tempo(options)))
         draw_tune(part, suffix, original, tune, options, files)
         parts.append(part)
@@ -203,34 +200,37 @@ def add_tune(part, name, roll, options, files):
 
 def draw_tune(part, suffix, original, tune, options, files):
     """Draw a generated tune below the original, and its probabilities."""
-    r, dt, primer = options.range, step_s(options), primer_steps(original, options)
+    primer = primer_steps(original, options)
     shown = max(SHOWN, primer + SHOWN // 3)
     roll = original.piano_roll
     both = roll[:shown], tune.roll[: shown - primer]
     probabilities = tune.probabilities[: shown - primer]
     if options.melody:  # given notes have the probabilities below the threshold, too
         probabilities = np.where(probabilities < options.threshold, 0, probabilities)
-    pitches = sounding_pitches([*both, probabilities], r)
-    above, _ = plot_tune(*both, r, dt, primer=primer, pitches=pitches)
+    pitches = sounding_pitches([*both, probabilities], options.range)
+    above, _ = plot_tune(*both, primer=primer, pitches=pitches)
     steps = primer + len(tune.roll)
     below = (
         "its top line, with what the network wrote below it"
         if options.melody
-        else f"the primer, up to the orange line at {primer * dt:g} s, and after it "
-        "what the network wrote"
+        else f"the primer, up to the orange line after {counted(primer, 'step')}, and "
+        "after it what the network wrote"
     )
     caption = (
-        f"Above: the original, {extent(shown, len(roll), dt)}. Below: {below}, "
-        f"{extent(shown, steps, dt)}."
+        f"Above: the original, {extent(shown, len(roll), options)}. Below: {below}, "
+        f"{extent(shown, steps, options)}."
     )
     files.draw(part, above, f"rolls{suffix}.png", caption)
-    ax = plot_probabilities(probabilities, r, dt, start=primer, pitches=pitches)
+    dt, unit = float(options.dt), options.unit
+    ax = plot_probabilities(
+        probabilities, options.range, dt, unit=unit, start=primer, pitches=pitches
+    )
     ax.set_xlim(above.get_xlim())
     if primer:
         ax.axvline(primer * dt, color="tab:orange")
     caption = (
         "The probability of each note at each step that the network wrote, on the "
-        f"scales of the picture above, {extent(shown, steps, dt)}."
+        f"scales of the picture above, {extent(shown, steps, options)}."
     )
     if options.threshold:
         caption += (
@@ -239,22 +239,23 @@ def draw_tune(part, suffix, original, tune, options, files):
     files.draw(part, ax, f"probabilities{suffix}.png", caption)
 
 
-def extent(shown, steps, dt):
+def extent(shown, steps, options):
     """Return in words how much of a tune is shown."""
-    whole = f"{steps * dt:g} s"
-    return (
-        f"all {whole}" if steps <= shown else f"the first {shown * dt:g} s of {whole}"
-    )
+    whole = f"{steps * step_s(options):.4g} s"
+    if steps <= shown:
+        return f"all {whole}"
+    return f"the first {shown * step_s(options):.4g} s of {whole}"
 
 
 def statistics_part(statistics, data, options, files):
     """Return the part that compares the tunes in numbers."""
     part = Part("Statistics")
-    ax = plot_statistics(statistics, options.range, options.dt, dataset=data)
+    format = {"r": options.range, "dt": options.dt, "unit": options.unit}
+    ax = plot_statistics(statistics, **format, dataset=data)
     caption = "How often each pitch class sounds, and the shares in the table below."
     files.draw(part, ax, "statistics.png", caption)
     compared = [*statistics.values(), compared_with(statistics)]
-    columns = [column(found, data, options.dt) for found in compared]
+    columns = [column(found, data, step_s(options)) for found in compared]
     part.table = [
         ["", *statistics, data],
         *([name, *(cells[name] for cells in columns)] for name in columns[0]),
@@ -272,11 +273,12 @@ def compared_with(statistics):
     return next(iter(statistics.values())).dataset
 
 
-def column(found, data, dt):
-    """Return a tune's cells in the table, by row."""
+def column(found, data, seconds):
+    """Return a tune's cells in the table, by row; ``seconds`` are those of a step."""
     held = "–"
     if found.longest_held_pitch is not None:
-        held = f"{note_name(found.longest_held_pitch)}, {found.longest_held * dt:.3g} s"
+        held = note_name(found.longest_held_pitch)
+        held += f", {found.longest_held * seconds:.3g} s"
     return {
         **{
             label.format(data): percent(getattr(found, name))
@@ -292,65 +294,6 @@ def column(found, data, dt):
 def percent(share):
     """Return a share in percent, "–" if it is NaN."""
     return "–" if np.isnan(share) else f"{share:.1%}"
-
-
-def training_part(model, known, options, files):
-    """Return the part with the cost and with each training's command and settings.
-
-    ``known`` is None if the parameter file does not say what was trained on.
-    """
-    part = Part("How it was trained")
-    cost = np.asarray(model.costPerStep, float)
-    if np.isfinite(cost).any():
-        ax = plot_cost(cost, unit=f"{unit_of(model)} per step")
-        caption = f"The cost of each update, in {unit_of(model)} per step."
-        files.draw(part, ax, "cost.png", caption)
-    elif len(cost):
-        part.text.append("Its cost per step is not in the parameter file.")
-    for n, training in enumerate(model.trainings, 1):
-        used = {
-            name: value
-            for name, value in training.items()
-            if name != "command" and value is not None
-        }
-        if str(used.get("validation", "")).startswith("0 tunes"):
-            del used["validation"]
-        heading = f"Training {n} of {len(model.trainings)}"
-        command = training["command"]
-        part.parts.append(Part(heading, command=command, settings=used))
-    if len(cost) and not model.trainings:
-        part.text.append("Its settings are not in the parameter file.")
-    if not len(cost):
-        part.text.append(UNKNOWN if known is None else "It was not trained.")
-    beside = options.save.resolve().parent == options.out.resolve()
-    if beside and options.save.is_file():
-        part.links.append(options.save.name)
-    return part
-
-
-def unit_of(model):
-    """Return the unit of the cost."""
-    return "halved squares" if model.cost == "squared-error" else "nats"
-
-
-def summary(model, known):
-    """Return a line about the training; ``known`` is that of `training_part`."""
-    cost = np.asarray(model.costPerStep, float)
-    if not len(cost):
-        return UNKNOWN if known is None else "Not trained."
-    stopped = "" if model.trainingOver else ", stopped before its end"
-    line = f"Trained for {counted(len(cost), 'update')}{stopped}"
-    last = cost[-20:]
-    last = last[np.isfinite(last)]
-    if not len(last):
-        return f"{line}; cost per step: not known."
-    unit = unit_of(model)
-    first = (
-        f"{cost[0]:.2f} {unit} at first"
-        if np.isfinite(cost[0])
-        else "not known at first"
-    )
-    return f"{line}; cost per step: {first}, {last.mean():.2f} {unit} in the end."
 
 
 def statistics_line(name, found, others):
