@@ -23,10 +23,10 @@ sys.path.insert(0, str(HERE.parent / "examples"))
 import chorales
 import journey
 import options as options_of_main
+import recipes
 
 from lstmmusic import RNN4Music, music_statistics
 from lstmmusic.statistics import SHARES
-from midi.utils import read_folder
 
 SEEDS = range(1, 9)
 
@@ -36,20 +36,24 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     files = parser.parse_args(arguments).files
-    options = [main_options(seed) for seed in SEEDS]
-    tunes, primers = read_chorales(options[0])
-    bach = music_statistics(tunes[0], tunes, options[0].range).dataset
-    columns = {f"Bach, {len(tunes)} chorales": bach._asdict()}
+    columns = {}
     for file in files:
         model = RNN4Music.fromFile(file)
+        options = [main_options(seed, model, file) for seed in SEEDS]
+        tunes, primers = read_chorales(options[0])
+        if not columns:
+            bach = music_statistics(tunes[0], tunes).dataset
+            columns[f"Bach, {len(tunes)} chorales"] = bach._asdict()
         columns[str(file)] = measure(model, tunes, primers, options, file)
     print(f"Commit {commit_of(HERE)}.\n")
     print_columns(columns)
 
 
-def main_options(seed):
-    """Return main.py's default options with a seed."""
-    return options_of_main.make_parser().parse_args(["--seed", str(seed)])
+def main_options(seed, model, file):
+    """Return main.py's default options with a seed, and a network's format."""
+    options = options_of_main.make_parser().parse_args(["--seed", str(seed)])
+    recipes.take_format(options, recipes.held_format(model, file, options))
+    return options
 
 
 def read_chorales(options):
@@ -59,7 +63,8 @@ def read_chorales(options):
     if (cache := chorales.cache_folder()) is not None:
         folder = cache / "lstmmusic" / f"chorales-{count}"
     folder = chorales.chorales_folder(folder, count)
-    tunes = read_folder(folder, options.range, options.dt)
+    options.midi = folder
+    tunes = journey.read_tunes(options)
     return tunes[: chorales.COUNT], tunes[chorales.COUNT :]
 
 
@@ -93,7 +98,7 @@ def measure(model, tunes, primers, options, name):
         (generated,) = journey.generate(model, primer, tunes, chosen).values()
         for warning in generated.warnings:
             print(f"{name}, seed {chosen.seed}: {warning}", file=sys.stderr)
-        found.append(music_statistics(generated.roll, trained, chosen.range))
+        found.append(music_statistics(generated.roll, trained))
     return {
         share: float(np.nanmean([getattr(each, share) for each in found]))
         for share in SHARES

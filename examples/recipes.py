@@ -73,9 +73,7 @@ def make_model(options):
         model = new_model(options)
     else:
         model = load_model(source, resumed, options)
-    options.range, options.dt = options.format.r, options.format.dt
-    options.unit, options.quantize = options.format.unit, options.format.quantize
-    options.restruck = options.format.restruck
+    take_format(options, options.format)
     check_length(options)
     if options.threshold is None:
         options.threshold = model.genProbThreshold
@@ -124,6 +122,13 @@ def choose_format(options, otherwise):
     found = otherwise | {name: v for name, v in given.items() if v is not None}
     found.setdefault("dt", STEP[found["unit"]])
     return RollFormat(tuple(found.pop("range", (21, 109))), **found)
+
+
+def take_format(options, format):
+    """Set ``options.format``, and the options that it consists of."""
+    options.format = format
+    options.range, options.dt, options.unit = format.r, format.dt, format.unit
+    options.quantize, options.restruck = format.quantize, format.restruck
 
 
 def held_format(model, source, options):

@@ -27,7 +27,7 @@ from lstmmusic.plots import (
     plot_tune,
     sounding_pitches,
 )
-from lstmmusic.statistics import SHARES, note_name
+from lstmmusic.statistics import LONGEST_COPIED, SHARES, note_name
 from midi.utils import midiwrite
 
 SHOWN = 150  # steps in a picture; more would be too fine to see
@@ -284,11 +284,20 @@ def column(found, data, seconds):
             label.format(data): percent(getattr(found, name))
             for name, label in SHARES.items()
         },
+        LONGEST_COPIED.format(data): copied(found, seconds),
         "notes per step": f"{found.notes_per_step:.2f}",
         "silent steps": f"{found.silent_share:.1%}",
         "pitches": str(found.distinct_notes),
         "held longest": held,
     }
+
+
+def copied(found, seconds):
+    """Return the longest stretch copied from the data set; "–" if it is not known."""
+    if found.longest_copied is None:
+        return "–"
+    steps = found.longest_copied
+    return f"{counted(steps, 'step')}, {steps * seconds:.3g} s"
 
 
 def percent(share):
