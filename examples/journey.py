@@ -32,7 +32,6 @@ from lstmmusic import (
     unmark_silence,
 )
 from lstmmusic.checks import counted
-from lstmmusic.data.formats import Held
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.provenance import LONGEST_COMMAND
 from midi import RollArray
@@ -86,8 +85,6 @@ def journey(options, parser):
                     check_folder(options.out, options.temperature)
                     folders.enter_context(output_folder(options.out))
             tunes = options.ranks.in_turn(lambda: read_tunes(options))
-            held = Held(model.rollFormat, "the file of --load has", "allowed is this")
-            held.hold_tunes("the music", tunes)
             original, rest, pieces = split(tunes, options)
             if options.melody:
                 original = read_melody(options.melody, tunes, options)

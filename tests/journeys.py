@@ -19,9 +19,10 @@ from midi.utils import midiwrite
 
 EXAMPLES = ROOT / "examples"
 R, DT = (50, 62), 0.25
+SECONDS = ["--range", "50", "62", "--unit", "seconds", "--dt", "0.25"]
 UPDATES = 6
 TINY = (
-    f"--range 50 62 --dt 0.25 --sizes 5 4 3 --epochs {UPDATES} --minibatch 3 "
+    f"{' '.join(SECONDS)} --sizes 5 4 3 --epochs {UPDATES} --minibatch 3 "
     "--length 9 --steps 30 --primer 7 --threshold 0 --rates 0.01 0.01 0.01 0.02"
 ).split()
 FILES = (
@@ -54,6 +55,15 @@ def run_main(*arguments, **options):
         **{"stdin": subprocess.DEVNULL, "capture_output": True, "text": True} | options,
         check=False,
     )
+
+
+def parse(*arguments):
+    """Return main.py's options, with the format of the rolls of a new network."""
+    options = load_module("options").make_parser().parse_args(list(map(str, arguments)))
+    recipes = load_module("recipes")
+    format = recipes.choose_format(options, {"unit": "beats", "restruck": False})
+    recipes.take_format(options, format)
+    return options
 
 
 def load_module(name):

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
-from journeys import DT, R, load_module
+from journeys import DT, SECONDS, R, load_module, parse
 
+from midi import RollArray
 from midi.utils import midiread, midiwrite
 
 STEPS = 30
@@ -66,12 +67,15 @@ def write(folder, model=None, temperatures=("1",), roll=None, arguments=(), name
 def write_tunes(folder, tunes, generated, arguments=(), model=None):
     """Write a page of generated tunes, the first of ``tunes`` being the original."""
     main, results = load_module("journey"), load_module("results")
-    typed = ["--out", str(folder), "--range", *map(str, R), "--dt", str(DT), *arguments]
-    options = main.make_parser().parse_args(typed)
+    typed = ["--out", str(folder), *SECONDS, *arguments]
+    options = parse(*typed)
     options.save = options.save or folder / "parameters.npz"
     options.command = main.join_words(main.typed_words(typed))
     original, *dataset = tunes
-    made = {name: main.Generated(*tune) for name, tune in generated.items()}
+    made = {
+        name: main.Generated(RollArray.of(np.asarray(roll), options.format), *others)
+        for name, (roll, *others) in generated.items()
+    }
     return results.write_results(
         model or make_model(), original, dataset, made, options
     )

@@ -77,7 +77,8 @@ def test_journey_takes_its_options(journey):
     model = RNN4Music.fromFile(out / "parameters.npz")
     assert (model.output, model.noteOrder) == ("joint", "down")
     assert model.h_lengths == (5, 4, 3)
-    assert model.io_length == 12
+    assert (model.io_length, model.restruck) == (24, True)
+    assert (model.rollFormat.r, model.rollFormat.dt) == (R, DT)
     assert (model.R1, model.Rout) == (0.01, 0.02)
     assert model.genProbThreshold == 0
     assert len(model.instantaneousCost) == UPDATES

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from journeys import DT, R, load_module
+from journeys import DT, SECONDS, R, load_module, parse
 from pages import files_in, page_of, words
 
 from lstmmusic.statistics import top_line
@@ -35,13 +35,12 @@ def tune_of(*chords):
 @pytest.fixture
 def melody():
     """The module behind --melody."""
-    return load_module("melody")
+    return load_module("given")
 
 
 @pytest.fixture
-def options(main):
-    arguments = [*map(str, ("--range", *R, "--dt", DT))]
-    return main.make_parser().parse_args(arguments)
+def options():
+    return parse(*SECONDS)
 
 
 @pytest.mark.parametrize("shift", [0, 15, -4, -12])
@@ -62,7 +61,7 @@ def test_what_is_given_is_the_line_and_silence_above_it(melody):
     roll = tune_of([1, 3], [2], [], [0]).piano_roll[:, :5]
     tunes = [tune_of([], [0, 6]), tune_of([2, 4], [3])]
     tunes = [SimpleNamespace(piano_roll=tune.piano_roll[:, :8]) for tune in tunes]
-    primer, given = melody.harmonisation(np.pad(roll, ((0, 0), (0, 3))), tunes)
+    primer, given = melody.harmonisation(np.pad(roll, ((0, 0), (0, 3))), tunes, 8)
     assert primer.tolist() == [[0, 0, 1, 0, 1, 0, 0, 0]]  # its top is nearest to 3
     free = np.isnan(given)
     assert free.sum(axis=1).tolist() == [3, 2, 0, 0]

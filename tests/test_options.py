@@ -65,13 +65,15 @@ def test_bad_option_gives_one_line_and_exit_code_2(
     ("arguments", "value"),
     [
         ("--sizes 6 4 3 --range 50 62", "[5, 4, 3]"),
-        ("--range 50 63", "12"),
+        ("--range 50 63", "has pitches 50 to 61"),
         ("--cost squared-error --range 50 62", "cross-entropy"),
         ("--output independent --range 50 62", "joint"),
         ("--output joint --joint-units 3 --range 50 62", "128"),
         ("--note-order up --range 50 62", "down"),
-        ("--range 50 62 --dt 0.375", "has dt = 0.375 seconds, the file of --load has"),
-        ("--range 49 61 --epochs 0", "file of --load has r = (50, 62); allowed is"),
+        ("--range 50 62 --dt 0.375", "npz has pitches 50 to 61, steps of 0.25 s"),
+        ("--unit beats --dt 0.25", "ask for pitches 50 to 61, steps of 1/4 beat"),
+        ("--no-restruck", "has pitches 50 to 61, steps of 0.25 s, notes struck again"),
+        ("--range 49 61 --epochs 0", "the options ask for pitches 49 to 60"),
     ],
 )
 def test_options_that_differ_from_the_loaded_file(error_of, journey, arguments, value):
@@ -217,12 +219,17 @@ def test_each_output_has_its_recipe(main):
 
     def made(arguments):
         options = main.make_parser().parse_args(arguments.split())
+        restruck = options.output != "independent"
+        defaults = {"unit": "beats", "restruck": restruck}
+        options.format = recipes.choose_format(options, defaults)
         return recipes.new_model(options)
 
     joint = made("")
+    assert (joint.io_length, joint.restruck) == (176, True)
     assert (joint.output, joint.jointUnits, joint.noteOrder) == ("joint", 128, "down")
     assert (joint.optimizer, joint.gradNorm) == ("Adam", 5)
     independent = made("--output independent")
+    assert (independent.io_length, independent.restruck) == (88, False)
     assert (independent.output, independent.dropout) == ("independent", 0)
     assert (independent.optimizer, independent.gradNorm) == ("RMSprop", None)
     assert independent.rates == (0.003,) * 4

@@ -6,7 +6,7 @@ import wave
 
 import numpy as np
 import pytest
-from journeys import DT, R, load_module
+from journeys import DT, SECONDS, R, load_module, parse
 from pages import make_original, page_of, write_tunes
 
 from midi.utils import midiread
@@ -56,10 +56,10 @@ def test_temperatures_and_most_notes_reach_the_generation(main):
             warnings.warn("stuck", stacklevel=1)
             return np.ones((steps, 12), int), np.ones((steps, 12))
 
-    options = main.make_parser().parse_args(
-        "--temperature 0.50 1.5 0.5 --max-notes 3 --seed 5 --steps 8 --primer 4".split()
+    options = parse(
+        *SECONDS,
+        *"--temperature 0.50 1.5 0.5 --max-notes 3 --seed 5 --steps 8 --primer 4".split(),
     )
-    options.range, options.dt = R, DT
     tune = make_original(SCALE)
     made = main.generate(Model(), tune, [tune], options)
     assert list(made) == ["0.5", "1.5"]
