@@ -71,7 +71,7 @@ def describe_losses(losses: Sequence[Losses], format: RollFormat) -> str | None:
         for why, number in counts.items()
         if number
     )
-    return f"{lost / total:.0%} of the notes are in no roll: {reasons}"
+    return f"{lost / total:.1%} of the notes are in no roll: {reasons}"
 
 
 def _finer(short: Sequence[int], total: int, dt: float | Fraction) -> str:
