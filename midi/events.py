@@ -8,7 +8,7 @@ one by one, at 0.5 µs.
 
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
@@ -44,12 +44,12 @@ class BrokenTrack(ValueError):
 
 
 class Messages(NamedTuple):
-    """Hold channel events of two data bytes; int64 ndarrays of shape (messages,)."""
+    """Hold channel events of two data bytes; arrays of ints of shape (messages,)."""
 
-    tick: npt.NDArray[np.int64]
-    status: npt.NDArray[np.int64]
-    data1: npt.NDArray[np.int64]
-    data2: npt.NDArray[np.int64]
+    tick: npt.NDArray[np.integer]
+    status: npt.NDArray[np.integer]
+    data1: npt.NDArray[np.integer]
+    data2: npt.NDArray[np.integer]
 
 
 _NO_MESSAGES = Messages(*np.empty((4, 0), np.int64))
@@ -233,13 +233,13 @@ def survey(tracks: Iterable[bytes]) -> tuple[int, int]:
     note_ons, end_tick = 0, 0
     for track in tracks:
         (_, status, _, velocity), track_end_tick, *_ = read_track(track)
-        note_ons += np.count_nonzero((status >> 4 == NOTE_ON) & (velocity > 0))
+        note_ons += int(np.count_nonzero((status >> 4 == NOTE_ON) & (velocity > 0)))
         end_tick = max(end_tick, track_end_tick)
-    return int(note_ons), end_tick
+    return note_ons, end_tick
 
 
 def pair_notes(
-    tracks: Iterable[bytes],
+    tracks: Iterable[bytes], hold: bool = False
 ) -> tuple[list[tuple[int, int, int, int]], dict[int, list[tuple[int, int]]]]:
     """Pair note-ons with note-offs, channel by channel, and find the pedals.
 
@@ -251,6 +251,8 @@ def pair_notes(
     ----------
     tracks : list of bytes
         The content of each track chunk.
+    hold : bool
+        End notes that no note-off ends where their track ends; else they are left out.
 
     Returns
     -------
@@ -264,11 +266,7 @@ def pair_notes(
         messages, track_end_tick, *_ = read_track(track)
         end_tick = max(end_tick, track_end_tick)
         sounding: dict[tuple[int, int], deque[int]] = {}
-        kind = messages.status >> 4
-        wanted = (kind == CONTROL) & (messages.data1 == SUSTAIN_PEDAL)
-        wanted |= (kind == NOTE_ON) | (kind == NOTE_OFF)
-        columns = (column[wanted].tolist() for column in messages)
-        for tick, status, data1, data2 in zip(*columns, strict=True):
+        for tick, status, data1, data2 in _notes_and_pedals(messages):
             kind, channel = status >> 4, status & 0x0F
             if kind == CONTROL:
                 pedal_changes.setdefault(channel, []).append((tick, data2 >= 64))
@@ -276,10 +274,19 @@ def pair_notes(
                 sounding.setdefault((channel, data1), deque()).append(tick)
             elif onsets := sounding.get((channel, data1)):
                 notes.append((data1, onsets.popleft(), tick, channel))
+        for (channel, pitch), onsets in sounding.items() if hold else ():
+            notes += [(pitch, onset, track_end_tick, channel) for onset in onsets]
     return notes, {
         channel: _find_presses(sorted(changes, key=itemgetter(0)), end_tick)
         for channel, changes in pedal_changes.items()
     }
+
+
+def _notes_and_pedals(messages: Messages) -> Iterator[Message]:
+    kind = messages.status >> 4
+    wanted = (kind == CONTROL) & (messages.data1 == SUSTAIN_PEDAL)
+    wanted |= (kind == NOTE_ON) | (kind == NOTE_OFF)
+    return zip(*(column[wanted].tolist() for column in messages), strict=True)
 
 
 def _find_presses(

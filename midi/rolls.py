@@ -167,7 +167,7 @@ class MidiRoll:
         from midi.picture import draw_roll  # matplotlib is slow to import
 
         file = io.BytesIO()
-        figure = draw_roll(self.piano_roll, self.r, self.dt, self.name)
+        figure = draw_roll(self.piano_roll, self.format, self.name)
         figure.savefig(file, format="png")
         return file.getvalue()
 

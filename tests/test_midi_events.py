@@ -215,6 +215,44 @@ def test_symusic_and_the_walk_find_the_same_notes(seed):
     assert sorted(zip(*(column.tolist() for column in found), strict=True)) == expected
 
 
+EVENTS = st.one_of(
+    st.tuples(st.sampled_from(range(0x80, 0xC0)), *[st.integers(0, 127)] * 2),
+    st.tuples(st.sampled_from(range(0xE0, 0xF0)), *[st.integers(0, 127)] * 2),
+    st.tuples(st.sampled_from(range(0xC0, 0xE0)), st.integers(0, 127)),
+    st.just((0xFF, 0x01, 2, 0x90, 0x3C)),  # a text that looks like a note
+    st.just((0xF8,)),
+    st.just((0x90, 0x3C, 0xC8)),  # data over 127
+)
+DELTAS = st.sampled_from([0, 1, 127, 128, 8191, 8192, 20_000, 2**21, 2**28 - 1])
+
+
+@given(st.lists(st.tuples(DELTAS, EVENTS, st.booleans()), max_size=60), st.data())
+@settings(max_examples=300, deadline=None)
+def test_long_runs_are_read_as_one_by_one(found, data):
+    # Events with and without running status, cut off anywhere. Fails if a run of any
+    # length is read otherwise than event by event.
+    track, last = bytearray(), 0
+    for delta, event, keep_status in found:
+        status = event[: keep_status or event[0] != last or event[0] >= 0xF0]
+        last = event[0] if event[0] < 0xF0 else last
+        track += encode_vlq(delta) + bytes(status) + bytes(event[1:])
+    track = bytes(track[: data.draw(st.integers(0, len(track)))])
+    walked = []
+    for shortest in (1, 40, float("inf")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(events, "_SHORTEST_RUN", shortest)
+            messages, *rest = events.read_track(track)
+        walked.append([*zip(*(m.tolist() for m in messages), strict=True), *rest])
+    assert walked[0] == walked[1] == walked[2]
+
+
+def test_a_run_ends_before_a_delta_time_of_five_bytes():
+    track = bytes.fromhex("00 903c40" + "05 3c00 05 3c40" * 90)
+    with pytest.raises(events.BrokenTrack) as caught:
+        events.read_track(track + bytes.fromhex("8180808000 3c00"))
+    assert caught.value.args[1] == len(track)
+
+
 # Notes left out
 
 

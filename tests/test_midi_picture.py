@@ -1,15 +1,18 @@
 """Test the picture of a MidiRoll in a notebook by decoding its pixels."""
 
 import io
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from matplotlib import image, rcParams
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from midi import midiread, midiwrite
+from midi import RollFormat, midiread, midiwrite
 from midi.picture import draw_roll
 
 R, DT = (48, 73), 0.25
+FORMAT = RollFormat(R, DT)
 
 
 def read(roll, r=R, dt=DT, name="tune.mid"):
@@ -57,7 +60,7 @@ def test_a_short_note_in_a_long_file_is_visible():
 
 
 def test_axes_are_in_seconds_and_note_names():
-    ax = draw_roll(np.eye(25, dtype=np.uint8), R, DT, "folder/tune.mid").axes[0]
+    ax = draw_roll(np.eye(25, dtype=np.uint8), FORMAT, "folder/tune.mid").axes[0]
     assert ax.get_xlim() == (0, 25 * DT)
     assert ax.get_xlabel() == "time (s)"
     names = [tick.get_text() for tick in ax.get_yticklabels()]
@@ -67,8 +70,32 @@ def test_axes_are_in_seconds_and_note_names():
     assert ax.get_title(loc="left") == "tune.mid"
 
 
+def test_a_note_struck_again_begins_with_a_gap_and_its_marks_are_no_notes():
+    # 20 steps of 25 notes: C3 is held for 10, C4 struck in steps 0 and 5, C5 held.
+    # Fails if the marks are drawn as notes, or not at all.
+    roll = np.zeros((20, 50), np.uint8)
+    roll[:10, [0, 12]] = roll[:, 24] = 1
+    roll[5, 25 + 12] = 1
+    format = RollFormat(R, Fraction(1, 2), "beats", restruck=True)
+    figure = draw_roll(roll, format, "tune.mid")
+    ax = figure.axes[0]
+    assert (ax.get_xlim(), ax.get_xlabel()) == ((0, 10), "time (quarter notes)")
+    assert ax.images[0].get_array().shape == (25, 20)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = np.asarray(canvas.buffer_rgba())[..., :3].mean(axis=-1)
+
+    def at(beat, pitch):
+        x, y = ax.transData.transform((beat, pitch))
+        return picture[len(picture) - 1 - int(y), int(x)]
+
+    assert at(2.5, 60) > 200 > 50 > max(at(2.3, 60), at(2.7, 60), at(2.5, 48))
+    assert at(5.5, 60) > 200
+
+
 def test_a_range_without_a_C_has_numbers():
-    ax = draw_roll(np.eye(3, dtype=np.uint8), (61, 64), DT, "tune.mid").axes[0]
+    format = RollFormat((61, 64), DT)
+    ax = draw_roll(np.eye(3, dtype=np.uint8), format, "tune.mid").axes[0]
     assert ax.get_ylabel() == "pitch"
     assert all(tick == round(tick) for tick in ax.get_yticks())
 
