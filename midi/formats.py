@@ -136,4 +136,5 @@ def roll_format(roll: Any) -> RollFormat | None:
     >>> roll_format(np.eye(4)) is None
     True
     """
-    return getattr(roll, "format", None)
+    format = getattr(roll, "format", None)  # that of a str is a method
+    return format if isinstance(format, RollFormat) else None
