@@ -18,6 +18,7 @@ from midi.checks import MidiError
 from midi.formats import RollArray, RollFormat, roll_format
 from midi.packed import PackedRoll
 from midi.rolls import MidiRoll
+from midi.suggestion import Suggestion, suggest_dt
 from midi.utils import midiread, midiwrite, read_folder
 
 __all__ = [
@@ -26,8 +27,10 @@ __all__ = [
     "PackedRoll",
     "RollArray",
     "RollFormat",
+    "Suggestion",
     "midiread",
     "midiwrite",
     "read_folder",
     "roll_format",
+    "suggest_dt",
 ]

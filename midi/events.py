@@ -1,14 +1,19 @@
-"""Walk the events of a track, byte by byte.
+"""Walk the events of a track.
 
 symusic returns notes quickly, but neither their channels nor the notes that it drops.
-This walk finds both at about 0.3 µs per event, so it runs only where its answer is
-needed. It relies on nothing but that symusic accepted the bytes.
+This walk finds both. It relies on nothing but that symusic accepted the bytes. Runs
+of notes, controllers and pitch bends are read at once, at 0.03 µs an event, the others
+one by one, at 0.5 µs.
 """
 
+import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 NOTE_OFF, NOTE_ON, CONTROL = 0x8, 0x9, 0xB  # high half of a status byte
 SUSTAIN_PEDAL = 64  # controller number
@@ -21,6 +26,12 @@ SYSTEM_DATA_BYTES = {
     **dict.fromkeys((0xF6, 0xF8, 0xFA, 0xFB, 0xFC, 0xFE), 0),
 }
 
+# Status bytes of other events than channel events of two data bytes. In a delta time
+# they stand for 8192 ticks or more.
+_OTHER_STATUS = re.compile(rb"[\xc0-\xdf\xf0-\xff]")
+_TWO_DATA_BYTES = (0x8, 0x9, 0xA, 0xB, 0xE)  # high half of a status byte
+_SHORTEST_RUN, _LONGEST_RUN = 256, 2**20  # bytes: below, a loop is quicker
+
 Message: TypeAlias = tuple[int, int, int, int]  # tick, status, data1, data2
 
 
@@ -32,18 +43,30 @@ class BrokenTrack(ValueError):
     """
 
 
+class Messages(NamedTuple):
+    """Hold channel events of two data bytes; arrays of ints of shape (messages,)."""
+
+    tick: npt.NDArray[np.integer]
+    status: npt.NDArray[np.integer]
+    data1: npt.NDArray[np.integer]
+    data2: npt.NDArray[np.integer]
+
+
+_NO_MESSAGES = Messages(*np.empty((4, 0), np.int64))
+
+
 class TrackEvents(NamedTuple):
     """Hold the notes and pedals of one track, and the events that need a repair.
 
-    messages : list of (tick, status, data1, data2), status 0x8n, 0x9n or 0xBn; of
-        controllers the sustain pedal alone
+    messages : Messages
+        All notes and pedals are among them, in order.
     end_tick : tick of the last event of any kind
     system_events : list of (position, data bytes), meta events left out; None stands
         for an exclusive event, which holds its own length
     data_over_127 : list of positions, data bytes of channel events that are over 127
     """
 
-    messages: list[Message]
+    messages: Messages
     end_tick: int
     system_events: list[tuple[int, int | None]]
     data_over_127: list[int]
@@ -58,12 +81,23 @@ def read_track(track: bytes) -> TrackEvents:
         If a tempo event is too short for a tempo, a note's pitch is over 127, a status
         is undefined, or a variable-length quantity has over 4 bytes.
     """
+    parts: list[Messages] = []
     messages: list[Message] = []
     system_events: list[tuple[int, int | None]] = []
     data_over_127: list[int] = []
-    tick, status, pos = 0, 0, 0
+    tick, status, pos, walk_to = 0, 0, 0, 0
     try:
         while pos < len(track):
+            if pos >= walk_to and status >> 4 in _TWO_DATA_BYTES:
+                other = _OTHER_STATUS.search(track, pos, pos + _LONGEST_RUN)
+                walk_to = other.start() if other else pos + _LONGEST_RUN
+                if walk_to - pos >= _SHORTEST_RUN:
+                    run, pos = _read_run(track[pos:walk_to], tick, status, pos)
+                    if len(run.tick):
+                        tick, status = int(run.tick[-1]), int(run.status[-1])
+                        parts += [*_as_columns(messages), run]
+                        messages = []
+                    continue
             delta, pos = read_vlq(track, pos)
             tick += delta
             if track[pos] >= 0xF0:
@@ -76,16 +110,77 @@ def read_track(track: bytes) -> TrackEvents:
                 pos += 1
             kind = status >> 4
             data1, data2 = track[pos], track[pos + 1] if kind not in (0xC, 0xD) else 0
-            if kind in (NOTE_OFF, NOTE_ON) or (
-                kind == CONTROL and data1 == SUSTAIN_PEDAL
-            ):
+            if kind in _TWO_DATA_BYTES:
                 messages.append((tick, status, data1, data2))
             if data1 | data2 > 127:
                 data_over_127 += _find_data_over_127(track, pos, kind)
             pos += DATA_BYTES.get(kind, 1)
     except IndexError:  # the bytes end inside an event
         pass
-    return TrackEvents(messages, tick, system_events, data_over_127)
+    found = _join([*parts, *_as_columns(messages)])
+    return TrackEvents(found, tick, system_events, data_over_127)
+
+
+def _as_columns(messages: list[Message]) -> list[Messages]:
+    """Return the messages, if any, in a list of one."""
+    return [Messages(*np.array(messages, np.int64).T)] if messages else []
+
+
+def _join(parts: list[Messages]) -> Messages:
+    if len(parts) == 1:
+        return parts[0]
+    return Messages(*map(np.concatenate, zip(_NO_MESSAGES, *parts, strict=True)))
+
+
+def _read_run(run: bytes, tick: int, status: int, begin: int) -> tuple[Messages, int]:
+    """Read the channel events of two data bytes each that some bytes begin with.
+
+    Data bytes are below 128, and so is the last byte of a delta time: three bytes of
+    each event. The bytes before the first belong to the delta time, too; the one
+    between the first and the second is a status. The first event that is not of this
+    form, or not whole, ends the run.
+
+    Parameters
+    ----------
+    run : bytes
+    tick, status : int
+        Of the event before.
+    begin : int
+        Where the run begins in its track.
+
+    Returns
+    -------
+    messages : Messages
+    pos : int
+        Where they end in the track.
+    """
+    byte = np.frombuffer(run, np.uint8)
+    low = np.flatnonzero(byte < 0x80)
+    delta, data1, data2 = low[: len(low) // 3 * 3].reshape(-1, 3).T
+    high_bytes = delta.copy()  # how many the delta time has, before its last
+    high_bytes[1:] -= data2[:-1] + 1
+    sound = (high_bytes <= 3) & (data1 - delta <= 2) & (data2 - data1 == 1)
+    if not sound.all():
+        count = int(np.argmin(sound))
+        delta, data1, data2 = delta[:count], data1[:count], data2[:count]
+    if not len(delta):
+        return _NO_MESSAGES, begin
+    deltas = byte[delta].astype(np.int64)
+    for place in (1, 2, 3):
+        longer = np.flatnonzero(high_bytes[: len(delta)] >= place)
+        if not len(longer):
+            break
+        bits = byte[delta[longer] - place].astype(np.int64) & 0x7F
+        deltas[longer] += bits << 7 * place
+    deltas[0] += tick
+    has_status = data1 - delta == 2
+    has_status[0] = True
+    at = np.maximum.accumulate(np.where(has_status, np.arange(len(delta)), 0))
+    statuses = byte[data1 - 1]
+    if data1[0] - delta[0] == 1:  # running status goes on
+        statuses[0] = status
+    messages = Messages(np.cumsum(deltas), statuses[at], byte[data1], byte[data2])
+    return messages, begin + int(data2[-1]) + 1
 
 
 def _find_data_over_127(track: bytes, pos: int, kind: int) -> list[int]:
@@ -131,26 +226,20 @@ def read_vlq(data: bytes, pos: int) -> tuple[int, int]:
 
 
 def survey(tracks: Iterable[bytes]) -> tuple[int, int]:
-    """Return the number of notes that begin, and the tick where the last track ends."""
+    """Return the number of notes that begin, ended or not, and the last track's end.
+
+    The end is a tick.
+    """
     note_ons, end_tick = 0, 0
     for track in tracks:
-        found = read_track(track)
-        note_ons += sum(s >> 4 == NOTE_ON and v > 0 for _, s, _, v in found.messages)
-        end_tick = max(end_tick, found.end_tick)
+        (_, status, _, velocity), track_end_tick, *_ = read_track(track)
+        note_ons += int(np.count_nonzero((status >> 4 == NOTE_ON) & (velocity > 0)))
+        end_tick = max(end_tick, track_end_tick)
     return note_ons, end_tick
 
 
-def count_note_ons(tracks: Iterable[bytes]) -> int:
-    """Return the number of notes that begin, ended or not."""
-    return sum(
-        status >> 4 == NOTE_ON and velocity > 0
-        for track in tracks
-        for _, status, _, velocity in read_track(track).messages
-    )
-
-
 def pair_notes(
-    tracks: Iterable[bytes],
+    tracks: Iterable[bytes], hold: bool = False
 ) -> tuple[list[tuple[int, int, int, int]], dict[int, list[tuple[int, int]]]]:
     """Pair note-ons with note-offs, channel by channel, and find the pedals.
 
@@ -162,6 +251,8 @@ def pair_notes(
     ----------
     tracks : list of bytes
         The content of each track chunk.
+    hold : bool
+        End notes that no note-off ends where their track ends; else they are left out.
 
     Returns
     -------
@@ -175,7 +266,7 @@ def pair_notes(
         messages, track_end_tick, *_ = read_track(track)
         end_tick = max(end_tick, track_end_tick)
         sounding: dict[tuple[int, int], deque[int]] = {}
-        for tick, status, data1, data2 in messages:
+        for tick, status, data1, data2 in _notes_and_pedals(messages):
             kind, channel = status >> 4, status & 0x0F
             if kind == CONTROL:
                 pedal_changes.setdefault(channel, []).append((tick, data2 >= 64))
@@ -183,10 +274,19 @@ def pair_notes(
                 sounding.setdefault((channel, data1), deque()).append(tick)
             elif onsets := sounding.get((channel, data1)):
                 notes.append((data1, onsets.popleft(), tick, channel))
+        for (channel, pitch), onsets in sounding.items() if hold else ():
+            notes += [(pitch, onset, track_end_tick, channel) for onset in onsets]
     return notes, {
         channel: _find_presses(sorted(changes, key=itemgetter(0)), end_tick)
         for channel, changes in pedal_changes.items()
     }
+
+
+def _notes_and_pedals(messages: Messages) -> Iterator[Message]:
+    kind = messages.status >> 4
+    wanted = (kind == CONTROL) & (messages.data1 == SUSTAIN_PEDAL)
+    wanted |= (kind == NOTE_ON) | (kind == NOTE_OFF)
+    return zip(*(column[wanted].tolist() for column in messages), strict=True)
 
 
 def _find_presses(

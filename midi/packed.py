@@ -85,7 +85,7 @@ class PackedRoll:
         cls,
         roll: "MidiRoll | PackedRoll | npt.ArrayLike",
         r: tuple[int, int] | None = None,
-        dt: float | None = None,
+        dt: float | Fraction | None = None,
         filename: str | None = None,
         *,
         format: RollFormat | None = None,
@@ -130,7 +130,7 @@ class PackedRoll:
         else:
             r = None if r is None else checks.check_range(r)
             dt = None if dt is None else checks.check_dt(dt)
-            format = None if None in (r, dt) else RollFormat(r, dt)
+            format = None if r is None or dt is None else RollFormat(r, dt)
         restruck = format is not None and format.restruck
         bits = checks.check_bits(getattr(tune, "piano_roll", tune), r, restruck)
         stream = zlib.compressobj(wbits=_RAW)

@@ -45,6 +45,13 @@ class TickNotes(NamedTuple):
     offset_tick: _Ints
     percussion: npt.NDArray[np.bool_]
 
+    def select(self, mask: npt.NDArray[np.bool_]) -> "TickNotes":
+        """Return the notes of a mask of shape (notes,)."""
+        pitch, onset_tick, offset_tick, percussion = self
+        return TickNotes(
+            pitch[mask], onset_tick[mask], offset_tick[mask], percussion[mask]
+        )
+
 
 def unwrap_riff(data: bytes, name: str) -> bytes:
     """Return the MIDI file that a RIFF file wraps, or `data` if it is no RIFF file.
@@ -168,7 +175,8 @@ def read_notes(
     name : str
         The file's name, for messages.
     pedal : bool
-        Hold notes that end under the sustain pedal until it is released.
+        Hold notes that end under the sustain pedal until it is released, or the same
+        pitch is struck again on their channel.
 
     Raises
     ------
@@ -189,7 +197,8 @@ def read_notes(
     )
     if (tempos.us_per_beat <= 0).any():
         raise MidiError(f"{name}: a tempo of 0 µs per beat; allowed: 1 to 16777215")
-    return _pedalled_notes(tracks) if pedal else _plain_notes(score), tempos
+    found = walk_notes(tracks, pedal, hold=False) if pedal else _plain_notes(score)
+    return found, tempos
 
 
 def _parse(tracks: Sequence[bytes], name: str) -> _Score:
@@ -222,24 +231,65 @@ def _plain_notes(score: _Score) -> TickNotes:
     return TickNotes(pitch, onset_tick, onset_tick + duration_ticks, percussion)
 
 
-def _pedalled_notes(tracks: Sequence[bytes]) -> TickNotes:
-    """Return notes held while their channel's pedal is down.
+def walk_notes(tracks: Sequence[bytes], pedal: bool, hold: bool) -> TickNotes:
+    """Return the notes of all tracks, held by the pedal, or until their track ends.
 
     symusic's notes have no channels, so the tracks are walked.
+
+    Parameters
+    ----------
+    tracks : list of bytes
+        As in MidiChunks; read_notes has accepted them.
+    pedal : bool
+        As for read_notes.
+    hold : bool
+        Take notes that are never ended, too. They end with their track.
     """
-    notes, pedals = events.pair_notes(tracks)
+    notes, pedals = events.pair_notes(tracks, hold)
     columns = np.array(notes, np.int64).reshape(-1, 4).T
     pitch, onset_tick, offset_tick, channel = columns
+    if pedal:
+        released_tick = _find_releases(offset_tick, channel, pedals)
+        struck_tick = _find_next_strikes(*columns)
+        held = released_tick > offset_tick
+        offset_tick = np.where(
+            held, np.minimum(released_tick, struck_tick), offset_tick
+        )
+    return TickNotes(pitch, onset_tick, offset_tick, channel == PERCUSSION)
+
+
+def _find_releases(
+    offset_tick: _Ints, channel: _Ints, pedals: dict[int, list[tuple[int, int]]]
+) -> _Ints:
+    """Return where the pedal that is down at each offset is released; else the offset.
+
+    A pedal pressed on the very tick where a note ends holds it.
+    """
+    released_tick = offset_tick.copy()
     for pedal_channel, presses in pedals.items():
         if not presses:
             continue
         down_tick, up_tick = np.array(presses, np.int64).T
         last = np.searchsorted(down_tick, offset_tick, side="right") - 1
-        # A pedal pressed on the very tick where a note ends holds it.
         under_pedal = (last >= 0) & (offset_tick < up_tick[last])
         held = under_pedal & (channel == pedal_channel)
-        offset_tick = np.where(held, up_tick[last], offset_tick)
-    return TickNotes(pitch, onset_tick, offset_tick, channel == PERCUSSION)
+        released_tick[held] = up_tick[last[held]]
+    return released_tick
+
+
+def _find_next_strikes(
+    pitch: _Ints, onset_tick: _Ints, offset_tick: _Ints, channel: _Ints
+) -> _Ints:
+    """Return where each note's pitch is next struck on its channel, from its offset on.
+
+    A number over all ticks stands for never.
+    """
+    line = (channel << 7 | pitch) << 32  # a time line for each; ticks are below 2**31
+    strikes = np.append(np.sort(line | onset_tick), 2**62)
+    # A note of no length is not struck again by itself.
+    after = line | np.maximum(offset_tick, onset_tick + 1)
+    next_strike: _Ints = strikes[np.searchsorted(strikes, after)] - line
+    return next_strike
 
 
 def _may_pass_int32(tracks: Sequence[bytes]) -> bool:

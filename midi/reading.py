@@ -9,7 +9,7 @@ from midi import checks, clock, events, parsing, placing
 from midi.checks import MidiError
 from midi.files import printable
 from midi.formats import RollFormat
-from midi.rolls import NOTE_DTYPES, SUFFIXES, FileTimes, MidiRoll
+from midi.rolls import ADVICE, NOTE_DTYPES, SUFFIXES, FileTimes, MidiRoll
 
 
 class Options(NamedTuple):
@@ -66,13 +66,20 @@ def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> M
         raise MidiError(f"{name}: SMPTE time has no beats; allowed: unit='seconds'")
     found, tempos = parsing.read_notes(tracks, name, options.pedal)
     begun, end_tick = events.survey(tracks)
+    if options.unended == "hold" and begun > len(found.pitch):
+        found = parsing.walk_notes(tracks, options.pedal, hold=True)
     unended = {"never ended": max(begun - len(found.pitch), 0)}
     keep, left_out = _select(found, format.r, options.drums)
     if not keep.any():
         left_out |= unended
-        raise MidiError(f"{name}: no notes for r = {format.r}; left out: {left_out}")
+        advice = [ADVICE[why] for why in ADVICE if left_out.get(why)]
+        raise MidiError(
+            f"{name}: no notes for r = {format.r}; left out: {left_out}"
+            + (f"; {' or '.join(advice)} keeps them" if advice else "")
+        )
 
-    found = parsing.TickNotes(*(column[keep] for column in found))
+    if not keep.all():
+        found = found.select(keep)
     span = found.onset_tick.min(), found.offset_tick.max(), end_tick
     times = FileTimes(
         clock.Clock(division * length.follows_tempo, length, tempos), *map(int, span)
@@ -108,7 +115,8 @@ def _measure(
     times, (first, end) = placing.measure(ticks, time, format, format.quantize)
     if format.quantize:
         end = np.maximum(end, first + 1)
-    order = np.lexsort((found.pitch, times[0]))
+    # Tracks are mostly in order, of which a stable sort makes use; lexsort does not.
+    order = np.argsort(found.onset_tick * 128 + found.pitch, kind="stable")
     notes = np.empty(order.shape, NOTE_DTYPES[format.unit])
     columns = zip(notes.dtype.names or (), (found.pitch, *times), strict=True)
     for field, values in columns:

@@ -1,12 +1,13 @@
 """Make mutants of MIDI files, and read them, for `fuzz`."""
 
 import io
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-from midi import events, midiread, midiwrite
-from midi.rolls import seconds_to_steps
+from midi import RollFormat, events, midiread, midiwrite, parsing
+from midi.placing import seconds_to_steps
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 MAX_TRACK_BYTES = 2**18
@@ -87,28 +88,86 @@ def mutant(rng, seeds):
 
 
 def attempt(data, rng):
-    """Read `data`, and assert that the result is a piano-roll."""
+    """Read `data`, and assert that the result is a piano-roll of its notes."""
     r = rng.choice([(21, 109), (0, 128), (60, 61)])
     dt = rng.choice([0.2, 0.2, 0.01, 1e-3, 80])
-    steps = rng.choice([None, None, None, 1, 1000])
-    flags = {name: rng.random() < 0.3 for name in ("drums", "pedal")}
-    found = midiread(io.BytesIO(data), r, dt, steps=steps, **flags)
-    roll, notes = found.piano_roll, found.notes
-    assert roll.shape == (steps or len(roll), r[1] - r[0])
-    assert len(roll)
+    steps = rng.choice([None, None, None, "end", 1, 1000])
+    names = ("drums", "pedal", "quantize", "restruck")
+    options = {name: rng.random() < 0.3 for name in names}
+    options["unit"] = rng.choice(["seconds", "beats"])
+    options["unended"] = rng.choice(["drop", "hold"])
+    if options["unit"] == "beats":
+        dt = rng.choice([dt, Fraction(1, 3), Fraction(7, 32767), 10**30])
+    found = midiread(wrapped(data, rng), r, dt, steps=steps, **options)
+    assert found.format == RollFormat(
+        r, dt, options["unit"], options["quantize"], options["restruck"]
+    )
+    check_roll(found, steps)
+    check_notes(found, steps, data)
+    assert options["unended"] == "drop" or found.left_out["never ended"] == 0
+    assert not options["quantize"] or found.left_out["between steps"] == 0
+    assert repr(found)
+
+
+def wrapped(data, rng):
+    """Return the file, now and then in RIFF."""
+    if rng.random() < 0.1:
+        chunk = b"data" + len(data).to_bytes(4, "little") + data
+        data = b"RIFF" + (len(chunk) + 4).to_bytes(4, "little") + b"RMID" + chunk
+    return io.BytesIO(data)
+
+
+def check_roll(found, steps):
+    """Assert that a roll is of zeros and ones, and its marks where it sounds."""
+    roll, notes = found.piano_roll, found.format.notes
+    rows = steps if isinstance(steps, int) else len(roll)
+    assert roll.shape == (rows, found.format.width)
+    assert rows > 0
     assert roll.dtype == np.uint8
     assert roll.max() <= 1
-    assert (notes["onset_s"] >= 0).all()
-    assert (notes["offset_s"] >= notes["onset_s"]).all()
-    assert (np.diff(notes["onset_s"]) >= 0).all()
-    assert ((notes["pitch"] >= r[0]) & (notes["pitch"] < r[1])).all()
-    # Each note that begins is in some row or left out for one reason.
+    if found.restruck:
+        sounds, struck = roll[:, :notes], roll[:, notes:]
+        assert not struck[0].any()
+        assert (struck[1:] <= sounds[1:] & sounds[:-1]).all()
+
+
+def check_notes(found, steps, data):
+    """Assert that each note that begins is in some row or left out for one reason."""
+    suffix = "s" if found.unit == "seconds" else "beats"
+    onset, offset = (found.notes[f"{end}_{suffix}"] for end in ("onset", "offset"))
+    pitch, r = found.notes["pitch"], found.r
+    assert (onset >= 0).all()
+    assert (offset >= onset).all()
+    assert (np.diff(onset) >= 0).all()
+    assert ((pitch >= r[0]) & (pitch < r[1])).all()
+    end = found.end_s if found.unit == "seconds" else found.end_beats
+    assert (offset <= end).all()
     assert min(found.left_out.values()) >= 0
-    first, end = (seconds_to_steps(notes[at], dt) for at in ("onset_s", "offset_s"))
-    in_some_row = np.count_nonzero((first < end) & (first < len(roll)))
-    begun = events.count_note_ons(found._tracks)
-    assert in_some_row + sum(found.left_out.values()) == begun
-    assert steps is not None or found.left_out["after steps"] == 0
+    assert 0 <= found.doubled < len(onset)
+    if found.tempos is not None:
+        assert found.tempo > 0
+        assert (np.diff(found.tempos["onset_beats"]) > 0).all()
+    tracks = parsing.read_chunks(data, "it").tracks
+    outside = ("below r", "above r", "percussion", "never ended")
+    left_out = sum(found.left_out[why] for why in outside)
+    assert len(onset) + left_out == count_note_ons(tracks)
+    if found.unit == "seconds":
+        first = seconds_to_steps(onset, found.dt, found.quantize)
+        last = seconds_to_steps(offset, found.dt, found.quantize)
+        last = np.maximum(last, first + 1) if found.quantize else last
+        in_some_row = np.count_nonzero((first < last) & (first < len(found.piano_roll)))
+        lost = found.left_out["between steps"] + found.left_out["after steps"]
+        assert in_some_row + lost == len(onset)
+    assert isinstance(steps, int) or found.left_out["after steps"] == 0
+
+
+def count_note_ons(tracks):
+    """Return how many notes begin, walking all events one by one."""
+    shortest, events._SHORTEST_RUN = events._SHORTEST_RUN, float("inf")
+    try:
+        return events.survey(tracks)[0]
+    finally:
+        events._SHORTEST_RUN = shortest
 
 
 def _split(data):

@@ -138,9 +138,9 @@ def test_drums_and_pedal_reach_every_file(tmp_path):
         "00 ff2f00"
     )
     (tmp_path / "a.mid").write_bytes(data)
-    plain = read_folder(tmp_path)[0].notes
+    plain = read_folder(tmp_path, dt=0.1)[0].notes
     assert plain.tolist() == [(60, 0.1, 0.2)]
-    both = read_folder(tmp_path, drums=True, pedal=True)[0].notes
+    both = read_folder(tmp_path, dt=0.1, drums=True, pedal=True)[0].notes
     assert both.tolist() == [(36, 0.0, 0.2), (60, 0.1, 0.3)]
 
 
