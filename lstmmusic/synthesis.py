@@ -31,8 +31,10 @@ def find_soundfont(program: int) -> bytes | None:
         if font.is_file():
             return font.read_bytes()
     if program:
-        for name in ("midirenderer", "pretty_midi"):
-            import_required(name)
+        raise ImportError(
+            f"program is {program}; allowed without midirenderer and pretty_midi's "
+            "SoundFont: 0; pip install 'lstmmusic[listen]'"
+        )
     return None
 
 

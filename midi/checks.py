@@ -59,11 +59,16 @@ def check_dt(dt: Any, least: float = 0.0, unit: str = "seconds") -> float | Frac
     Seconds are a float.  Beats are a Fraction: the nearest to a float with a
     denominator up to 1,000, or one given with a denominator up to 32,767.
     """
-    is_number = isinstance(dt, Real) and not _is_bool(dt)
-    if not (is_number and math.isfinite(dt) and dt > 0 and dt >= least):
+    try:
+        number = float(dt) if isinstance(dt, Real) and not _is_bool(dt) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not (0 < number < math.inf and number >= least):
         lowest = f"at least {least:g}" if least else "above 0"
-        raise ValueError(f"dt is {dt!r}; allowed: a finite number of {unit}, {lowest}")
-    return float(dt) if unit == "seconds" else _beats(dt)
+        raise ValueError(
+            f"dt is {dt!r:.60}; allowed: a finite number of {unit}, {lowest}"
+        )
+    return number if unit == "seconds" else _beats(dt)
 
 
 def _beats(dt: Any) -> Fraction:

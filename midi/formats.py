@@ -136,5 +136,5 @@ def roll_format(roll: Any) -> RollFormat | None:
     >>> roll_format(np.eye(4)) is None
     True
     """
-    format = getattr(roll, "format", None)  # a memoryview has another
+    format = getattr(roll, "format", None)  # a str and a memoryview have another
     return format if isinstance(format, RollFormat) else None

@@ -87,14 +87,15 @@ def midiwrite(
     >>> midiread(file, r=(60, 62), dt=0.5).piano_roll.tolist()
     [[1, 0], [1, 1]]
 
-    Two eighths on C4 at 90 beats a minute, the second struck again: 240 ticks each.
+    Two eighths on C4 at 90 beats a minute, the second struck again:
 
     >>> file = io.BytesIO()
     >>> midiwrite(file, [[1, 0], [1, 1]], r=(60, 61), dt=0.5, unit="beats", tempo=90)
     >>> file.seek(0)
     0
-    >>> midiread(file).notes["onset_s"].round(3).tolist()
-    [0.0, 0.333]
+    >>> tune = midiread(file, r=(60, 61), dt=0.5, unit="beats", restruck=True)
+    >>> tune.piano_roll.tolist(), tune.notes["onset_beats"].tolist()
+    ([[1, 0], [1, 1]], [0.0, 0.5])
     """
     roll, format = check_written(piano_roll, r, dt, unit)
     patch = checks.check_int("patch", patch, 0, 127)

@@ -232,7 +232,7 @@ def test_an_organ_does_not_decay():
 @pytest.mark.usefixtures("tones")
 def test_tones_have_no_instruments(tmp_path):
     with pytest.raises(
-        ImportError, match=r"midirenderer.* pip install 'lstmmusic\[lis"
+        ImportError, match=r"program is 19; .* pip install 'lstmmusic\[li"
     ):
         save_sound(tmp_path / "organ.wav", notes(60), program=19)
     assert not list(tmp_path.iterdir())
@@ -395,9 +395,9 @@ def test_a_way_to_play_that_is_not_allowed_is_named(tmp_path, how, message):
     roll = np.ones((30, 88))
     with pytest.raises(ValueError, match=message):
         listen(roll, **how)
-    for save, name in ((save_wav, "tune.wav"), (save_sound, "tune.mp3")):
+    for save in (save_wav, save_sound):
         with pytest.raises(ValueError, match=message):
-            save(tmp_path / name, roll, **how)
+            save(tmp_path / "tune.wav", roll, **how)
     assert not list(tmp_path.iterdir())
 
 

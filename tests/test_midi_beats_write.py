@@ -282,6 +282,7 @@ BAD_ARGUMENTS = [
     ({"dt": Fraction(1, 40_000)}, r"dt is Fraction\(1, 40000\); .* up to 32767"),
     ({"dt": 1e-5}, r"dt is 1e-05; .* at least 1/1000"),
     ({"dt": 0}, "dt is 0"),
+    ({"dt": 10**400}, "dt is 1000000"),
     ({"dt": 2**31}, r"dt is 2147483648 beats, for 1 step; .* 2147483647 ticks of 1/1"),
     ({"dt": 1e300}, "ticks of 1/1 beat"),
 ]

@@ -58,7 +58,8 @@ def test_temperatures_and_most_notes_reach_the_generation(main):
 
     options = parse(
         *SECONDS,
-        *"--temperature 0.50 1.5 0.5 --max-notes 3 --seed 5 --steps 8 --primer 4".split(),
+        *"--temperature 0.50 1.5 0.5 --max-notes 3".split(),
+        *"--seed 5 --steps 8 --primer 4".split(),
     )
     tune = make_original(SCALE)
     made = main.generate(Model(), tune, [tune], options)
