@@ -56,7 +56,7 @@ def test_a_file_gives_the_same_network(filled_joint, saved_joint, everything, sa
     loaded.loadParameters(saved_joint)
     same(everything(loaded), everything(filled_joint))
     with np.load(saved_joint) as file:
-        assert file["formatVersion"] == 4
+        assert file["formatVersion"] == 5
         assert file["Wka"].shape == (3, 4)
         assert file["Wuy"].shape == (4, 3)
         assert file["Wha_2"].shape == (3, 2)
@@ -265,4 +265,4 @@ def test_memory_is_asked_for_before_the_work(monkeypatch):
     sizes = {"h1_length": 5, "h2_length": 2, "h3_length": 1, "io_length": 4}
     few = memory.of_network(**sizes, D=4, moments=1)
     assert memory.of_network(**sizes, D=4, moments=1, units=9) > few
-    assert parameter_file.FORMAT_VERSION == 4
+    assert parameter_file.FORMAT_VERSION == 5

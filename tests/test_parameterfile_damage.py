@@ -141,7 +141,7 @@ DAMAGE = {
     "too many cells": ("h1_length", 2**40, "h1_length is 1099511627776; allowed"),
     "too many notes": ("io_length", 2**62, "io_length is .*; allowed"),
     "another size": ("h2_length", 4, r"has shape \(3, 5\); it must be \(4, 5\)"),
-    "future": ("formatVersion", 99, "formatVersion is 99; this version .* up to 4"),
+    "future": ("formatVersion", 99, "formatVersion is 99; this version .* up to 5"),
     "unknown cost": ("cost", "hinge", "cost is 'hinge'; allowed are 'cross-entropy'"),
     "no text": ("cost", 3, "cost must be a text"),
     "no JSON": ("rngState", "{", "is damaged"),

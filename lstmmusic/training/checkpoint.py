@@ -87,8 +87,8 @@ def with_output(saved: Saved, wanted: dict[str, Any], source, rng=None) -> Saved
         )
     if wanted["restruck"]:
         raise ValueError(
-            f"{source} holds a network with output='independent', whose columns are all "
-            "notes that sound; allowed with restruck=True is a file with restruck=True"
+            f"{source} holds a network with output='independent', whose columns all "
+            "say what sounds; allowed with restruck=True is a file of the same"
         )
     if not saved.training.over:
         raise ValueError(
