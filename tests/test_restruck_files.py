@@ -28,7 +28,7 @@ def saved_restruck(tmp_path):
 
 
 def test_a_file_gives_the_same_network(saved_restruck, everything, same):
-    for wanted in ({}, {"restruck": True}, {"output": "joint"}):
+    for wanted in ({}, {"output": "joint"}):
         model = RNN4Music.fromFile(saved_restruck, dtype="float64", **wanted)
         assert model.restruck is True
         same(everything(model), everything(small()))
@@ -117,11 +117,16 @@ def test_other_columns_than_the_files_are_refused(
     small(**theirs).saveParameters(path)
     model = small(**ours, seed=2)
     before = everything(model)
-    wanted = {"output": model.output, "restruck": model.restruck}
-    for load in (model.loadParameters, lambda p: RNN4Music.fromFile(p, **wanted)):
-        with pytest.raises(ValueError, match=message):
-            load(path)
+    with pytest.raises(ValueError, match=message):
+        model.loadParameters(path)
     same(everything(model), before)
+
+
+def test_independent_notes_are_no_output_of_a_file_with_restruck_columns(
+    saved_restruck,
+):
+    with pytest.raises(ValueError, match="npz: output is 'independent'; allowed with"):
+        RNN4Music.fromFile(saved_restruck, output="independent")
 
 
 @pytest.mark.parametrize("plan", [CUT, WHOLE], ids=["cut", "whole"])

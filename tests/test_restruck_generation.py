@@ -12,7 +12,7 @@ from lstmmusic import RNN4Music
 
 pytestmark = pytest.mark.filterwarnings(STUCK)
 PRIMER = tune(5, seed=101)
-PRIMER[-1, :HALF] = [1, 0, 1, 1]
+PRIMER[-1] = [1, 0, 1, 1, *[0] * HALF]
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_given_strikes_known_to_be_impossible_are_refused(compilations, cells, m
 
 def test_a_strike_of_each_tune_is_checked_by_its_own_primer(compilations):
     model = RNN4Music(3, 2, 1, N, output="joint", jointUnits=2, restruck=True)
-    primers = [np.ones((2, N)), PRIMER]
+    primers = [np.ones((5, N)), PRIMER]
     with pytest.raises(ValueError, match="given strikes note 1 again at step 0"):
         model.genMusic(primers, 3, given=all_given(c0_5=1))
     assert not compilations
