@@ -578,7 +578,6 @@ class RNN4Music:
         cls, fileName: FileName, *, mode: str | None = None, device: str = "cpu",
         tf32: bool = False, dtype: str | None = None, output: str | None = None,
         jointUnits: int | None = None, noteOrder: str | None = None,
-        restruck: bool | None = None,
     ) -> "RNN4Music":  # fmt: skip
         """Make an object of a file's own sizes and settings, and load the file.
 
@@ -588,11 +587,10 @@ class RNN4Music:
 
         ``output='joint'`` takes up a network trained with independent notes: it has the
         same likelihood until its first update.  ValueError if its training is not over,
-        for another output than a file's joint one, or for another ``restruck``.
+        or for another output than a file's joint one.
         """
         where = {"mode": mode, "device": device, "tf32": tf32, "dtype": dtype}
-        given = output, jointUnits, noteOrder, restruck
-        wanted = dict(zip(settings.OUTPUT, given, strict=True))
+        wanted = {"output": output, "jointUnits": jointUnits, "noteOrder": noteOrder}
         saved = read_file(fileName)
         saved = checkpoints.with_output(saved, wanted, fileName)
         return checkpoints.make_model(cls, saved, fileName, where)

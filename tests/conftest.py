@@ -82,8 +82,9 @@ JOINT_N, JOINT_D = 8, 9
 
 
 @cache
-def shared_joint(units, order, mode, dtype):
+def shared_joint(units, order, mode, dtype, restruck):
     form = {"output": "joint", "jointUnits": units, "noteOrder": order, "dtype": dtype}
+    form["restruck"] = restruck
     model = RNN4Music(*H, JOINT_N, mode=mode, optimizer="Adam", **form, **WILD)
     rng = np.random.default_rng(61)
     values = {n: rng.normal(0, 0.6, a.shape) for n, a in model.parameters().items()}
@@ -100,8 +101,8 @@ def joint():
     No weight is zero that need not be.
     """
 
-    def get(units=JOINT_D, order="up", mode="JAX", dtype="float64"):
-        model, first = shared_joint(units, order, mode, dtype)
+    def get(units=JOINT_D, order="up", mode="JAX", dtype="float64", restruck=False):
+        model, first = shared_joint(units, order, mode, dtype, restruck)
         restore(model, first, "the first values")
         model.rng = np.random.default_rng(12)
         return model

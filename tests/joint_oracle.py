@@ -2,7 +2,7 @@
 
 A row has ``up``, what leaves the layers, {layer: (H,)}, and its notes k, what is to be
 predicted: (N,), of several rows (M, N).  ``order`` is 'up', the lowest note first, or
-'down'.
+'down', or a list of the notes' numbers.
 """
 
 from itertools import product
@@ -14,6 +14,8 @@ from oracle import NUMPY, sigma
 
 def places(N, order):
     """Return the notes' numbers in the order of drawing."""
+    if isinstance(order, list):
+        return order
     return list(range(N)) if order == "up" else list(range(N))[::-1]
 
 

@@ -82,7 +82,7 @@ def test_every_missing_array_is_named(saved, refused):
     # not taken for one of the original's.
     with zipfile.ZipFile(saved) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    assert len(members) == 4 * 57 + 6 + 4 + 2 + 15 + 5 + 4 + 3 + 1  # see the layout
+    assert len(members) == 4 * 57 + 6 + 4 + 2 + 15 + 5 + 4 + 4 + 1  # see the layout
     large = [name for name in members if name[:1] + name[-5:-4] in ("Dp", "Dm")]
     large += [name for name in members if name.startswith("best_")]
     assert len(large) == 3 * 57

@@ -68,8 +68,8 @@ def unmark_silence(tune, *, restruck: bool | None = None) -> np.ndarray:
     array([[0, 1, 0],
            [0, 0, 0]])
     """
-    notes = columns_of_notes("tune", tune, restruck)
-    tune = roll_copy("tune", tune)
+    given, tune = tune, roll_copy("tune", tune)
+    notes = columns_of_notes("tune", given, restruck)
     silent = ~tune[:, 1:notes].any(axis=1)
     tune[silent, 0] = 0
     if notes < tune.shape[1]:  # what was silenced is not struck again, nor after it

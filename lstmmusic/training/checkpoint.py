@@ -73,7 +73,8 @@ def with_output(saved: Saved, wanted: dict[str, Any], source, rng=None) -> Saved
     """
     theirs = {name: saved.settings[name] for name in OUTPUT}
     default = theirs if theirs["output"] == "joint" else OUTPUT
-    wanted = {n: default[n] if v is None else v for n, v in wanted.items()}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    wanted = default | given
     cost = saved.settings.get("cost", "cross-entropy")
     try:
         check_output(wanted, cost, saved.io_length)
@@ -88,8 +89,8 @@ def with_output(saved: Saved, wanted: dict[str, Any], source, rng=None) -> Saved
         )
     if wanted["restruck"]:
         raise ValueError(
-            f"{source} holds a network with output='independent', whose columns are all "
-            "notes that sound; allowed with restruck=True is a file with restruck=True"
+            f"{source} holds a network with output='independent', whose columns all "
+            "say what sounds; allowed with restruck=True is a file of the same"
         )
     if not saved.training.over:
         raise ValueError(
