@@ -116,8 +116,8 @@ class RollArray(np.ndarray):
 
     def __array_finalize__(self, source: Any) -> None:
         format = getattr(source, "format", None)
-        fits = format is not None and self.ndim in (2, 3)
-        self.format = format if fits and self.shape[-1] == format.width else None
+        width = self.shape[-1] if self.ndim in (2, 3) else None
+        self.format = None if format is None or format.width != width else format
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RollArray.of, (np.asarray(self), self.format)

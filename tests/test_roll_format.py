@@ -97,12 +97,6 @@ def test_folders_give_tunes_that_know_it(tmp_path, packed):
             assert split[0].with_roll(ROLL[:3]).format is split[0].format
 
 
-def test_the_library_alone_does_not_import_midi(in_new_process):
-    # A program without MIDI files does not pay for it.
-    code = "import sys, lstmmusic; print('midi' in sys.modules)"
-    assert in_new_process(code) == "False"
-
-
 # Recording
 
 
