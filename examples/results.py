@@ -9,23 +9,26 @@ import numpy as np
 from page import (
     PAGE,
     Part,
+    line_over,
     names_of,
     render_page,
     settings,
     suffixes,
     write_folder,
 )
+from trained import summary, training_part
 
 from lstmmusic import music_statistics, save_wav
 from lstmmusic.checks import counted
 from lstmmusic.plots import (
-    plot_cost,
     plot_probabilities,
+    plot_roll,
     plot_statistics,
     plot_tune,
     sounding_pitches,
 )
-from lstmmusic.statistics import SHARES, note_name
+from lstmmusic.plots.times import grid_of
+from lstmmusic.statistics import LONGEST_COPIED, SHARES, note_name
 from midi.utils import midiwrite
 
 SHOWN = 150  # steps in a picture; more would be too fine to see
@@ -45,7 +48,6 @@ TRAINED_ON = {
     None: "Whether it was trained on this tune is not known: the parameter file does "
     "not say.",
 }
-UNKNOWN = "The parameter file does not say whether or how it was trained."
 
 
 class Generated(NamedTuple):
@@ -70,10 +72,15 @@ class Files(dict):
         self[name] = file.getvalue()
         return name
 
-    def draw(self, part, ax, name, caption):
-        """Add a picture to the files and to a part of the page."""
+    def draw(self, part, ax, name, caption, begin=None):
+        """Add a picture to the files and to a part of the page.
+
+        ``begin`` is the time, on the axis of a roll, at which the part's sound begins.
+        """
         self.add(name, ax.figure.savefig, format="png", dpi=120)
         part.pictures[name] = caption
+        if part.wav and begin is not None:
+            part.lines[name] = line_over(ax, begin, begin + part.length)
 
 
 def write_results(
@@ -99,6 +106,7 @@ def write_results(
     trained = options.epochs != 0 or all(map(model.wasTrainedOn, dataset))
     data = "training data" if trained else "other tunes"
     used = settings(model, original, dataset, options)
+    options.grid = grid_of(original, options.dt, vars(options).get("unit"))
     rolls = {"original": original.piano_roll}
     for temperature, suffix in suffixes(generated).items():
         rolls[f"generated{suffix}"] = generated[temperature].roll
@@ -142,14 +150,19 @@ def original_part(original, known, options, files):
     """Return the part about the tune of the primer, or of the melody."""
     steps = primer_steps(original.piano_roll, options)
     given = (
-        f"The network was given its first {steps} steps, {steps * options.dt:g} s, and "
-        "continued from there."
+        f"The network was given its first {steps} steps, "
+        f"{options.grid.in_words(steps)}, and continued from there."
     )
     if options.melody:
         given = HARMONIZED.format(move=in_words(original.semitones))
     name = Path(os.fsdecode(original.name)).name
     part = Part(f"The original: {name}", [given, TRAINED_ON[known]])
-    add_tune(part, "original", original.piano_roll, options, files)
+    roll = original.piano_roll
+    add_tune(part, "original", roll, options, files)
+    dt, unit = options.grid
+    ax = plot_roll(roll[:SHOWN], options.range, dt, unit=unit)
+    caption = f"The original, {extent(SHOWN, len(roll), options.grid)}."
+    files.draw(part, ax, "original.png", caption, 0)
     return part
 
 
@@ -169,7 +182,8 @@ def generated_parts(original, generated, options, files):
 
 def add_tune(part, name, roll, options, files):
     """Add a tune's MIDI and WAV files, and link them in its part of the page."""
-    heard = roll[: int(HEARD_S / options.dt)]
+    heard = roll[: int(HEARD_S / seconds_per_step(options))]
+    part.length = len(heard) * options.grid.dt
     if roll.any():
         midi = files.add(f"{name}.mid", midiwrite, roll, options.range, options.dt)
         part.links.append(midi)
@@ -185,59 +199,68 @@ def add_tune(part, name, roll, options, files):
         part.text.append(str(error))
 
 
+def seconds_per_step(options):
+    """Return the seconds from one row of a roll to the next."""
+    if options.grid.unit == "seconds":
+        return options.grid.dt
+    return options.grid.dt * 60 / (vars(options).get("tempo") or 120)
+
+
 def draw_tune(part, suffix, original, tune, options, files):
     """Draw a generated tune below the original, and its probabilities."""
-    r, dt, primer = options.range, options.dt, primer_steps(original, options)
+    r, grid, primer = options.range, options.grid, primer_steps(original, options)
+    begin = primer * grid.dt
     shown = max(SHOWN, primer + SHOWN // 3)
     both = original[:shown], tune.roll[: shown - primer]
     probabilities = tune.probabilities[: shown - primer]
     if options.melody:  # given notes have the probabilities below the threshold, too
         probabilities = np.where(probabilities < options.threshold, 0, probabilities)
     pitches = sounding_pitches([*both, probabilities], r)
-    above, _ = plot_tune(*both, r, dt, primer=primer, pitches=pitches)
+    time = {"dt": grid.dt, "unit": grid.unit}
+    _, lower = plot_tune(*both, r, **time, primer=primer, pitches=pitches)
     steps = primer + len(tune.roll)
     below = (
         "its top line, with what the network wrote below it"
         if options.melody
-        else f"the primer, up to the orange line at {primer * dt:g} s, and after it "
-        "what the network wrote"
+        else f"the primer, up to the orange line at {grid.in_words(primer)}, and after "
+        "it what the network wrote"
     )
     caption = (
-        f"Above: the original, {extent(shown, len(original), dt)}. Below: {below}, "
-        f"{extent(shown, steps, dt)}."
+        f"Above: the original, {extent(shown, len(original), grid)}. Below: {below}, "
+        f"{extent(shown, steps, grid)}."
     )
-    files.draw(part, above, f"rolls{suffix}.png", caption)
-    ax = plot_probabilities(probabilities, r, dt, start=primer, pitches=pitches)
-    ax.set_xlim(above.get_xlim())
+    files.draw(part, lower, f"rolls{suffix}.png", caption, begin)
+    ax = plot_probabilities(probabilities, r, **time, start=primer, pitches=pitches)
+    ax.set_xlim(lower.get_xlim())
     if primer:
-        ax.axvline(primer * dt, color="tab:orange")
+        ax.axvline(begin, color="tab:orange")
     caption = (
         "The probability of each note at each step that the network wrote, on the "
-        f"scales of the picture above, {extent(shown, steps, dt)}."
+        f"scales of the picture above, {extent(shown, steps, grid)}."
     )
     if options.threshold:
         caption += (
             f" Those below the threshold of {options.threshold:g} are drawn as 0."
         )
-    files.draw(part, ax, f"probabilities{suffix}.png", caption)
+    files.draw(part, ax, f"probabilities{suffix}.png", caption, begin)
 
 
-def extent(shown, steps, dt):
+def extent(shown, steps, grid):
     """Return in words how much of a tune is shown."""
-    whole = f"{steps * dt:g} s"
-    return (
-        f"all {whole}" if steps <= shown else f"the first {shown * dt:g} s of {whole}"
-    )
+    if steps <= shown:
+        return f"all {grid.in_words(steps)}"
+    return f"the first {grid.in_words(shown)} of {grid.in_words(steps)}"
 
 
 def statistics_part(statistics, data, options, files):
     """Return the part that compares the tunes in numbers."""
     part = Part("Statistics")
-    ax = plot_statistics(statistics, options.range, options.dt, dataset=data)
+    dt, unit = options.grid
+    ax = plot_statistics(statistics, options.range, dt, unit=unit, dataset=data)
     caption = "How often each pitch class sounds, and the shares in the table below."
     files.draw(part, ax, "statistics.png", caption)
     compared = [*statistics.values(), compared_with(statistics)]
-    columns = [column(found, data, options.dt) for found in compared]
+    columns = [column(found, data, options.grid) for found in compared]
     part.table = [
         ["", *statistics, data],
         *([name, *(cells[name] for cells in columns)] for name in columns[0]),
@@ -255,16 +278,20 @@ def compared_with(statistics):
     return next(iter(statistics.values())).dataset
 
 
-def column(found, data, dt):
+def column(found, data, grid):
     """Return a tune's cells in the table, by row."""
-    held = "–"
+    held = copied = "–"
     if found.longest_held_pitch is not None:
-        held = f"{note_name(found.longest_held_pitch)}, {found.longest_held * dt:.3g} s"
+        length = grid.in_words(found.longest_held)
+        held = f"{note_name(found.longest_held_pitch)}, {length}"
+    if found.longest_copied is not None:
+        copied = counted(found.longest_copied, "step")
     return {
         **{
             label.format(data): percent(getattr(found, name))
             for name, label in SHARES.items()
         },
+        LONGEST_COPIED.format(data): copied,
         "notes per step": f"{found.notes_per_step:.2f}",
         "silent steps": f"{found.silent_share:.1%}",
         "pitches": str(found.distinct_notes),
@@ -275,65 +302,6 @@ def column(found, data, dt):
 def percent(share):
     """Return a share in percent, "–" if it is NaN."""
     return "–" if np.isnan(share) else f"{share:.1%}"
-
-
-def training_part(model, known, options, files):
-    """Return the part with the cost and with each training's command and settings.
-
-    ``known`` is None if the parameter file does not say what was trained on.
-    """
-    part = Part("How it was trained")
-    cost = np.asarray(model.costPerStep, float)
-    if np.isfinite(cost).any():
-        ax = plot_cost(cost, unit=f"{unit_of(model)} per step")
-        caption = f"The cost of each update, in {unit_of(model)} per step."
-        files.draw(part, ax, "cost.png", caption)
-    elif len(cost):
-        part.text.append("Its cost per step is not in the parameter file.")
-    for n, training in enumerate(model.trainings, 1):
-        used = {
-            name: value
-            for name, value in training.items()
-            if name != "command" and value is not None
-        }
-        if str(used.get("validation", "")).startswith("0 tunes"):
-            del used["validation"]
-        heading = f"Training {n} of {len(model.trainings)}"
-        command = training["command"]
-        part.parts.append(Part(heading, command=command, settings=used))
-    if len(cost) and not model.trainings:
-        part.text.append("Its settings are not in the parameter file.")
-    if not len(cost):
-        part.text.append(UNKNOWN if known is None else "It was not trained.")
-    beside = options.save.resolve().parent == options.out.resolve()
-    if beside and options.save.is_file():
-        part.links.append(options.save.name)
-    return part
-
-
-def unit_of(model):
-    """Return the unit of the cost."""
-    return "halved squares" if model.cost == "squared-error" else "nats"
-
-
-def summary(model, known):
-    """Return a line about the training; ``known`` is that of `training_part`."""
-    cost = np.asarray(model.costPerStep, float)
-    if not len(cost):
-        return UNKNOWN if known is None else "Not trained."
-    stopped = "" if model.trainingOver else ", stopped before its end"
-    line = f"Trained for {counted(len(cost), 'update')}{stopped}"
-    last = cost[-20:]
-    last = last[np.isfinite(last)]
-    if not len(last):
-        return f"{line}; cost per step: not known."
-    unit = unit_of(model)
-    first = (
-        f"{cost[0]:.2f} {unit} at first"
-        if np.isfinite(cost[0])
-        else "not known at first"
-    )
-    return f"{line}; cost per step: {first}, {last.mean():.2f} {unit} in the end."
 
 
 def statistics_line(name, found, others):

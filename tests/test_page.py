@@ -75,7 +75,7 @@ def test_page_shows_its_pictures_without_errors(browser, folder):
     """Fails if a picture is missing or broken, or if the console has a message."""
     page, errors = open_page(browser, folder)
     pictures = page.locator("img")
-    assert pictures.count() == 6
+    assert pictures.count() == 7
     for picture in pictures.all():
         assert picture.evaluate(LOADED), picture.get_attribute("src")
         assert picture.bounding_box()["width"] > 500
@@ -115,7 +115,7 @@ def test_broken_files_are_detected(browser, folder, tmp_path):
     (broken / "original.wav").write_bytes(b"RIFF, but no sound")
     page, errors = open_page(browser, broken)
     seen = [picture.evaluate(LOADED) for picture in page.locator("img").all()]
-    assert sorted(seen) == [False, *[True] * 5]
+    assert sorted(seen) == [False, *[True] * 6]
     tune = page.locator("audio").first.element_handle()
     page.wait_for_function(CAN_PLAY, arg=tune)
     assert tune.evaluate("audio => audio.error !== null")
@@ -176,9 +176,9 @@ def test_tune_and_probabilities_have_the_same_scales(tmp_path, monkeypatch):
     results, scales = load_module("results"), {}
     draw = results.Files.draw
 
-    def note_scales(files, part, ax, name, caption):
+    def note_scales(files, part, ax, name, *others):
         scales[name] = *ax.get_xlim(), *ax.get_ylim()
-        draw(files, part, ax, name, caption)
+        draw(files, part, ax, name, *others)
 
     monkeypatch.setattr(results.Files, "draw", note_scales)
     roll = make_roll(40)
@@ -197,7 +197,7 @@ def test_page_has_the_shares_of_harmony_and_melody(folder):
     rows = re.findall("<tr><th>(.*?)</th>(.*?)</tr>", table[1])
     cells = {name: re.findall("<td>(.*?)</td>", cells) for name, cells in rows}
     assert cells[""] == ["original", "generated-0.5", "generated-2", "training data"]
-    assert len(cells) == 13
+    assert len(cells) == 15
     silent = np.mean(~make_roll().any(axis=1))
     assert cells["silent steps"][0] == f"{silent:.1%}"
     assert "pitches" in cells

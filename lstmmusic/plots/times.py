@@ -25,7 +25,8 @@ class Grid(NamedTuple):
 
     def in_words(self, steps: int) -> str:
         """Return how long so many steps last: 1.5 s, 1 beat, 6 beats."""
-        length = f"{steps * self.dt:.3g}"
+        time = steps * self.dt
+        length = f"{time:.4g}" if time < 1000 else f"{time:.0f}"
         if self.unit == "seconds":
             return f"{length} s"
         return f"{length} beat{'s' * (length != '1')}"
