@@ -41,12 +41,11 @@ def grid_of(roll: Any, dt: float | Fraction | None, unit: str | None) -> Grid:
     format = format_of(roll)
     if dt is None and format is not None and unit in (None, format.unit):
         dt, unit = format.dt, format.unit
-    dt = checks.check_float("dt", DT if dt is None else dt)
+    step = checks.check_float("dt", DT if dt is None else dt)
     if unit is None:
-        unit = "seconds"
-        if format is not None and dt == float(format.dt):
-            unit = format.unit
-    return Grid(dt, checks.one_of("unit", unit, ("seconds", "beats")))
+        its_own = format is not None and step == float(format.dt)
+        unit = format.unit if its_own else "seconds"
+    return Grid(step, checks.one_of("unit", unit, ("seconds", "beats")))
 
 
 def scale_time(ax: Axes, unit: str, beats_per_bar: float) -> None:
