@@ -215,7 +215,7 @@ def add_training_options(add):
     add_number(add, "--length", number(int, 2), 65, "steps in a piece")
 
 
-def add_generation_options(add):
+def add_given_options(add):
     add(
         "--continue",
         dest="continued",
@@ -239,6 +239,10 @@ def add_generation_options(add):
         help="steps of a tune that generation continues (its first 20; with "
         "--continue, its last N, or all)",
     )
+
+
+def add_generation_options(add):
+    add_given_options(add)
     add_number(add, "--steps", number(int, 1, 100_000), 300, "steps to generate")
     add(
         "--threshold",

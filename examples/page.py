@@ -5,7 +5,7 @@ import hashlib
 import os
 import platform
 import re
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,8 +35,22 @@ PAGE_START = re.compile(
 )
 FILE_NAME = re.compile(  # of a file that a run writes beside the page
     r"generated(-[-+.\de]+)?\.(mid|wav)|continued(-[-+.\de]+)?\.mid|original\.(mid|wav)"
-    r"|(rolls|probabilities)(-[-+.\de]+)?\.png|(statistics|cost)\.png"
+    r"|(rolls|probabilities)(-[-+.\de]+)?\.png|(original|statistics|cost)\.png"
 )
+
+
+@dataclass
+class Line:
+    """Place the line that moves over a picture while a sound plays.
+
+    All is in per cent of the picture's width, or height from its top.
+    """
+
+    start: float  # where the line is when the sound begins
+    end: float  # and when it ends, which may be outside of the picture
+    edge: float  # the axes' right end, where the line vanishes
+    top: float
+    height: float
 
 
 @dataclass
@@ -46,12 +60,27 @@ class Part:
     heading: str
     text: list = field(default_factory=list)
     wav: str | None = None
+    length: float = 0.0  # of the sound, in the unit of the pictures' time axis
     links: list = field(default_factory=list)
     pictures: dict = field(default_factory=dict)  # {file name: caption}
+    lines: dict = field(default_factory=dict)  # {file name of a picture: Line}
     table: list = field(default_factory=list)  # rows of strings, the first the head
     command: str | None = None
     settings: dict = field(default_factory=dict)
     parts: list = field(default_factory=list)  # subsections
+
+
+def line_over(ax, begin, end):
+    """Return the Line over the axes of a figure that has been drawn.
+
+    ``begin`` and ``end`` are the first and last moment of the sound on the time axis.
+    """
+    box, (first, last) = ax.get_position(), ax.get_xlim()
+    start, stop = (
+        100 * (box.x0 + box.width * (time - first) / (last - first))
+        for time in (begin, end)
+    )
+    return Line(start, stop, 100 * box.x1, 100 * (1 - box.y1), 100 * box.height)
 
 
 def render_page(parts, summary):
@@ -83,8 +112,9 @@ def render_part(part, level=2):
     links = [f'<a href="{link(name)}">{text(name)}</a>' for name in part.links]
     lines += [f"<p>{', '.join(links)}</p>"] if links else []
     lines += [
-        f'<figure><div class="wide"><img src="{link(name)}" alt="{text(caption)}">'
-        f"</div><figcaption>{text(caption)}</figcaption></figure>"
+        f'<figure><div class="wide"><div><img src="{link(name)}" alt="{text(caption)}">'
+        f"{render_line(part.lines.get(name))}</div></div>"
+        f"<figcaption>{text(caption)}</figcaption></figure>"
         for name, caption in part.pictures.items()
     ]
     lines += [render_table(part.table, "numbers")] if part.table else []
@@ -93,6 +123,17 @@ def render_part(part, level=2):
         lines.append(f"<pre>{command}</pre>")
     lines += [render_table(part.settings.items(), "settings")] if part.settings else []
     return "\n".join([*lines, *(render_part(inner, level + 1) for inner in part.parts)])
+
+
+def render_line(line):
+    """Return a Line, or None, as HTML; without a script it stays hidden."""
+    if line is None:
+        return ""
+    start, end, edge, top, height = (f"{value:.3f}" for value in astuple(line))
+    return (
+        f'<i hidden data-start="{start}" data-end="{end}" data-edge="{edge}" '
+        f'style="top:{top}%;height:{height}%"></i>'
+    )
 
 
 def render_table(rows, kind):
@@ -137,6 +178,7 @@ def names_of(temperatures):
         *(f"{tune}{kind}" for tune in tunes for kind in (".mid", ".wav")),
         *(f"continued{end}.mid" for end in ends),
         *(f"{kind}{end}.png" for end in ends for kind in ("rolls", "probabilities")),
+        "original.png",
         "statistics.png",
         "cost.png",
     }

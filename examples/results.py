@@ -10,6 +10,7 @@ from given import continued_roll
 from page import (
     PAGE,
     Part,
+    line_over,
     names_of,
     render_page,
     settings,
@@ -23,10 +24,12 @@ from lstmmusic import music_statistics, save_wav
 from lstmmusic.checks import counted
 from lstmmusic.plots import (
     plot_probabilities,
+    plot_roll,
     plot_statistics,
     plot_tune,
     sounding_pitches,
 )
+from lstmmusic.plots.times import grid_of
 from lstmmusic.statistics import LONGEST_COPIED, SHARES, note_name
 from midi.utils import midiwrite
 
@@ -76,10 +79,15 @@ class Files(dict):
         self[name] = file.getvalue()
         return name
 
-    def draw(self, part, ax, name, caption):
-        """Add a picture to the files and to a part of the page."""
+    def draw(self, part, ax, name, caption, begin=None):
+        """Add a picture to the files and to a part of the page.
+
+        ``begin`` is the time, on the axis of a roll, at which the part's sound begins.
+        """
         self.add(name, ax.figure.savefig, format="png", dpi=120)
         part.pictures[name] = caption
+        if part.wav and begin is not None:
+            part.lines[name] = line_over(ax, begin, begin + part.length)
 
 
 def write_results(
@@ -105,6 +113,7 @@ def write_results(
     trained = options.epochs != 0 or all(map(model.wasTrainedOn, dataset))
     data = "training data" if trained else "other tunes"
     used = settings(model, original, dataset, options)
+    options.grid = grid_of(None, options.dt, options.unit)
     rolls = {"original": original.piano_roll}
     for temperature, suffix in suffixes(generated).items():
         rolls[f"generated{suffix}"] = generated[temperature].roll
@@ -150,7 +159,7 @@ def in_words(semitones):
 def original_part(original, known, options, files):
     """Return the part about the tune of the primer, or of the melody."""
     steps = primer_steps(original, options)
-    duration = f"{counted(steps, 'step')}, {steps * step_s(options):.3g} s"
+    duration = f"{counted(steps, 'step')}, {options.grid.in_words(steps)}"
     given = f"The network was given its first {duration}, and continued from there."
     if options.melody:
         given = HARMONIZED.format(move=in_words(original.semitones))
@@ -161,7 +170,11 @@ def original_part(original, known, options, files):
             given += f" {counted(original.lost, 'cell')} of it lie outside --range."
     name = Path(os.fsdecode(original.name)).name
     part = Part(f"The original: {name}", [given, TRAINED_ON[known]])
-    add_tune(part, "original", original.piano_roll, options, files)
+    roll = original.piano_roll
+    add_tune(part, "original", roll, options, files)
+    ax = plot_roll(roll[:SHOWN])
+    caption = f"The original, {extent(SHOWN, len(roll), options.grid)}."
+    files.draw(part, ax, "original.png", caption, 0)
     return part
 
 
@@ -186,6 +199,7 @@ def generated_parts(original, generated, options, files):
 def add_tune(part, name, roll, options, files):
     """Add a tune's MIDI and WAV files, and link them in its part of the page."""
     heard = roll[: int(HEARD_S / step_s(options))]
+    part.length = len(heard) * options.grid.dt
     written = {"tempo": tempo(options)}
     if roll.any():
         part.links.append(files.add(f"{name}.mid", midiwrite, roll, **written))
@@ -200,62 +214,59 @@ def add_tune(part, name, roll, options, files):
 
 def draw_tune(part, suffix, original, tune, options, files):
     """Draw a generated tune below the original, and its probabilities."""
-    primer = primer_steps(original, options)
+    r, grid, primer = options.range, options.grid, primer_steps(original, options)
+    begin = primer * grid.dt
     shown = max(SHOWN, primer + SHOWN // 3)
     roll = original.piano_roll
     both = roll[:shown], tune.roll[: shown - primer]
     probabilities = tune.probabilities[: shown - primer]
     if options.melody:  # given notes have the probabilities below the threshold, too
         probabilities = np.where(probabilities < options.threshold, 0, probabilities)
-    pitches = sounding_pitches([*both, probabilities], options.range)
-    above, _ = plot_tune(*both, primer=primer, pitches=pitches)
+    pitches = sounding_pitches([*both, probabilities], r)
+    _, lower = plot_tune(*both, primer=primer, pitches=pitches)
     steps = primer + len(tune.roll)
     below = (
         "its top line, with what the network wrote below it"
         if options.melody
-        else f"the primer, up to the orange line after {counted(primer, 'step')}, and "
-        "after it what the network wrote"
+        else f"the primer, up to the orange line at {grid.in_words(primer)}, and after "
+        "it what the network wrote"
     )
     caption = (
-        f"Above: the original, {extent(shown, len(roll), options)}. Below: {below}, "
-        f"{extent(shown, steps, options)}."
+        f"Above: the original, {extent(shown, len(roll), grid)}. Below: {below}, "
+        f"{extent(shown, steps, grid)}."
     )
-    files.draw(part, above, f"rolls{suffix}.png", caption)
-    dt, unit = float(options.dt), options.unit
-    ax = plot_probabilities(
-        probabilities, options.range, dt, unit=unit, start=primer, pitches=pitches
-    )
-    ax.set_xlim(above.get_xlim())
+    files.draw(part, lower, f"rolls{suffix}.png", caption, begin)
+    time = {"dt": grid.dt, "unit": grid.unit, "start": primer}
+    ax = plot_probabilities(probabilities, r, **time, pitches=pitches)
+    ax.set_xlim(lower.get_xlim())
     if primer:
-        ax.axvline(primer * dt, color="tab:orange")
+        ax.axvline(begin, color="tab:orange")
     caption = (
         "The probability of each note at each step that the network wrote, on the "
-        f"scales of the picture above, {extent(shown, steps, options)}."
+        f"scales of the picture above, {extent(shown, steps, grid)}."
     )
     if options.threshold:
         caption += (
             f" Those below the threshold of {options.threshold:g} are drawn as 0."
         )
-    files.draw(part, ax, f"probabilities{suffix}.png", caption)
+    files.draw(part, ax, f"probabilities{suffix}.png", caption, begin)
 
 
-def extent(shown, steps, options):
+def extent(shown, steps, grid):
     """Return in words how much of a tune is shown."""
-    whole = f"{steps * step_s(options):.4g} s"
     if steps <= shown:
-        return f"all {whole}"
-    return f"the first {shown * step_s(options):.4g} s of {whole}"
+        return f"all {grid.in_words(steps)}"
+    return f"the first {grid.in_words(shown)} of {grid.in_words(steps)}"
 
 
 def statistics_part(statistics, data, options, files):
     """Return the part that compares the tunes in numbers."""
     part = Part("Statistics")
-    format = {"r": options.range, "dt": options.dt, "unit": options.unit}
-    ax = plot_statistics(statistics, **format, dataset=data)
+    ax = plot_statistics(statistics, dataset=data)
     caption = "How often each pitch class sounds, and the shares in the table below."
     files.draw(part, ax, "statistics.png", caption)
     compared = [*statistics.values(), compared_with(statistics)]
-    columns = [column(found, data, step_s(options)) for found in compared]
+    columns = [column(found, data, options.grid) for found in compared]
     part.table = [
         ["", *statistics, data],
         *([name, *(cells[name] for cells in columns)] for name in columns[0]),
@@ -273,31 +284,25 @@ def compared_with(statistics):
     return next(iter(statistics.values())).dataset
 
 
-def column(found, data, seconds):
-    """Return a tune's cells in the table, by row; ``seconds`` are those of a step."""
-    held = "–"
+def column(found, data, grid):
+    """Return a tune's cells in the table, by row."""
+    held = copied = "–"
     if found.longest_held_pitch is not None:
-        held = note_name(found.longest_held_pitch)
-        held += f", {found.longest_held * seconds:.3g} s"
+        length = grid.in_words(found.longest_held)
+        held = f"{note_name(found.longest_held_pitch)}, {length}"
+    if found.longest_copied is not None:
+        copied = counted(found.longest_copied, "step")
     return {
         **{
             label.format(data): percent(getattr(found, name))
             for name, label in SHARES.items()
         },
-        LONGEST_COPIED.format(data): copied(found, seconds),
+        LONGEST_COPIED.format(data): copied,
         "notes per step": f"{found.notes_per_step:.2f}",
         "silent steps": f"{found.silent_share:.1%}",
         "pitches": str(found.distinct_notes),
         "held longest": held,
     }
-
-
-def copied(found, seconds):
-    """Return the longest stretch copied from the data set; "–" if it is not known."""
-    if found.longest_copied is None:
-        return "–"
-    steps = found.longest_copied
-    return f"{counted(steps, 'step')}, {steps * seconds:.3g} s"
 
 
 def percent(share):

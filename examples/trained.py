@@ -1,4 +1,4 @@
-"""Describe the training of a network: the part of the page, and a line."""
+"""Describe on the page how a network was trained: cost, commands and settings."""
 
 import numpy as np
 from page import Part

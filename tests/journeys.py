@@ -27,7 +27,7 @@ TINY = (
 ).split()
 FILES = (
     "generated.mid generated.wav original.mid original.wav parameters.npz index.html "
-    "rolls.png probabilities.png statistics.png cost.png"
+    "original.png rolls.png probabilities.png statistics.png cost.png"
 ).split()
 
 

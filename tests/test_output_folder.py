@@ -30,7 +30,10 @@ ONE = {f"generated{kind}" for kind in (".mid", ".wav")} | {
 }
 
 
-ALWAYS = {"original.mid", "original.wav", "statistics.png", "cost.png", "index.html"}
+ALWAYS = {
+    *("original.mid", "original.wav", "original.png"),
+    *("statistics.png", "cost.png", "index.html"),
+}
 
 
 def test_files_of_an_earlier_run_are_removed_and_a_users_kept(tmp_path):

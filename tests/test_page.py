@@ -8,10 +8,12 @@ import os
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from journeys import DT, R, load_module
+from matplotlib.image import imread
 from pages import (
     STEPS,
     files_in,
@@ -22,7 +24,10 @@ from pages import (
     page_of,
     words,
     write,
+    write_tunes,
 )
+
+from midi import RollArray, RollFormat
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PLAY = """async audio => {
@@ -75,7 +80,7 @@ def test_page_shows_its_pictures_without_errors(browser, folder):
     """Fails if a picture is missing or broken, or if the console has a message."""
     page, errors = open_page(browser, folder)
     pictures = page.locator("img")
-    assert pictures.count() == 6
+    assert pictures.count() == 7
     for picture in pictures.all():
         assert picture.evaluate(LOADED), picture.get_attribute("src")
         assert picture.bounding_box()["width"] > 500
@@ -99,6 +104,130 @@ def test_page_plays_its_tunes(browser, folder):
     page.close()
 
 
+SEEK = """async ([audio, to]) => {
+    audio.currentTime = to;
+    await new Promise(done => audio.addEventListener("seeked", done, {once: true}));
+    await new Promise(requestAnimationFrame);
+}"""
+WHERE = """line => {
+    const box = line.parentElement.getBoundingClientRect();
+    const own = line.getBoundingClientRect();
+    return [(own.left + own.right) / 2 - box.left, own.top - box.top,
+            own.bottom - box.top, box.width, box.height];
+}"""
+
+
+def frames(name, folder):
+    """Return left, right, top and bottom of each axes' frame, as shares of a picture.
+
+    A frame is the black lines that no roll is long enough for.
+    """
+    grey = imread(folder / name)[..., :3].mean(axis=2)
+    height, width = grey.shape
+    across = np.flatnonzero((grey < 0.2).mean(axis=1) > 0.8)
+    tops = across[np.diff(across, prepend=-9) > 2]
+    found = []
+    for top, bottom in tops.reshape(-1, 2):
+        inside = (grey[top:bottom] < 0.2).all(axis=0)
+        left, right = np.flatnonzero(inside)[[0, -1]]
+        found.append((left / width, right / width, top / height, bottom / height))
+    return found
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_line_moves_over_each_roll_while_it_sounds(browser, folder, width):
+    """Fails if the line stands at another time than the sound, or over another roll."""
+    page, errors = open_page(browser, folder)
+    page.set_viewport_size({"width": width, "height": 844})
+    lines = page.locator("section i")
+    assert [line.is_visible() for line in lines.all()] == [False] * 5
+    sections = page.locator("section:has(audio)").all()
+    pictures = (
+        ["original.png"],
+        *([f"rolls-{t}.png", f"probabilities-{t}.png"] for t in ("0.5", "2")),
+    )
+    for section, names in zip(sections, pictures, strict=True):
+        audio = section.locator("audio")
+        page.wait_for_function(CAN_PLAY, arg=audio.element_handle())
+        audio.evaluate(PLAY)
+        audio.evaluate("audio => new Promise(requestAnimationFrame)")
+        for seek in (None, 1.0, 4.5):
+            if seek is not None:  # the sound is paused, the line moves nevertheless
+                page.evaluate(SEEK, [audio.element_handle(), seek])
+            time = audio.evaluate("audio => audio.currentTime")
+            assert seek is None or time == seek
+            for line, name in zip(section.locator("i").all(), names, strict=True):
+                x, top, bottom, whole, height = line.evaluate(WHERE)
+                left, right, above, below = frames(name, folder)[-1]
+                # The primer is 20 steps, the longer of the pictures' rolls 30 + 20.
+                steps = STEPS if name == "original.png" else shown_steps(name)
+                first = 0 if name == "original.png" else 20
+                expected = left + (right - left) * (first + time / DT) / steps
+                late = 0 if seek is not None else 0.1 * (right - left)
+                assert expected - late - 0.004 < x / whole < expected + 0.004
+                assert top / height == pytest.approx(above, abs=0.01)
+                assert bottom / height == pytest.approx(below, abs=0.01)
+                box = line.locator("xpath=../..").bounding_box()
+                at = line.bounding_box()["x"]
+                assert box["x"] - 2 <= at <= box["x"] + box["width"], "out of sight"
+    assert errors == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+def shown_steps(name):
+    """Return the steps on the time axis of a generated tune's picture."""
+    return 20 + (STEPS if "0.5" in name else STEPS - 5)
+
+
+def test_the_line_ends_where_the_picture_does(browser, tmp_path):
+    """Fails if the line of a tune that goes on runs over the margin."""
+    write(tmp_path, roll=make_roll(200))
+    page, _ = open_page(browser, tmp_path)
+    section = page.locator("section:has(audio)").first
+    audio = section.locator("audio").element_handle()
+    page.wait_for_function(CAN_PLAY, arg=audio)
+    seen = []
+    for seek in (1, 37, 38, 49, 2):  # 150 of 200 steps are shown, 37.5 s
+        page.evaluate(SEEK, [audio, seek])
+        seen.append(section.locator("i").is_visible())
+    assert seen == [True, True, False, False, True]
+    page.close()
+
+
+def test_without_javascript_the_page_shows_and_plays_all(browser, folder):
+    """Fails if a line stands still on a page that cannot move it."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((folder / "index.html").as_uri())
+    assert page.locator("audio[controls]").count() == 3
+    assert page.locator("img").count() == 7
+    lines = page.locator("section i").all()
+    assert len(lines) == 5
+    assert not any(line.is_visible() for line in lines)
+    context.close()
+
+
+@NO_PICTURES
+def test_a_page_in_beats_says_beats(tmp_path):
+    """Fails if beats are called seconds."""
+    format = RollFormat(R, DT, "beats")
+    roll = RollArray.of(make_roll(400), format)
+    tune = SimpleNamespace(name="t", piano_roll=roll, format=format)
+    generated = {"1": (np.asarray(roll), roll / 2, [])}
+    write_tunes(tmp_path, [tune, tune], generated, ["--primer", "20"])
+    text = " ".join(words(page_of(tmp_path)).split())
+    assert "its first 20 steps, 5 beats, and continued" in text
+    assert "The original, the first 37.5 beats of 100 beats." in text
+    assert "up to the orange line at 5 beats, and after it what" in text
+    assert re.search(r"held longest \S+, [\d.]+ beats", text)
+    sounding = np.asarray(roll).any(axis=1).sum()
+    longest = (
+        f"longest run that occurs in the training data in any key {sounding} steps"
+    )
+    assert longest in text
+
+
 def test_page_fits_a_narrow_window(browser, folder):
     """Fails if a long command or path makes a phone scroll sideways."""
     page, _ = open_page(browser, folder)
@@ -115,7 +244,7 @@ def test_broken_files_are_detected(browser, folder, tmp_path):
     (broken / "original.wav").write_bytes(b"RIFF, but no sound")
     page, errors = open_page(browser, broken)
     seen = [picture.evaluate(LOADED) for picture in page.locator("img").all()]
-    assert sorted(seen) == [False, *[True] * 5]
+    assert sorted(seen) == [False, *[True] * 6]
     tune = page.locator("audio").first.element_handle()
     page.wait_for_function(CAN_PLAY, arg=tune)
     assert tune.evaluate("audio => audio.error !== null")
@@ -176,9 +305,9 @@ def test_tune_and_probabilities_have_the_same_scales(tmp_path, monkeypatch):
     results, scales = load_module("results"), {}
     draw = results.Files.draw
 
-    def note_scales(files, part, ax, name, caption):
+    def note_scales(files, part, ax, name, *others):
         scales[name] = *ax.get_xlim(), *ax.get_ylim()
-        draw(files, part, ax, name, caption)
+        draw(files, part, ax, name, *others)
 
     monkeypatch.setattr(results.Files, "draw", note_scales)
     roll = make_roll(40)
@@ -197,7 +326,7 @@ def test_page_has_the_shares_of_harmony_and_melody(folder):
     rows = re.findall("<tr><th>(.*?)</th>(.*?)</tr>", table[1])
     cells = {name: re.findall("<td>(.*?)</td>", cells) for name, cells in rows}
     assert cells[""] == ["original", "generated-0.5", "generated-2", "training data"]
-    assert len(cells) == 13
+    assert len(cells) == 15
     silent = np.mean(~make_roll().any(axis=1))
     assert cells["silent steps"][0] == f"{silent:.1%}"
     assert "pitches" in cells

@@ -294,12 +294,12 @@ def _check_roll(roll: RollLike, r: tuple[int, int]) -> np.ndarray:
 def _draw_gaps(image: AxesImage, restruck: np.ndarray) -> None:
     """Draw a line, in the colour of silence, before each note struck again."""
     step, column = np.nonzero(restruck > 0)  # NaN: no
-    colours = np.tile(image.cmap(0.0), (len(step), 1))
-    colours[:, 3] = restruck[step, column]
+    silence = image.cmap(0.0)[:3]
+    colours = [(*silence, probability) for probability in restruck[step, column]]
     first, end, lowest, _ = image.get_extent()
     time = first + step * (end - first) / len(restruck)
     ax = image.axes
-    points = 72 * ax.figure.get_figwidth() * ax.get_position().width / len(restruck)
+    points = 72 * ax.get_window_extent().width / ax.figure.dpi / len(restruck)
     width = min(GAP, 0.4 * points)  # of a narrow step, less than half
     ax.vlines(time, lowest + column, lowest + column + 1, colours, lw=width)
 

@@ -25,7 +25,8 @@ class Grid(NamedTuple):
 
     def in_words(self, steps: int) -> str:
         """Return how long so many steps last: 1.5 s, 1 beat, 6 beats."""
-        length = f"{steps * self.dt:.3g}"
+        time = steps * self.dt
+        length = f"{time:.4g}" if time < 1000 else f"{time:.0f}"
         if self.unit == "seconds":
             return f"{length} s"
         return f"{length} beat{'s' * (length != '1')}"
@@ -40,12 +41,11 @@ def grid_of(roll: Any, dt: float | Fraction | None, unit: str | None) -> Grid:
     format = format_of(roll)
     if dt is None and format is not None and unit in (None, format.unit):
         dt, unit = format.dt, format.unit
-    dt = checks.check_float("dt", DT if dt is None else dt)
+    step = checks.check_float("dt", DT if dt is None else dt)
     if unit is None:
-        unit = "seconds"
-        if format is not None and dt == float(format.dt):
-            unit = format.unit
-    return Grid(dt, checks.one_of("unit", unit, ("seconds", "beats")))
+        its_own = format is not None and step == float(format.dt)
+        unit = format.unit if its_own else "seconds"
+    return Grid(step, checks.one_of("unit", unit, ("seconds", "beats")))
 
 
 def scale_time(ax: Axes, unit: str, beats_per_bar: float) -> None:
