@@ -26,7 +26,7 @@ def logits(w, ups, k, order, maths=NUMPY):
         layers = 1, 2, 3
         A = [sum(w[f"Wha_{n}"] @ up[n] for n in layers) + w["ba"] for up in ups]
         A = maths.stack(A)
-    drawn, s = places(k.shape[1], order), {}
+    drawn, s = np.array(places(getattr(k, "type", k).shape[1], order)), {}
     for at, n in enumerate(drawn):
         before = k[:, drawn[:at]]
         s[n] = Y[:, n] + before @ w["Wky"][at, :at]

@@ -15,7 +15,7 @@ from pytensor.compile.mode import Mode
 from lstmmusic import RNN4Music
 from lstmmusic.engine import inside
 
-STEPS, NOTES = [40, 7, 33, 32, 1], [3, 0, 5, 2, 4]  # within blocks of 32 and at ends
+STEPS, NOTES = [34, 7, 33, 32, 1], [3, 0, 5, 2, 4]  # within blocks of 32 and at ends
 FORMS = {
     "paper": {},
     "original": {"original": True},
@@ -24,6 +24,7 @@ FORMS = {
     "direct": {"units": 0, "order": "down"},
 }
 forms = pytest.mark.parametrize("form", FORMS)
+few_points = pytest.mark.filterwarnings("ignore:along the path from silence")
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def log_odds(w, rows, step, note, form, maths=oracle.NUMPY):
     [up] = oracle.hidden(w, rows[:step], form == "original", maths)[-1:]
     if "order" not in FORMS[form]:
         return oracle.to_notes(w, up)[note]
-    k = maths.stack([rows[step]])
+    k = rows[step][None, :]
     return joint_oracle.logits(w, [up], k, FORMS[form]["order"], maths)[0, note]
 
 
@@ -120,7 +121,7 @@ def test_influence_is_the_slope_of_the_log_odds(model_of, form):
     model = model_of(form)
     tune, w = tune_of(model), model.parameters()
     found = model.influence(tune, STEPS, NOTES)
-    assert found.past.shape == (5, 40, model.io_length)
+    assert found.past.shape == (5, 34, model.io_length)
     for p, (step, note) in enumerate(zip(STEPS, NOTES, strict=True)):
         wanted = slopes(w, tune, step, note, form)
         np.testing.assert_allclose(found.past[p, :step], wanted[:-1], rtol=0, atol=1e-9)
@@ -139,7 +140,7 @@ def test_influence_is_that_of_pytensor_grad(model_of, form):
     model, step, note = model_of(form), 4, 3
     tune, values = tune_of(model, 6), model.parameters()
     w = {n: pt.tensor(n, shape=a.shape, dtype="float64") for n, a in values.items()}
-    roll = pt.dmatrix("roll")
+    roll = pt.tensor("roll", shape=(6, model.io_length), dtype="float64")
     maths = oracle.Maths(pt.exp, pt.tanh, pt.stack)
     rows = [roll[t] for t in range(len(tune))]
     with pytensor.config.change_flags(traceback__limit=0):
@@ -155,6 +156,7 @@ def test_influence_is_that_of_pytensor_grad(model_of, form):
     np.testing.assert_allclose(found.chord, wanted[step], rtol=0, atol=1e-13)
 
 
+@few_points
 @forms
 def test_many_notes_at_once_are_each_by_itself(model_of, form, monkeypatch):
     # In minibatches of one column, of few, and with the last one filled up.
@@ -175,46 +177,61 @@ def test_many_notes_at_once_are_each_by_itself(model_of, form, monkeypatch):
     np.testing.assert_allclose(whole.chord[1], alone.chord, rtol=0, atol=1e-12)
 
 
-def scales(notes, rng):
-    """Return a tune of thirds in a scale that goes up and down, with some chance."""
-    at = np.abs(np.arange(96) % (2 * notes - 8) - notes + 4) + rng.integers(0, 2)
-    tune = np.zeros((96, notes))
-    tune[np.arange(96), at] = tune[np.arange(96), at + 2] = 1
-    return tune * (rng.random(tune.shape) > 0.05)
+def phrases(rng, notes=12, steps=96):
+    """Return a tune of thirds that wander, each held for one to four steps."""
+    at, tune = 4, np.zeros((steps, notes))
+    for t in range(steps):
+        if rng.random() < 0.5:
+            at = int(np.clip(at + rng.integers(-2, 3), 0, notes - 3))
+        tune[t, [at, at + 2]] = 1
+    return tune
 
 
-@pytest.mark.parametrize("output", ["independent", "joint"])
-def test_integrated_parts_add_up(output):
-    # On a trained network, in float32. Fails if derivatives are taken at the tune
-    # alone, or if the chord's part is left out: both are off by more than 20 %.
+@pytest.fixture(scope="module", params=["independent", "joint"])
+def trained(request):
+    """Return a trained network, in float32, and one of its tunes."""
     rng = np.random.default_rng(5)
-    tunes = [scales(12, rng) for _ in range(12)]
+    tunes = [phrases(rng) for _ in range(20)]
     rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), 0.01)
-    form = {"dtype": "float32", "optimizer": "Adam", "seed": 1, **rates}
-    model = RNN4Music(24, 20, 16, 12, output=output, jointUnits=10, **form)
-    costs = model.train(tunes, 1, 150, 8, 49, progress=False)
-    assert costs[-1] < costs[0] / 3  # trained, and so far from linear
-    steps, notes = np.nonzero(tunes[0][1:60])
-    found = model.influence(tunes[0], steps + 1, notes, integrated=50)
+    form = {"dtype": "float32", "optimizer": "Adam", "dropout": 0.3, "seed": 1, **rates}
+    model = RNN4Music(24, 20, 16, 12, output=request.param, jointUnits=10, **form)
+    model.train(tunes, 1, 150, 8, 49, rateDecay="cosine", progress=False)
+    assert model.instantaneousCost[-1] < model.instantaneousCost[0] / 2
+    return model, tunes[0]
+
+
+def test_integrated_parts_add_up(trained):
+    # Fails if derivatives are taken at the tune alone, or the chord's part is left out.
+    model, tune = trained
+    rows, notes = np.nonzero(tune[1:60])
+    found = model.influence(tune, rows + 1, notes, integrated=50)
     difference = found.log_odds - found.baseline
     parts = found.past.sum((1, 2)) + found.chord.sum(1)
     assert np.median(abs(difference)) > 1
-    error = abs(parts - difference).max() / abs(difference).mean()
-    print(f"{output}: {error:.1e}")
-    assert error <= 0.01
-    assert (abs(parts - difference) <= 0.01 * abs(difference) + 1e-4).all()
-    tune = model.influence(tunes[0], steps + 1, notes)
-    alone = (tune.past * tunes[0][:59]).sum((1, 2))
-    assert abs(alone - difference).mean() > 0.2 * abs(difference).mean()
-    if output == "joint":
-        assert abs(found.chord.sum(1)).mean() > 0.2 * abs(difference).mean()
-    assert not found.past[:, tunes[0][: found.past.shape[1]] == 0].any()
+    error = abs(parts - difference) / abs(difference)
+    print(f"{model.output}: {error.max():.1e}")
+    assert error.max() <= 0.01
+    slope = model.influence(tune, rows + 1, notes)
+    at_end = (slope.past * tune[:59]).sum((1, 2)) + found.chord.sum(1)
+    assert np.median(abs(at_end - difference) / abs(difference)) > 0.1
+    if model.output == "joint":
+        assert abs(found.chord.sum(1)).mean() > 0.05 * abs(difference).mean()
+    past = found.past[:, tune[: found.past.shape[1]] == 0]
+    assert not past.any()  # what is silent on both ends of the path has no part
 
 
+def test_too_few_points_are_told(trained):
+    model, tune = trained
+    rows, notes = np.nonzero(tune[1:60])
+    with pytest.warns(UserWarning, match=r"\d+ of 118 notes change too fast for so"):
+        model.influence(tune, rows + 1, notes, integrated=1)
+
+
+@few_points
 def test_integrated_begins_at_silence(model_of):
     model = model_of("up")
     tune, w = tune_of(model), model.parameters()
-    found = model.influence(tune, 9, 4, integrated=2)
+    found = model.influence(tune, 9, 4, integrated=3)
     for name, rows in (("log_odds", tune), ("baseline", np.zeros_like(tune))):
         wanted = log_odds(w, list(rows), 9, 4, "up")
         assert getattr(found, name) == pytest.approx(wanted, abs=1e-12)
@@ -289,17 +306,19 @@ def test_a_joint_output_wants_zeros_and_ones_and_a_row_to_ask_about(model_of):
         model.influence(np.full((3, JOINT_N), 0.5), 1, 1)
 
 
+@few_points
 def test_nothing_is_drawn_or_changed(model_of, everything, same):
     model = model_of("up")
     before = everything(model)
     tune = tune_of(model, 9)
     kept = tune.copy()
     model.states(tune)
-    model.influence(tune, 5, 3, integrated=2)
+    model.influence(tune, 5, 3, integrated=3)
     same(before, everything(model))
     np.testing.assert_array_equal(tune, kept)
 
 
+@few_points
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("form", ["original", "down"])

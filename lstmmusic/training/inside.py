@@ -9,6 +9,8 @@ from lstmmusic.engine.inside import Questions
 from lstmmusic.training import memory
 from lstmmusic.training.prepare import check_targets
 
+ROUNDING = 1e-3  # nats
+
 
 class LayerStates(NamedTuple):
     """Hold what one layer of H cells does over a tune of T steps, arrays (T, H).
@@ -109,8 +111,23 @@ def find_influence(model, tune, step, note, integrated) -> Influence:
         past *= roll[: past.shape[1]]
         chord *= np.pad(roll, ((0, 1), (0, 0)))[asked.steps]
         baseline = log_odds[:, 0]
+        warn_if_rough(past.sum((1, 2)) + chord.sum(1), log_odds[:, -1] - baseline)
     found = Influence(past, chord, log_odds[:, -1], baseline)
     return found if steps.ndim else Influence(*(a[0] for a in found))
+
+
+def warn_if_rough(sums: np.ndarray, differences: np.ndarray) -> None:
+    """Warn if the parts of a note do not add up to the difference, by 1 %."""
+    misses = abs(sums - differences)
+    rough = misses > 0.01 * abs(differences) + ROUNDING
+    if rough.any():
+        n = int(np.argmax(misses))
+        checks.warn_caller(
+            f"along the path from silence the log-odds of {int(rough.sum())} of "
+            f"{checks.counted(len(sums), 'note')} change too fast for so many points: "
+            f"the parts of one add up to {sums[n]:.3g}, the difference is "
+            f"{differences[n]:.3g}; a larger `integrated` comes nearer"
+        )
 
 
 def path(integrated, dtype) -> tuple[np.ndarray, np.ndarray]:

@@ -143,9 +143,9 @@ class Log:
         self.last: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
-        last = self.last
-        goes_on = last is not None and last.began == progress.began
-        if not (goes_on and last.updates < progress.updates):
+        last = self.last or progress
+        goes_on = last.began == progress.began and last.updates < progress.updates
+        if not (goes_on and os.path.exists(self.path)):
             self.cut(progress.began)
         append_line(self.path, line_of(progress))
         self.last = progress
