@@ -215,7 +215,8 @@ def test_a_page_in_beats_says_beats(tmp_path):
     roll = RollArray.of(make_roll(400), format)
     tune = SimpleNamespace(name="t", piano_roll=roll, format=format)
     generated = {"1": (np.asarray(roll), roll / 2, [])}
-    write_tunes(tmp_path, [tune, tune], generated, ["--primer", "20"])
+    more = ["--primer", "20", "--unit", "beats"]
+    write_tunes(tmp_path, [tune, tune], generated, more)
     text = " ".join(words(page_of(tmp_path)).split())
     assert "its first 20 steps, 5 beats, and continued" in text
     assert "The original, the first 37.5 beats of 100 beats." in text

@@ -273,3 +273,10 @@ def piece(array: np.ndarray, start: int, length: int, axis: int = 0) -> np.ndarr
     missing = [(0, 0)] * array.ndim
     missing[axis] = (0, length - cut.shape[axis])
     return np.pad(cut, missing)
+
+
+def draw_masks(rng, shapes: Sequence, dropout: float, dtype) -> list:
+    """Draw a mask of each shape: 0 with probability ``dropout``, else 1 / (1 − it)."""
+    keep = 1 - dropout  # probability
+    drawn = [rng.random(shape, dtype=dtype) for shape in shapes]
+    return [(a < keep).astype(dtype) / dtype.type(keep) for a in drawn]

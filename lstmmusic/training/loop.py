@@ -16,6 +16,7 @@ from tqdm import tqdm
 from lstmmusic.data.batches import (
     Minibatch,
     cut_tunes,
+    draw_masks,
     draw_order,
     draw_tunes,
     whole_tunes,
@@ -275,14 +276,12 @@ class Training:
 
     def masks(self, minibatch: Minibatch) -> list | tuple:
         """Draw dropout's masks for one update; nothing without dropout."""
-        model = self.model
+        model, (T, B, _) = self.model, minibatch.x.shape
         if not model.dropout:
             return ()
-        T, B, _ = minibatch.x.shape
-        keep = 1 - model.dropout  # probability
-        shapes = [(1 if model.fixedMasks else T, B, H) for H in model.h_lengths]
-        drawn = [self.rng.random(shape, dtype=model.dtype) for shape in shapes]
-        return [(a < keep).astype(model.dtype) / model.dtype.type(keep) for a in drawn]
+        steps = 1 if model.fixedMasks else T
+        shapes = [(steps, B, H) for H in model.h_lengths]
+        return draw_masks(self.rng, shapes, model.dropout, model.dtype)
 
     def settings(self) -> Settings:
         """Return the numbers of the next update, as arrays."""
