@@ -228,8 +228,8 @@ def load_folder(
     Returns
     -------
     Splits
-        (train, valid, test), lists of RollArrays, uint8 (steps, N), N = r[1] − r[0]; with
-        ``restruck`` (steps, 2 N); with ``packed`` of PackedRoll.
+        (train, valid, test), lists of RollArrays, uint8 of shape (steps, r[1] − r[0]),
+        with ``restruck`` twice as wide; with ``packed`` of PackedRoll.
 
     Warns
     -----

@@ -279,8 +279,7 @@ class Training:
         model, (T, B, _) = self.model, minibatch.x.shape
         if not model.dropout:
             return ()
-        steps = 1 if model.fixedMasks else T
-        shapes = [(steps, B, H) for H in model.h_lengths]
+        shapes = [(1 if model.fixedMasks else T, B, H) for H in model.h_lengths]
         return draw_masks(self.rng, shapes, model.dropout, model.dtype)
 
     def settings(self) -> Settings:
