@@ -163,6 +163,21 @@ def _each_track(
     return results
 
 
+def survey(tracks: Sequence[bytes], name: str) -> tuple[int, int]:
+    """Return the number of notes that begin, ended or not, and the last track's end.
+
+    Raises
+    ------
+    MidiError
+        If a track is broken, or ends at tick 2**31 or later, where symusic wraps round.
+    """
+    found = _each_track(events.survey, tracks, name)
+    end_tick = max((end for _, end in found), default=0)
+    if end_tick >= 2**31:
+        raise MidiError(f"{name}: too long; allowed: up to 2**31 - 1 ticks")
+    return sum(note_ons for note_ons, _ in found), end_tick
+
+
 def read_notes(
     tracks: Sequence[bytes], name: str, pedal: bool = False
 ) -> tuple[TickNotes, TempoMap]:
@@ -171,7 +186,7 @@ def read_notes(
     Parameters
     ----------
     tracks : list of bytes
-        As in MidiChunks.
+        As in MidiChunks; `survey` has accepted them.
     name : str
         The file's name, for messages.
     pedal : bool
@@ -183,10 +198,6 @@ def read_notes(
     MidiError
         If the events are broken, or a tempo is 0.
     """
-    if _may_pass_int32(tracks):
-        walked = _each_track(events.read_track, tracks, name)
-        if max((track.end_tick for track in walked), default=0) >= 2**31:
-            raise MidiError(f"{name}: too long; allowed: up to 2**31 - 1 ticks")
     try:
         score = _parse(tracks, name)
     except MidiError:  # a data byte over 127, of no note, must not cost the notes
@@ -290,19 +301,3 @@ def _find_next_strikes(
     after = line | np.maximum(offset_tick, onset_tick + 1)
     next_strike: _Ints = strikes[np.searchsorted(strikes, after)] - line
     return next_strike
-
-
-def _may_pass_int32(tracks: Sequence[bytes]) -> bool:
-    """Return False only if the delta times add up to under 2**31 ticks.
-
-    symusic wraps round there. The upper bound is from the bytes alone: a delta of 4
-    bytes has 3 high bits in a row.
-    """
-    for track in tracks:
-        high = np.frombuffer(track, np.uint8) >= 0x80
-        twos = high[:-1] & high[1:]
-        threes = np.count_nonzero(twos[:-1] & high[2:])
-        bound = threes * 2**28 + np.count_nonzero(twos) * 2**21 + len(track) * 2**13
-        if bound >= 2**31:
-            return True
-    return False

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from midi import checks, clock, events, parsing, placing
+from midi import checks, clock, parsing, placing
 from midi.checks import MidiError
 from midi.files import printable
 from midi.formats import RollFormat
@@ -64,8 +64,8 @@ def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> M
     length = clock.tick_length(division, name)
     if format.unit == "beats" and not length.follows_tempo:
         raise MidiError(f"{name}: SMPTE time has no beats; allowed: unit='seconds'")
+    begun, end_tick = parsing.survey(tracks, name)
     found, tempos = parsing.read_notes(tracks, name, options.pedal)
-    begun, end_tick = events.survey(tracks)
     if options.unended == "hold" and begun > len(found.pitch):
         found = parsing.walk_notes(tracks, options.pedal, hold=True)
     unended = {"never ended": max(begun - len(found.pitch), 0)}

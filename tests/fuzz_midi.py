@@ -165,7 +165,7 @@ def count_note_ons(tracks):
     """Return how many notes begin, walking all events one by one."""
     shortest, events._SHORTEST_RUN = events._SHORTEST_RUN, float("inf")
     try:
-        return events.survey(tracks)[0]
+        return sum(events.survey(track)[0] for track in tracks)
     finally:
         events._SHORTEST_RUN = shortest
 
