@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from midi import checks, folders, placing, reading
 from midi.checks import MidiError, counted
-from midi.files import FilePath, printable, read_file
+from midi.files import READABLE, FilePath, check_path, printable, read_file
 from midi.formats import RollFormat, in_beats
 from midi.rolls import SUFFIXES
 
@@ -116,15 +116,17 @@ def suggest_dt(
     format = RollFormat(r, 1, checks.check_unit(unit), quantize=True)
     options = reading.Options(drums=checks.check_bool("drums", drums))
     read = partial(_read_onsets, format=format, options=options)
-    if hasattr(path, "read") or not os.path.isdir(path):
+    if not hasattr(path, "read"):
+        path = check_path("path", path, f"a folder's path, or {READABLE}")
+    if not isinstance(path, str) or not os.path.isdir(path):
         tunes, skipped = [read(path)], 0
     else:
-        files = folders.find_midi_files(os.fsdecode(path))
+        files = folders.find_midi_files(path)
         results = folders.read_all(files, lambda file, _: read(file), None, False)
         tunes = [onsets for onsets, _ in results if onsets is not None]
         skipped = len(files) - len(tunes)
         if not tunes:
-            raise MidiError(f"{printable(os.fsdecode(path))}: no MIDI file can be read")
+            raise MidiError(f"{printable(path)}: no MIDI file below it can be read")
     return _choose(tunes, skipped, unit)
 
 

@@ -2,13 +2,14 @@
 
 import json
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import lstmmusic
 from lstmmusic import datasets, mark_silence
-from midi import PackedRoll, midiread, midiwrite
+from midi import PackedRoll, RollFormat, midiread, midiwrite
 
 SPLITS = ("train", "valid", "test")
 
@@ -230,6 +231,23 @@ def test_a_folder_in_three_parts(folder):
     file = folder / "test" / "sub" / "deep" / "a.MID"
     np.testing.assert_array_equal(default, midiread(file).piano_roll)
     assert default.shape == (8, 88)  # 1.5 s, in steps of 0.2 s
+
+
+def test_every_option_of_reading_reaches_every_file(folder):
+    # Each changes the roll or its format. Fails if one is not handed on.
+    options = {
+        "unit": "beats", "quantize": True, "restruck": True, "steps": 9,
+        "unended": "hold",
+    }  # fmt: skip
+    splits = datasets.load_folder(folder, (58, 66), Fraction(1, 3), **options)
+    file = folder / "test" / "sub" / "deep" / "a.MID"
+    expected = midiread(file, (58, 66), Fraction(1, 3), **options)
+    np.testing.assert_array_equal(splits.test[0], expected.piano_roll)
+    formats = {tune.format for split in splits for tune in split}
+    assert formats == {RollFormat((58, 66), Fraction(1, 3), "beats", True, True)}
+    assert {tune.shape for split in splits for tune in split} == {(9, 16)}
+    with pytest.raises(ValueError, match="unended is 'keep'"):
+        datasets.load_folder(folder, unended="keep")
 
 
 def test_files_that_cannot_be_read_are_named(folder):

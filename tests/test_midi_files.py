@@ -262,11 +262,15 @@ def test_printable_replaces_only_characters_that_no_stream_takes():
 # Flags
 
 FLAGS = [
-    *((midiread, flag) for flag in ("drums", "pedal")),
-    *((read_folder, flag) for flag in ("drums", "pedal", "progress", "packed")),
     *(
-        (datasets.load_folder, flag)
-        for flag in ("drums", "pedal", "progress", "packed")
+        (function, flag)
+        for function in (midiread, read_folder, datasets.load_folder)
+        for flag in ("quantize", "restruck", "drums", "pedal")
+    ),
+    *(
+        (function, flag)
+        for function in (read_folder, datasets.load_folder)
+        for flag in ("progress", "packed")
     ),
 ]
 

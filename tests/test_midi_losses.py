@@ -267,12 +267,16 @@ def test_a_folder_s_files_are_taken_together_and_skipped_ones_counted(tmp_path):
 
 
 def test_what_cannot_be_read_is_an_error(tmp_path):
-    with pytest.raises(MidiError, match="no MIDI file can be read"):
+    with pytest.raises(MidiError, match="no MIDI file below it can be read"):
         suggest_dt(tmp_path)
     with pytest.raises(FileNotFoundError):
         suggest_dt(tmp_path / "missing.mid")
     with pytest.raises(ValueError, match="unit is 'bars'"):
         suggest_dt(tmp_path, "bars")
+    with pytest.raises(
+        ValueError, match="path is 3; allowed: a folder's path, or a re"
+    ):
+        suggest_dt(3)
     with pytest.raises(MidiError, match="SMPTE time has no beats"):
         suggested(smf(LONG, division="e728"))
     with pytest.raises(MidiError, match="drums=True"):
