@@ -252,7 +252,7 @@ def check_generation(functions, primer, samples, many, limited, keep):
         If B is the argument noOfTunes; with maxNotes; with the primer.
     """
     P, tunes, N = primer.shape
-    D = primer.itemsize
+    D, notes = primer.itemsize, N // 2 if functions.output.restruck else N
     workers, share = functions.share_out(tunes)
 
     def needed(samples, tunes=tunes):
@@ -260,7 +260,7 @@ def check_generation(functions, primer, samples, many, limited, keep):
         chunk = min(T, functions.chunk_length(T))
         copies = (4 + 2 * keep) * tunes + (at_once if tunes > 1 else 0) + 2
         state = chunk * at_once * 2 * sum(functions.compiler.H)
-        ranks = (D + 2) * at_once * N * N if limited else 0
+        ranks = (D + 2) * at_once * notes**2 if limited else 0
         return COMPILING + D * (T * N * copies + state) + ranks
 
     arguments = {"noOfSamps": samples, **({"noOfTunes": tunes} if many else {})}
