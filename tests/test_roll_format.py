@@ -387,6 +387,13 @@ def test_forged_formats_in_a_file_are_refused(saved, refused, forged):
     refused(rewritten(saved, rollFormat=forged), "saved.npz")
 
 
+def test_a_joint_output_that_takes_a_network_up_keeps_its_format(network, tmp_path):
+    model = train(network(), tune())
+    model.saveParameters(tmp_path / "a")
+    taken = RNN4Music.fromFile(tmp_path / "a", output="joint", jointUnits=2)
+    assert taken.rollFormat == BEATS
+
+
 def test_the_format_that_is_forged_would_have_been_read(saved):
     rewritten(saved, rollFormat=json.dumps(SOUND))
     assert RNN4Music.fromFile(saved).rollFormat == RollFormat((60, 65), 0.5, "beats")
@@ -441,6 +448,15 @@ def test_a_resumed_training_keeps_its_format(network, stopped):
         again = train(network(), given, checkpoint=path, resume=True)
         assert again.rollFormat == BEATS
         assert len(again.instantaneousCost) == 2
+
+
+def test_a_format_of_the_object_is_none_of_plain_data(network, stopped):
+    # The checkpoint replaces the object. Fails if the object's format is compared.
+    path = stopped(tune())
+    model = network()
+    model.rollFormat = LOW
+    train(model, ROLL, checkpoint=path, resume=True)
+    assert model.rollFormat == BEATS
 
 
 def test_a_training_begun_without_a_format_is_resumed_with_one(network, stopped):

@@ -5,7 +5,7 @@ late, so that `import lstmmusic` does not pay for `midi`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -103,24 +103,23 @@ class Held:
 
     def hold_roll(self, name: str, roll: Any) -> None:
         """Hold what may be a roll, or a list or tuple of rolls."""
-        self.hold(_named(name, roll), format_of(roll))
+        self._hold(name, roll)
         if isinstance(roll, list | tuple):
             self.hold_tunes(name, roll)
 
-    def hold_tunes(self, name: str, tunes: Sequence) -> None:
+    def hold_tunes(self, name: str, tunes: Iterable) -> None:
         """Hold each tune of a data set ``name``."""
         for n, tune in enumerate(tunes):
-            format = format_of(tune)
-            if format is not None and format is not self.found:
-                self.hold(_named(f"tune {n} of {name}", tune), format)
+            self._hold(f"tune {n} of {name}", tune)
 
+    def _hold(self, name: str, roll: Any) -> None:
+        format = format_of(roll)
+        if format is None or format is self.found:
+            return
+        from midi.files import printable
 
-def _named(name: str, roll: Any) -> str:
-    """Return a name with that of the file, of a MidiRoll or PackedRoll."""
-    from midi.files import printable
-
-    file = getattr(roll, "name", None) if hasattr(roll, "piano_roll") else None
-    return name if file is None else f"{name} ({printable(file)})"
+        file = getattr(roll, "name", None)  # of a MidiRoll or PackedRoll
+        self.hold(name if file is None else f"{name} ({printable(file)})", format)
 
 
 def _in_words(format: "RollFormat") -> list[str]:
