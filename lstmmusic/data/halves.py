@@ -54,7 +54,10 @@ def halves(name: str, roll: RollLike, r: tuple[int, int]) -> Halves:
             f"{name} has shape {shape}; allowed are (steps, {notes}), or "
             f"(steps, {2 * notes}) with notes struck again, with at least 1 step"
         )
-    both = checks.sounding(name, found, (0, shape[1]))
+    if found.dtype == np.uint8 and found.max() <= 1:  # as files are read, and fast
+        both = found.astype(bool)
+    else:
+        both = checks.sounding(name, found, (0, shape[1]))
     restruck = both[:, notes:] if shape[1] > notes else None
     return Halves(both[:, :notes], restruck)
 
