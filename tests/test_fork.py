@@ -29,6 +29,8 @@ def compiled(model):
         "genMusic": lambda: model.genMusic(tunes[0], 2, noOfTunes=20, temperature=2),
         "probabilities": lambda: model.probabilities(tunes[0]),
         "gradients": lambda: model.gradients(tunes[:1], tunes[:1]),
+        "states": lambda: model.states(tunes[0]),
+        "influence": lambda: model.influence(tunes[0], 5, 40),
     }
 
 def save_and_load():
@@ -71,7 +73,9 @@ REFUSED = (
     "JAX ran; allowed are processes started by multiprocessing's 'spawn' or "
     "'forkserver', or forked before JAX ran"
 )
-COMPILED = "train", "evaluate", "genMusic", "probabilities", "gradients"
+COMPILED = (
+    "train", "evaluate", "genMusic", "probabilities", "gradients", "states", "influence"
+)  # fmt: skip
 PLAIN = "files", "midi", "statistics"
 
 

@@ -135,9 +135,43 @@ def test_the_inputs_of_probabilities_and_gradients_are_named(model, available):
     tune = np.zeros((5_000_000, 6), np.uint8)
     message = refused(lambda: model.probabilities(tune))
     assert message.startswith("the length of the tune is 5000000; ")
+    message = refused(lambda: model.states(tune))
+    assert message.startswith("the length of the tune is 5000000; computing its states")
+    message = refused(lambda: model.influence(tune, 4_000_000, 1))
+    assert message.startswith("the last step is 4000000; computing the influence needs")
+    steps = np.full(100_000, 500)
+    message = refused(lambda: model.influence(tune[:500], steps, steps % 6))
+    assert message.startswith("the number of notes asked about is 100000; ")
     tunes = np.zeros((2, 300_000, 6), np.uint8)
     message = refused(lambda: model.gradients(tunes, tunes))
     assert message.startswith("the number of tunes in inputs is 2; ")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss in kB is Linux's")
+def test_the_states_of_a_long_tune_take_less_than_a_gigabyte(in_new_process):
+    # 216 MB of them, beside the network and its compilation; then the influence on a
+    # note at the end. Fails if blocks are copied twice.
+    printed = in_new_process("""
+import resource
+import numpy as np
+from lstmmusic import RNN4Music
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1000
+model = RNN4Music(600, 600, 600, 88, seed=1, dtype="float32")
+tune = (np.random.default_rng(1).random((5000, 88)) < 0.05) * 1.0
+found = model.states(tune)
+print(peak(), sum(map(np.size, found.layers)) * 4)
+del found
+model.influence(tune, 5000, 30)
+print(peak())
+""")
+    peak, more, size, later = map(int, printed.split())
+    print(
+        f"states {more / 1e6:.0f} MB, peak {peak / 1e9:.2f} then {later / 1e9:.2f} GB"
+    )
+    assert size == 5000 * 1800 * 6 * 4
+    assert more < 1.2 * size + 10**8
+    assert later < GB
 
 
 def test_where_nothing_is_known_nothing_is_refused(available):

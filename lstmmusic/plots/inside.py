@@ -206,10 +206,7 @@ def plot_influence(
         interpolation="nearest",
         extent=ax.images[0].get_extent(),
     )
-    bar = _add_bar(ax, image, "influence (nats)")
-    bar.set_ticks([-most, -most / 5, 0, most / 5, most], minor=False)
-    bar.set_ticks([], minor=True)
-    bar.ax.xaxis.set_major_formatter(lambda v, _: f"{v:.2g}".replace("-", "−"))
+    _add_influence_bar(ax, image, most)
     _frame(ax, step * dt, dt, r[0] + note)
     ax.set_title(_title(influence, note_name(r[0] + note), step * dt), loc="left")
     return ax
@@ -286,6 +283,13 @@ def _add_bar(ax: Axes, image: AxesImage, label: str | None = None) -> Colorbar:
         aspect=30,
         pad=0.01,
     )
+
+
+def _add_influence_bar(ax: Axes, image: AxesImage, most: float) -> None:
+    bar = _add_bar(ax, image, "influence (nats)")
+    bar.set_ticks([-most, -most / 5, 0, most / 5, most], minor=False)
+    bar.set_ticks([], minor=True)
+    bar.ax.xaxis.set_major_formatter(lambda v, _: f"{v:.2g}".replace("-", "−"))
 
 
 def _frame(ax: Axes, time: float, dt: float, pitch: int) -> None:

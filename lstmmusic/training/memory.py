@@ -282,7 +282,7 @@ def check_states(model, T):
     """Raise ValueError if the states over T steps do not fit: residuals, Y and A."""
     of_step = model.dtype.itemsize * model._functions.inside.numbers_of_step()
     arguments = {"the length of the tune": T}
-    check("what its states are", lambda T: COMPILING + T * of_step, arguments)
+    check("computing its states", lambda T: COMPILING + T * of_step, arguments)
 
 
 def check_influence(model, asked):
@@ -302,7 +302,7 @@ def check_influence(model, asked):
 
     arguments = {"the last step": int(max(asked.steps))}
     arguments["the number of notes asked about"] = len(asked.steps)
-    check("their influence", needed, arguments)
+    check("computing the influence", needed, arguments)
 
 
 def check_gradients(model, x):
