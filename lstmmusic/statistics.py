@@ -16,13 +16,8 @@ from lstmmusic.data.counts import (
     mean_shares,
     same_size,
 )
-from lstmmusic.data.halves import (
-    Halves,
-    check_same_time,
-    format_of,
-    halves,
-    pitches_of,
-)
+from lstmmusic.data.formats import format_of
+from lstmmusic.data.halves import Halves, check_same_time, halves, pitches_of
 from lstmmusic.data.notes import NAMES, held_notes, longest_held, note_name, top_line
 
 __all__ = [

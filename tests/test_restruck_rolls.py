@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lstmmusic import mark_silence, unmark_silence
-from lstmmusic.data.restruck import check_strikes, columns_of_notes
+from lstmmusic.data.halves import check_strikes, columns_of_notes
 from lstmmusic.datasets import shared_top_lines, transpose
 from midi import PackedRoll, RollArray, RollFormat
 

@@ -1,4 +1,9 @@
-"""Take a roll apart: the notes that sound, and those of them that are struck again."""
+"""Take a roll apart: the notes that sound, and those of them that are struck again.
+
+A restruck roll has 2 N columns: the first N say which notes sound, the second which of
+them are struck again.  Column N + n may be 1 only where note n sounds in this row and
+in the row before.
+"""
 
 from typing import Any, NamedTuple
 
@@ -6,6 +11,7 @@ import numpy as np
 
 from lstmmusic import checks
 from lstmmusic.checks import RollLike
+from lstmmusic.data.formats import format_of
 
 PIANO = (21, 109)
 
@@ -15,12 +21,6 @@ class Halves(NamedTuple):
 
     sounds: np.ndarray  # bool (T, N)
     restruck: np.ndarray | None  # bool (T, N), or None if the roll does not tell
-
-
-def format_of(roll: Any) -> Any:
-    """Return a roll's `midi.RollFormat`, or that of its MusicStatistics; else None."""
-    format = getattr(roll, "format", None)  # a string has one, too
-    return format if hasattr(format, "restruck") else None
 
 
 def pitches_of(roll: Any, r: tuple[int, int] | None) -> tuple[int, int]:
@@ -73,3 +73,52 @@ def check_same_time(name: str, tune: Any, than: Any) -> None:
             raise ValueError(
                 f"{name} has {field} = {value}; allowed is that of the roll, {allowed}"
             )
+
+
+def columns_of_notes(name: str, tune: Any, restruck: bool | None = None) -> int:
+    """Return how many columns of a tune say what sounds: all, or half of them.
+
+    A tune's `midi.RollFormat` says which, or ``restruck`` for a tune without one; None
+    counts as False.  Raise ValueError if the two differ, or for an odd width.
+    """
+    restruck = checks.optional(checks.truth, "restruck", restruck)
+    format = format_of(tune)
+    if format is not None:
+        if restruck not in (None, format.restruck):
+            raise ValueError(
+                f"restruck is {restruck}, but the format of {name} has restruck="
+                f"{format.restruck}; allowed are None and the same"
+            )
+        restruck = format.restruck
+    width = np.shape(getattr(tune, "piano_roll", tune))[-1]
+    if not restruck:
+        return width
+    if width % 2:
+        raise ValueError(
+            f"{name} has {width} columns; allowed with restruck=True is an even number"
+        )
+    return width // 2
+
+
+def check_strikes(name: str, roll: np.ndarray, before: np.ndarray | None = None):
+    """Raise ValueError if a note is struck again where it cannot be.
+
+    Parameters
+    ----------
+    roll : (steps, …, 2 N)
+        1 sounds or is struck again, NaN is not known.
+    before : (…, 2 N), optional
+        The row before the first; without it, any note may sound there.
+    """
+    notes = roll.shape[-1] // 2
+    silent, again = roll[..., :notes] == 0, roll[..., notes:] == 1
+    first = np.zeros_like(silent[:1])
+    if before is not None:
+        first[0] = before[..., :notes] <= 0.5  # as the network reads a primer
+    wrong = again & (silent | np.concatenate([first, silent[:-1]]))
+    if wrong.any():
+        step, *_, note = map(int, np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{name} strikes note {note} again at step {step}; allowed are notes that "
+            "sound in this step and in the one before"
+        )

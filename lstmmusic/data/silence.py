@@ -6,7 +6,7 @@ import numpy as np
 
 from lstmmusic.data.batches import is_packed
 from lstmmusic.data.formats import format_of, with_format
-from lstmmusic.data.restruck import columns_of_notes
+from lstmmusic.data.halves import columns_of_notes
 
 
 def mark_silence(dataset: Iterable, *, restruck: bool | None = None) -> list:

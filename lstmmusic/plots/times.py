@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lstmmusic import checks
-from lstmmusic.data.halves import format_of
+from lstmmusic.data.formats import format_of
 from lstmmusic.plots.figures import ticker
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ def grid_of(roll: Any, dt: float | Fraction | None, unit: str | None) -> Grid:
         dt, unit = format.dt, format.unit
     step = checks.check_float("dt", DT if dt is None else dt)
     if unit is None:
-        its_own = format is not None and step == float(format.dt)
-        unit = format.unit if its_own else "seconds"
+        unit = "seconds"
+        if format is not None and step == float(format.dt):
+            unit = format.unit
     return Grid(step, checks.one_of("unit", unit, ("seconds", "beats")))
 
 

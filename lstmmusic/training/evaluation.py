@@ -1,7 +1,7 @@
 """Evaluate a network on tunes: likelihood and accuracy, of each tune and of all."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -60,10 +60,11 @@ def evaluate(
     """
     steps = np.array([len(tune) - skip_first for tune in tunes])
     counts = functions.counts(steps, lambda n: in_and_out(tunes[n], skip_first), size)
-    nll, accuracy, *sounding = map(float, _rates(counts.sum(axis=0), steps.sum()))
+    pooled: Any = map(float, _rates(counts.sum(axis=0), steps.sum()))
+    nll, accuracy, *sounding = pooled
     nlls, accuracies, *of_tunes = _rates(counts.T, steps)
-    pooled = nll, accuracy, int(steps.sum())
-    return Evaluation(*pooled, nlls, accuracies, steps, *sounding, *of_tunes)
+    of_all = nll, accuracy, int(steps.sum())
+    return Evaluation(*of_all, nlls, accuracies, steps, *sounding, *of_tunes)
 
 
 def _rates(counts, steps):

@@ -6,8 +6,8 @@ import numpy as np
 
 from lstmmusic import checks
 from lstmmusic.data.formats import Held, with_format
+from lstmmusic.data.halves import check_strikes
 from lstmmusic.data.primers import check_given, check_primers, with_first_rows
-from lstmmusic.data.restruck import check_strikes
 from lstmmusic.model.sampling import SILENT, SOUNDS
 from lstmmusic.training import memory
 

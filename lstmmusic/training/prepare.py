@@ -3,7 +3,7 @@
 from lstmmusic import checks
 from lstmmusic.data.batches import check_dataset, is_packed, list_tunes, unpacked
 from lstmmusic.data.formats import Held, check_format
-from lstmmusic.data.restruck import check_strikes
+from lstmmusic.data.halves import check_strikes
 from lstmmusic.training import memory
 from lstmmusic.training.checkpoint import make_saver
 from lstmmusic.training.log import make_listener
