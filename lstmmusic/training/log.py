@@ -41,7 +41,7 @@ class Progress(NamedTuple):
     updates: int
     cost: float
     validation: float | None
-    rates: tuple[float, float, float, float]
+    rates: tuple[float, ...]
     seconds: float
     began: int
 

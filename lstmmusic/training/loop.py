@@ -299,13 +299,12 @@ class Training:
         with np.errstate(over="ignore"):  # an update then says that it is not finite
             return Settings(*(np.array(number, model.dtype) for number in numbers))
 
-    def rates(self, done: int) -> tuple[float, float, float, float]:
+    def rates(self, done: int) -> tuple[float, ...]:
         """Return the rates of the update after ``done`` others."""
         factor = 1.0
         if self.plan.rateDecay == "cosine":
             factor = 0.5 * (1 + math.cos(math.pi * done / self.updates_in_all()))
-        R1, R2, R3, Rout = (rate * factor for rate in self.model.rates)
-        return R1, R2, R3, Rout
+        return tuple(rate * factor for rate in self.model.rates)
 
     def end_epoch(self, bar: tqdm, ctrl_c: Interruption) -> None:
         """Validate, keep the best weights, and go to the next epoch."""
