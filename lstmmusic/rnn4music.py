@@ -159,7 +159,8 @@ class RNN4Music:
     trainings: list[dict] = state_attribute("records")
     trainingOver: bool = state_attribute("over")
     rollFormat: "RollFormat | None" = state_attribute(
-        "roll_format", lambda model, value: check_format(value, model.io_length)
+        "roll_format",
+        lambda model, value: check_format(value, model.io_length, model.restruck),
     )
     loss: float = state_attribute("loss")
     rng: np.random.Generator = state_attribute("rng")

@@ -237,12 +237,12 @@ def test_a_file_is_named(network, read):
 )
 def test_other_values_of_rollFormat_are_refused(network, value, message):
     model = network()
-    model.rollFormat = WIDE  # of 3 pitches, twice
+    model.rollFormat = QUANTIZED
     with pytest.raises(ValueError, match=message):
         model.rollFormat = value
     with pytest.raises(ValueError, match=message):
         train(model, ROLL, rollFormat=value)
-    assert model.rollFormat is WIDE
+    assert model.rollFormat is QUANTIZED
 
 
 def test_other_things_called_format_are_none_of_a_roll(network):
@@ -314,12 +314,13 @@ FORMATS = [
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_files_copies_and_pickles_carry_it(network, tmp_path, format):
-    model = network()
+def test_files_copies_and_pickles_carry_it(tmp_path, format):
+    restruck = format is not None and format.restruck
+    form = {"output": "joint", "restruck": True} if restruck else {}
+    model, other = (RNN4Music(5, 4, 3, N, **form) for _ in range(2))
     model.rollFormat = format
     model.saveParameters(tmp_path / "a")
-    other = network()
-    other.rollFormat = LOW
+    other.rollFormat = None if restruck else LOW
     other.loadParameters(tmp_path / "a")
     copies = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
     for each in (other, *copies, RNN4Music.fromFile(tmp_path / "a")):
@@ -327,7 +328,7 @@ def test_files_copies_and_pickles_carry_it(network, tmp_path, format):
         assert type(getattr(each.rollFormat, "dt", None)) is type(
             getattr(format, "dt", None)
         )
-    assert from_text(to_text(format), N) == format
+    assert from_text(to_text(format), N, restruck) == format
 
 
 def test_a_file_of_version_4_has_none(filled, saved):
@@ -496,3 +497,19 @@ def test_ranks_with_tunes_of_different_formats_are_told(network):
         ValueError, match="rollFormat is pitches 60 to 65, steps of 1/2"
     ):
         ranks.same("rollFormat", SECONDS)
+
+
+def test_a_network_without_restruck_columns_refuses_tunes_with_them():
+    """Fails if 2 N columns are taken for notes, or N for the two halves."""
+    plain = RollFormat((60, 66), 0.5, "beats")
+    marked = RollFormat((60, 63), 0.5, "beats", restruck=True)
+    for own, other in ((plain, marked), (marked, plain)):
+        model = RNN4Music(3, 3, 3, 6, output="joint", restruck=own.restruck, seed=1)
+        tune = RollArray.of(np.zeros((5, 6), np.uint8), other)
+        message = f"restruck={other.restruck} .* network has restruck={own.restruck}"
+        with pytest.raises(ValueError, match=message):
+            model.train([tune], 1, 1, 1, 4, progress=False)
+        with pytest.raises(ValueError, match=message):
+            model.rollFormat = other
+        assert model.rollFormat is None
+        model.rollFormat = own

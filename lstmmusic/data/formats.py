@@ -37,8 +37,11 @@ def with_format(roll: np.ndarray, format: "RollFormat | None") -> np.ndarray:
     return RollArray.of(roll, format)
 
 
-def check_format(value: Any, io_length: int) -> "RollFormat | None":
-    """Return `RNN4Music.rollFormat`; raise ValueError for another type or width."""
+def check_format(value: Any, io_length: int, restruck: bool) -> "RollFormat | None":
+    """Return `RNN4Music.rollFormat`; raise ValueError for one that is not its rolls'.
+
+    ``io_length`` and ``restruck`` are the network's.
+    """
     if value is None:
         return None
     from midi.formats import RollFormat
@@ -51,6 +54,11 @@ def check_format(value: Any, io_length: int) -> "RollFormat | None":
         raise ValueError(
             f"rollFormat has {checks.counted(value.width, 'column')} ({value}); "
             f"allowed are the {io_length} of io_length"
+        )
+    if value.restruck != restruck:
+        raise ValueError(
+            f"rollFormat has restruck={value.restruck} ({value}), the network has "
+            f"restruck={restruck}; allowed is the same"
         )
     return value
 
@@ -138,7 +146,7 @@ def to_text(format: "RollFormat | None") -> str:
     return json.dumps(asdict(format) | {"dt": pair})
 
 
-def from_text(text: str, io_length: int) -> "RollFormat | None":
+def from_text(text: str, io_length: int, restruck: bool) -> "RollFormat | None":
     """Return the format that `to_text` wrote; raise ValueError for another text."""
     found = json.loads(text)
     if found is None:
@@ -155,7 +163,7 @@ def from_text(text: str, io_length: int) -> "RollFormat | None":
         found["dt"] = Fraction(*(checks.check_int("dt", n) for n in _pair(dt)))
     elif not isinstance(dt, float):
         raise ValueError(f"rollFormat has a dt of {dt!r:.60}; it must be a float")
-    return check_format(RollFormat(**found), io_length)
+    return check_format(RollFormat(**found), io_length, restruck)
 
 
 def _pair(dt: Any) -> list:

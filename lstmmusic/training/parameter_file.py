@@ -214,8 +214,8 @@ def _read(arrays):
         moments = _moments(arrays, shapes, settings["optimizer"] == "Adam")
     training = _training(arrays, shapes, version)
     if version > 4:
-        text = arrays.text("rollFormat")
-        training.roll_format = formats.from_text(text, io_length)
+        text, restruck = arrays.text("rollFormat"), settings["restruck"]
+        training.roll_format = formats.from_text(text, io_length, restruck)
     for values in (weights, *(moments or ())[:2], training.best):
         check_joint(values or {})
     return Saved(

@@ -49,9 +49,10 @@ def prepare_training(model, ranks: Ranks, arguments: Arguments) -> Training:
     checks.truth("resume", arguments.resume)
     checks.truth("progress", arguments.progress)
     whole = arguments.lengthOfMB is None
-    held = Held.by(model)
-    held.hold("rollFormat", check_format(arguments.rollFormat, model.io_length))
+    held, rows = Held.by(model), (model.io_length, model.restruck)
+    held.hold("rollFormat", check_format(arguments.rollFormat, *rows))
     tunes = check_tunes(model, arguments.dataset, "the dataset", 1 + whole, held)
+    check_format(held.found, *rows)
     validation = []
     if arguments.validation is not None:
         validation = check_tunes(model, arguments.validation, held=held)
