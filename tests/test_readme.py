@@ -31,7 +31,7 @@ def test_ten_lines_from_midi_to_music(folder, monkeypatch, capsys):
     assert names["tune"].shape == names["probabilities"].shape == (300, 88)
     assert len(names["model"].instantaneousCost) == 100
     assert names["model"].fromFile("parameters.npz").loss == names["model"].loss
-    written = midiread("generated.mid", (21, 109), 0.3, steps=300).piano_roll
+    written = midiread("generated.mid", dt=0.5, unit="beats", steps=300).piano_roll
     assert np.array_equal(written, names["tune"])
     assert "distance" in capsys.readouterr().out
 
@@ -45,6 +45,7 @@ def test_it_is_short_and_says_first_what_counts():
         "cannot",
         "generated.png",
         "generated.mid",
+        "generated.mp3",
         "56 of its 57 weight arrays",
         "--midi FOLDER",
         "Windows",
@@ -149,5 +150,11 @@ def test_picture_is_there_and_small():
 def test_music_is_there_small_and_as_long_as_the_picture_says():
     path = ROOT / "docs" / "generated.mid"
     assert path.stat().st_size < 20_000
-    tune = midiread(path, (21, 109), 0.3)
-    assert 300 <= len(tune.piano_roll) <= 320
+    tune = midiread(path, (21, 109), 0.5, unit="beats")
+    assert 290 <= len(tune.piano_roll) <= 300
+
+
+def test_sound_is_there_and_small():
+    sound = (ROOT / "docs" / "generated.mp3").read_bytes()
+    assert sound[:3] == b"ID3" or sound[0] == 0xFF
+    assert len(sound) < 300_000
