@@ -63,7 +63,10 @@ def evaluate(
     nll, accuracy, *sounding = map(float, _rates(counts.sum(axis=0), steps.sum()))
     nlls, accuracies, *of_tunes = _rates(counts.T, steps)
     pooled = nll, accuracy, int(steps.sum())
-    return Evaluation(*pooled, nlls, accuracies, steps, *sounding, *of_tunes)
+    found = Evaluation(*pooled, nlls, accuracies, steps)
+    if not sounding:
+        return found
+    return found._replace(nll_sounding=sounding[0], nll_sounding_of_tunes=of_tunes[0])
 
 
 def _rates(counts, steps):
