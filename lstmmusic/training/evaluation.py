@@ -63,8 +63,7 @@ def evaluate(
     pooled: Any = map(float, _rates(counts.sum(axis=0), steps.sum()))
     nll, accuracy, *sounding = pooled
     nlls, accuracies, *of_tunes = _rates(counts.T, steps)
-    pooled = nll, accuracy, int(steps.sum())
-    found = Evaluation(*pooled, nlls, accuracies, steps)
+    found = Evaluation(nll, accuracy, int(steps.sum()), nlls, accuracies, steps)
     if not sounding:
         return found
     return found._replace(nll_sounding=sounding[0], nll_sounding_of_tunes=of_tunes[0])
