@@ -102,9 +102,9 @@ class JointOutput(NamedTuple):
         s_n = Y_n + U_n · u_n + Σ_{m<n} L_nm k_m
         y_n = σ(s_n) = P(k_n = 1 | the past, k_1 … k_{n−1})
 
-    With ``restruck``, notes n are all that sounds, and then all that is struck again,
-    each half in its order; M (..., N) is 1 where a cell may be 1.  It takes the place
-    of k_n and y_n by M_n k_n and M_n y_n.
+    With ``restruck``, n goes through what sounds, and then through what is struck
+    again, each half in the order.  M (..., N) is 1 where a cell may be 1, otherwise 0;
+    k and y then stand for M ∘ k and M ∘ y.
     """
 
     order: str  # of `ORDERS`: the lowest note first, or the highest
