@@ -1,5 +1,6 @@
 """`states` and `influence`, beside loops, slopes and PyTensor's own derivatives."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import joint_oracle
@@ -14,6 +15,7 @@ from pytensor.compile.mode import Mode
 
 from lstmmusic import RNN4Music
 from lstmmusic.engine import inside
+from lstmmusic.training import shares
 
 STEPS, NOTES = [34, 7, 33, 32, 1], [3, 0, 5, 2, 4]  # within blocks of 32 and at ends
 FORMS = {
@@ -24,7 +26,6 @@ FORMS = {
     "direct": {"units": 0, "order": "down"},
 }
 forms = pytest.mark.parametrize("form", FORMS)
-few_points = pytest.mark.filterwarnings("ignore:along the path from silence")
 
 
 @pytest.fixture
@@ -156,7 +157,6 @@ def test_influence_is_that_of_pytensor_grad(model_of, form):
     np.testing.assert_allclose(found.chord, wanted[step], rtol=0, atol=1e-13)
 
 
-@few_points
 @forms
 def test_many_notes_at_once_are_each_by_itself(model_of, form, monkeypatch):
     # In minibatches of one column, of few, and with the last one filled up.
@@ -220,14 +220,32 @@ def test_integrated_parts_add_up(trained):
     assert not past.any()  # what is silent on both ends of the path has no part
 
 
-def test_too_few_points_are_told(trained):
+def test_more_points_are_taken_where_they_are_needed(trained, monkeypatch):
+    # Weights twice as large: gates turn over within a small piece of the path. Fails if
+    # no interval is halved, or if a half takes its whole's place without its parts.
     model, tune = trained
-    rows, notes = np.nonzero(tune[1:60])
-    with pytest.warns(UserWarning, match=r"\d+ of 118 notes change too fast for so"):
-        model.influence(tune, rows + 1, notes, integrated=1)
+    before = model.parameters()
+    model.setParameters({n: 2 * a for n, a in before.items() if n[0] == "W"})
+    rows, notes = np.nonzero(tune[20:60])
+    ask = partial(model.influence, tune, rows + 20, notes)
+    found, finer = ask(integrated=50), ask(integrated=1000)
+    monkeypatch.setattr(shares, "ROUNDS", 0)
+    with pytest.warns(
+        UserWarning, match=r"\d+ of 80 notes change too fast: the shares"
+    ):
+        rough = ask(integrated=50)
+    model.setParameters(before)
+    difference = found.log_odds - found.baseline
+    for parts, most in ((found, 0.01), (rough, np.inf)):
+        error = abs(parts.past.sum((1, 2)) + parts.chord.sum(1) - difference)
+        print(f"{model.output}: {(error / abs(difference)).max():.1e}")
+        assert (error <= most * abs(difference) + shares.ROUNDING).all()
+    assert error.max() > 0.1  # of the last, which no interval was halved for
+    each = abs(found.past - finer.past).max() / abs(finer.past).max()
+    print(f"each part: {each:.1e}")
+    assert each < 0.02
 
 
-@few_points
 def test_integrated_begins_at_silence(model_of):
     model = model_of("up")
     tune, w = tune_of(model), model.parameters()
@@ -306,7 +324,6 @@ def test_a_joint_output_wants_zeros_and_ones_and_a_row_to_ask_about(model_of):
         model.influence(np.full((3, JOINT_N), 0.5), 1, 1)
 
 
-@few_points
 def test_nothing_is_drawn_or_changed(model_of, everything, same):
     model = model_of("up")
     before = everything(model)
@@ -318,7 +335,6 @@ def test_nothing_is_drawn_or_changed(model_of, everything, same):
     np.testing.assert_array_equal(tune, kept)
 
 
-@few_points
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("form", ["original", "down"])
