@@ -157,7 +157,7 @@ def test_influence_is_that_of_pytensor_grad(model_of, form):
     np.testing.assert_allclose(found.chord, wanted[step], rtol=0, atol=1e-13)
 
 
-@forms
+@pytest.mark.parametrize("form", ["original", "down"])
 def test_many_notes_at_once_are_each_by_itself(model_of, form, monkeypatch):
     # In minibatches of one column, of few, and with the last one filled up.
     model = model_of(form)
@@ -220,30 +220,38 @@ def test_integrated_parts_add_up(trained):
     assert not past.any()  # what is silent on both ends of the path has no part
 
 
-def test_more_points_are_taken_where_they_are_needed(trained, monkeypatch):
-    # Weights twice as large: gates turn over within a small piece of the path. Fails if
-    # no interval is halved, or if a half takes its whole's place without its parts.
-    model, tune = trained
-    before = model.parameters()
-    model.setParameters({n: 2 * a for n, a in before.items() if n[0] == "W"})
-    rows, notes = np.nonzero(tune[20:60])
-    ask = partial(model.influence, tune, rows + 20, notes)
-    found, finer = ask(integrated=50), ask(integrated=1000)
+def test_more_points_are_taken_where_they_are_needed(monkeypatch):
+    # A network that has learnt scales by heart: on the way from silence it loses its
+    # place, and finds another. Fails if no interval is halved, or if a half takes its
+    # whole's place but the whole's parts stay.
+    notes, t = 9, np.arange(96)
+    scale = np.eye(notes)[abs(t % 16 - 8)]
+    tunes = [np.roll(scale, n, axis=0) for n in range(8)]
+    rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), 0.01)
+    form = {"dtype": "float64", "optimizer": "Adam", "seed": 1, **rates}
+    model = RNN4Music(24, 20, 16, notes, **form)
+    model.train(tunes, 1, 150, 8, 49, progress=False)
+    steps, tune = np.arange(50, 66), tunes[0]
+    ask = partial(model.influence, tune, steps, tune[steps].argmax(axis=1))
+    found, finer = ask(integrated=50), ask(integrated=300)
     monkeypatch.setattr(shares, "ROUNDS", 0)
     with pytest.warns(
-        UserWarning, match=r"\d+ of 80 notes change too fast: the shares"
+        UserWarning, match=r"\d+ of 16 notes change too fast: the shares"
     ):
         rough = ask(integrated=50)
-    model.setParameters(before)
     difference = found.log_odds - found.baseline
-    for parts, most in ((found, 0.01), (rough, np.inf)):
-        error = abs(parts.past.sum((1, 2)) + parts.chord.sum(1) - difference)
-        print(f"{model.output}: {(error / abs(difference)).max():.1e}")
-        assert (error <= most * abs(difference) + shares.ROUNDING).all()
-    assert error.max() > 0.1  # of the last, which no interval was halved for
-    each = abs(found.past - finer.past).max() / abs(finer.past).max()
-    print(f"each part: {each:.1e}")
-    assert each < 0.02
+    errors = [
+        abs(parts.past.sum((1, 2)) - difference) / abs(difference)
+        for parts in (found, rough)
+    ]
+    each = [
+        abs(p.past - finer.past).max() / abs(finer.past).max() for p in (found, rough)
+    ]
+    print(f"sums {errors[0].max():.1e}, with 50 {errors[1].max():.1e}")
+    print(f"each part {each[0]:.1e}, with 50 {each[1]:.1e}")
+    assert errors[0].max() <= 0.01
+    assert errors[1].max() > 0.05
+    assert each[0] < each[1] / 10
 
 
 def test_integrated_begins_at_silence(model_of):

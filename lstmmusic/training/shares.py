@@ -43,17 +43,18 @@ def integrate(inside: Inside, asked: Questions, n: int) -> Answers:
     table = np.stack([starts, ends, s[:, :-1], s[:, 1:], sums])
 
     difference, rough = s[:, -1] - s[:, 0], np.arange(P)
-    for _ in range(ROUNDS):
+    for done in range(ROUNDS + 1):
         keep = misses(table) > MISS * abs(difference[rough]) + ROUNDING
         rough, table = rough[keep], table[:, keep]
         if not rough.size:
+            break
+        if done == ROUNDS:
+            warn(rough.size, P)
             break
         part = asked._replace(steps=asked.steps[rough], notes=asked.notes[rough])
         table, finer = halve(inside, part, table)
         found.past[rough, : finer.past.shape[1]] += finer.past
         found.chord[rough] += finer.chord
-    else:
-        warn(rough.size, P)
     past = found.past * asked.roll[: found.past.shape[1]]
     chord = found.chord * np.pad(asked.roll, ((0, 1), (0, 0)))[asked.steps]
     return Answers(past, chord, found.log_odds[:, [-K - 1, -1]], found.along)
