@@ -414,9 +414,9 @@ class RNN4Music:
             get a leading axis, and ``past`` max(step) rows, zero from each step on.
         integrated : int, optional
             So many points, say 50, at which the derivative is taken along the straight
-            path from silence to the tune; ``past`` and ``chord`` then add up to
-            ``log_odds`` − ``baseline`` (M. Sundararajan et al. 2017, arXiv:1703.01365),
-            and a warning says if they miss it by over 1 %.
+            path from silence to the tune, and more where it changes fast; ``past`` and
+            ``chord`` then add up to ``log_odds`` − ``baseline``, to 1 % or with a
+            warning (M. Sundararajan et al. 2017, arXiv:1703.01365).
 
         Examples
         --------

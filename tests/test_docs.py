@@ -13,6 +13,7 @@ import tomllib
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -234,6 +235,47 @@ def test_how_to_write_chords_that_fit(folder, capsys):
     assert Path("both.png").read_bytes().startswith(b"\x89PNG")
     for output in ("independent", "joint"):
         assert Path(f"{output}.wav").read_bytes().startswith(b"RIFF")
+
+
+def test_how_to_look_inside(folder, capsys):
+    names = run_page("docs/howto/look-inside.md")
+    printed = capsys.readouterr().out
+    assert "(30, 6) (30, 88)" in printed
+    total, difference = re.search(r"(\S+) of (\S+) nats", printed).groups()
+    assert float(total) == pytest.approx(float(difference), abs=0.01)
+    assert names["every"].past.shape[0] == len(names["steps"])
+    for file in ("states.png", "influence.png"):
+        assert Path(file).read_bytes().startswith(b"\x89PNG")
+
+
+def test_how_to_watch(folder, capsys, monkeypatch):
+    # Modules stand in for TensorBoard and Weights & Biases, with the calls they have.
+    seen = {"tensorboard": [], "wandb": []}
+
+    class SummaryWriter:
+        def __init__(self, logdir):
+            assert logdir == "runs/chorales"
+
+        def add_scalar(self, tag, scalar_value, global_step):
+            seen["tensorboard"].append((tag, scalar_value, global_step))
+
+    class Run:
+        def log(self, data, step):
+            seen["wandb"].append((data["cost"], step))
+
+    modules = {
+        "tensorboardX": {"SummaryWriter": SummaryWriter},
+        "wandb": {"init": lambda project: Run()},
+    }
+    for name, things in modules.items():
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**things))
+    costs = run_page("docs/howto/watch.md")["model"].instantaneousCost
+    assert "epoch,updates,cost,validation,R1" in capsys.readouterr().out
+    (tag, cost, at), *_ = seen["tensorboard"]
+    assert (tag, cost) == ("cost", costs[at - 1])
+    assert seen["wandb"] == [(costs[step - 1], step) for _, step in seen["wandb"]]
+    assert len(seen["wandb"]) == 1  # at ten of 15 updates
+    assert len(costs) == 15 + 15 + 15 + 15
 
 
 @pytest.mark.slow

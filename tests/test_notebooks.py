@@ -19,6 +19,7 @@ SMALL = {
         "epochs": 3,
         "steps": 24,
     },
+    "inside-the-network": {"sizes": (6, 5, 4), "epochs": 3},
 }
 # Pictures, players, and parts of the text.
 EXPECTED = {
@@ -32,6 +33,17 @@ EXPECTED = {
             "same probabilities: True",
             "same music:         True",
             "the large one is better on",
+        ],
+    ),
+    "inside-the-network": (
+        4,
+        0,
+        [
+            "9 pieces to train on, 1 tunes held out",
+            "joint: cell ",
+            "R² of the beat",
+            "independent: 0% from the chord",
+            " nats of ",
         ],
     ),
 }

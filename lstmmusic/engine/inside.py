@@ -27,8 +27,8 @@ class Questions(NamedTuple):
     roll: np.ndarray  # (T, N)
     steps: np.ndarray  # (P,), the notes' rows, from 1 to T: T is the row after the end
     notes: np.ndarray  # (P,), their columns
-    points: np.ndarray  # (Q,), from 0, silence, to 1, the tune
-    weights: np.ndarray  # (Q,), of the derivatives in their sum over the path
+    points: np.ndarray  # (P, Q), from 0, silence, to 1, the tune
+    weights: np.ndarray  # (P, Q), of the derivatives in their sum over the path
 
 
 class Columns(NamedTuple):
@@ -45,6 +45,7 @@ class Answers(NamedTuple):
     past: np.ndarray  # (P, max(steps), N), by the rows before the note's, else 0
     chord: np.ndarray  # (P, N), by the note's own row
     log_odds: np.ndarray  # (P, Q), at each point of the path
+    along: np.ndarray  # (P, Q), its derivative there by the place on the path
 
 
 class Inside:
@@ -71,7 +72,8 @@ class Inside:
 
     def states(self, roll: np.ndarray) -> tuple[Residuals, np.ndarray]:
         """Return the `Residuals` of a roll (T, N), arrays (T, …), and Z (T, N + D)."""
-        T, found = len(roll), []
+        T = len(roll)
+        found: list[np.ndarray] = []
         forward = self._forward(*self.compiler.shape(WHOLE_BLOCK, 1))
         state = self.compiler.state_at_start(1)
         for start in range(0, T, WHOLE_BLOCK):
@@ -107,9 +109,10 @@ class Inside:
 
     def influence(self, asked: Questions) -> Answers:
         """Return the derivatives of notes' log-odds by the roll."""
-        P, Q, N = len(asked.steps), len(asked.points), asked.roll.shape[1]
+        (P, Q), N = asked.points.shape, asked.roll.shape[1]
         T, dtype = int(max(asked.steps)), asked.roll.dtype
-        answers = Answers(*(np.zeros(n, dtype) for n in ((P, T, N), (P, N), (P, Q))))
+        shapes = (P, T, N), (P, N), (P, Q), (P, Q)
+        answers = Answers(*(np.zeros(shape, dtype) for shape in shapes))
         workers, B = self.plan(T, P * Q)
         key = self.compiler.shape(WHOLE_BLOCK, B)
         programs = self._forward(*key), self._log_odds(*key[1:]), self._backward(*key)
@@ -124,14 +127,18 @@ class Inside:
                 who = np.unique(columns.question)
                 answers.past[who, : part.past.shape[1]] += part.past
                 answers.chord[who] += part.chord
-                answers.log_odds[columns.question, columns.point] = part.log_odds
+                at = columns.question, columns.point
+                answers.log_odds[at], answers.along[at] = part.log_odds, part.along
         return answers
 
     def _answer(self, programs, asked, minibatches, worker) -> Answers:
         """Return the sums over a minibatch's columns, one for each of its questions."""
         forward, log_odds, backward = programs
         columns = minibatches[worker]
-        question, alpha = columns.question, asked.points[columns.point]
+        question, alpha = (
+            columns.question,
+            asked.points[columns.question, columns.point],
+        )
         last = asked.steps[question] - 1  # what comes out there predicts the note
         T, B = int(max(last)) + 1, len(last)
         blocks, Z = [], np.zeros((B, self.width), asked.roll.dtype)
@@ -149,15 +156,17 @@ class Inside:
         s, dZ, dk = map(np.asarray, log_odds(Z, alpha[:, None] * rows, note))
         weight = columns.weight * (np.unique(question)[:, None] == question)
         past = np.zeros((len(weight), T, rows.shape[1]), rows.dtype)
+        along = (dk * rows).sum(axis=1)
         carry = self.compiler.zero_carry(B)
         while blocks:
             start, here, given = blocks.pop()
             dZ_block = np.zeros((WHOLE_BLOCK, B, self.width), rows.dtype)
             dZ_block[last[here] - start, here] = dZ[here]
             dx, *carry = backward(dZ_block, *given, *carry)
-            dx = np.tensordot(weight, np.asarray(dx)[: T - start], (1, 1))
-            past[:, start : start + WHOLE_BLOCK] = dx
-        return Answers(past, weight @ dk, s)
+            dx, block = np.asarray(dx)[: T - start], slice(start, start + WHOLE_BLOCK)
+            along += np.einsum("tbn,tn->b", dx, asked.roll[block][: len(dx)])
+            past[:, block] = np.tensordot(weight, dx, (1, 1))
+        return Answers(past, weight @ dk, s, along)
 
     def _build_forward(self, T, B):
         [x], state = self.compiler.rolls(T, B, "x"), self.compiler.state(B)
@@ -197,10 +206,10 @@ def columns_of(asked: Questions, B: int) -> list[Columns]:
 
     Questions about like steps stand together: they have as many blocks.
     """
-    P, Q = len(asked.steps), len(asked.points)
+    P, Q = asked.points.shape
     number = np.arange(-(-P * Q // B) * B)
     order = np.argsort(asked.steps, kind="stable")
     question, point = order[np.minimum(number // Q, P - 1)], number % Q
-    weight = np.where(number < P * Q, asked.weights[point], 0)
+    weight = np.where(number < P * Q, asked.weights[question, point], 0)
     by_column = (a.reshape(-1, B) for a in (question, point, weight))
     return [Columns(*of_one) for of_one in zip(*by_column, strict=True)]

@@ -254,7 +254,9 @@ def order_cells(values: npt.ArrayLike) -> np.ndarray:
     return np.array(order)
 
 
-def _draw_cells(ax: Axes, values: np.ndarray, part: str, ends) -> AxesImage:
+def _draw_cells(
+    ax: Axes, values: np.ndarray, part: str, ends: tuple[float, float]
+) -> AxesImage:
     """Draw (T, H), a row for each cell."""
     low, cmap = (0, "magma_r") if part in GATES else (-1, "RdBu_r")
     image = ax.imshow(

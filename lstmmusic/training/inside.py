@@ -8,8 +8,7 @@ from lstmmusic import checks
 from lstmmusic.engine.inside import Questions
 from lstmmusic.training import memory
 from lstmmusic.training.prepare import check_targets
-
-ROUNDING = 1e-3  # nats
+from lstmmusic.training.shares import integrate
 
 
 class LayerStates(NamedTuple):
@@ -83,7 +82,7 @@ def find_states(model, tune) -> States:
     layers = zip(gates, residuals.c, residuals.h, strict=True)
     N = model.io_length
     A = Z[:, N:] if Z.shape[1] > N else None
-    return States(tuple(LayerStates(*g, c, h) for g, c, h in layers), Z[:, :N], A)
+    return States(tuple(LayerStates(*(*g, c, h)) for g, c, h in layers), Z[:, :N], A)
 
 
 def find_influence(model, tune, step, note, integrated) -> Influence:
@@ -101,47 +100,17 @@ def find_influence(model, tune, step, note, integrated) -> Influence:
             f"step and note have shapes {steps.shape} and {notes.shape}; they must be "
             "the same"
         )
-    points, weights = path(integrated, model.dtype)
-    asked = Questions(roll, steps.ravel(), notes.ravel(), points, weights)
-    memory.check_influence(model, asked)
-    with memory.explained("tunes, or fewer steps and notes,"):
-        past, chord, log_odds = model._functions.inside.influence(asked)
-    baseline = np.full(len(past), np.nan, model.dtype)
-    if integrated is not None:  # along the path the roll changes by itself
-        past *= roll[: past.shape[1]]
-        chord *= np.pad(roll, ((0, 1), (0, 0)))[asked.steps]
-        baseline = log_odds[:, 0]
-        warn_if_rough(past.sum((1, 2)) + chord.sum(1), log_odds[:, -1] - baseline)
-    found = Influence(past, chord, log_odds[:, -1], baseline)
-    return found if steps.ndim else Influence(*(a[0] for a in found))
-
-
-def warn_if_rough(sums: np.ndarray, differences: np.ndarray) -> None:
-    """Warn if the parts of a note do not add up to the difference, by 1 %."""
-    misses = abs(sums - differences)
-    rough = misses > 0.01 * abs(differences) + ROUNDING
-    if rough.any():
-        n = int(np.argmax(misses))
-        checks.warn_caller(
-            f"along the path from silence the log-odds of {int(rough.sum())} of "
-            f"{checks.counted(len(sums), 'note')} change too fast for so many points: "
-            f"the parts of one add up to {sums[n]:.3g}, the difference is "
-            f"{differences[n]:.3g}; a larger `integrated` comes nearer"
-        )
-
-
-def path(integrated, dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Return points from 0 (silence) to 1 (the tune), and the weights of derivatives.
-
-    Without integration that is the tune alone.  Otherwise Gauss and Legendre's rule of
-    so many points, with both ends, of weight zero, for their log-odds.
-    """
     n = checks.optional(checks.check_int, "integrated", integrated, high=1000)
-    if n is None:
-        return np.ones(1, dtype), np.ones(1, dtype)
-    points, weights = np.polynomial.legendre.leggauss(n)  # from -1 to 1
-    points, weights = np.r_[0, (points + 1) / 2, 1], np.r_[0, weights / 2, 0]
-    return points.astype(dtype), weights.astype(dtype)
+    alone = np.ones((steps.size, 1), model.dtype)  # the tune itself
+    asked = Questions(roll, steps.ravel(), notes.ravel(), alone, alone)
+    memory.check_influence(model, asked)
+    ask = model._functions.inside
+    with memory.explained("tunes, or fewer steps and notes,"):
+        answers = ask.influence(asked) if n is None else integrate(ask, asked, n)
+    log_odds = answers.log_odds
+    baseline = np.full_like(log_odds[:, 0], np.nan) if n is None else log_odds[:, 0]
+    found = Influence(answers.past, answers.chord, log_odds[:, -1], baseline)
+    return found if steps.ndim else Influence(*(a[0] for a in found))
 
 
 def check_numbers(name: str, value, low: int, high: int) -> np.ndarray:

@@ -29,12 +29,23 @@ class Progress(NamedTuple):
         Of the minibatch, before the last update; in nats, or halved squares.
     validation : float or None
         Nats per step, if the last update was followed by a validation.
-    rates : (float, float, float, float)
+    rates : tuple of 4 float
         R1, R2, R3 and Rout of the last update, ``rateDecay`` included.
     seconds : float
         Since this call of ``train`` began its updates.
     began : int
         ``updates`` when this call of ``train`` began.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lstmmusic import RNN4Music
+    >>> scale = np.eye(12)[np.arange(48) % 12]  # (steps, notes)
+    >>> model = RNN4Music(h1_length=5, h2_length=4, h3_length=3, io_length=12, seed=1)
+    >>> def enough(progress):
+    ...     return progress.updates == 2
+    >>> len(model.train([scale], 1, 3, 1, 17, callback=enough))
+    2
     """
 
     epoch: int

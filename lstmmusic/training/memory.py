@@ -14,6 +14,7 @@ import numpy as np
 from lstmmusic.data.batches import WHOLE_BLOCK, block_of, is_packed, whole_blocks
 from lstmmusic.engine.backend import threads
 from lstmmusic.engine.functions import COUNTED
+from lstmmusic.engine.inside import MOST_COLUMNS
 from lstmmusic.engine.process import return_freed_memory
 from lstmmusic.model import parameters
 from lstmmusic.training import free_memory
@@ -292,10 +293,10 @@ def check_influence(model, asked):
     the columns at once, what each column needs, and a block's input and derivative.
     """
     inside, N = model._functions.inside, model.io_length
-    Q, D = len(asked.points), model.dtype.itemsize
+    D = model.dtype.itemsize
 
     def needed(T, P):
-        workers, at_once = inside.plan(T, P * Q)
+        workers, at_once = inside.plan(T, MOST_COLUMNS * P)
         columns = workers * at_once
         of_columns = columns * (inside.bytes_of_column(T) + D * T * N)
         return COMPILING + 2 * D * P * T * N + of_columns
