@@ -55,9 +55,10 @@ def integrate(inside: Inside, asked: Questions, n: int) -> Answers:
         table, finer = halve(inside, part, table)
         found.past[rough, : finer.past.shape[1]] += finer.past
         found.chord[rough] += finer.chord
-    past = found.past * asked.roll[: found.past.shape[1]]
-    chord = found.chord * np.pad(asked.roll, ((0, 1), (0, 0)))[asked.steps]
-    return Answers(past, chord, found.log_odds[:, [-K - 1, -1]], found.along)
+    past, chord, log_odds, along = found
+    past *= asked.roll[: past.shape[1]]
+    chord *= np.pad(asked.roll, ((0, 1), (0, 0)))[asked.steps]
+    return Answers(past, chord, log_odds[:, [-K - 1, -1]], along)
 
 
 def ask(inside: Inside, asked: Questions, points, weights) -> Answers:
