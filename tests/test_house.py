@@ -17,6 +17,7 @@ PUBLIC = {
     "RNN4Music.__init__", "RNN4Music.train", "RNN4Music.genMusic",
     "midiread", "read_folder", "load_folder",
     "plot_roll", "plot_probabilities", "plot_tune",
+    "plot_states", "plot_influence",
 }  # fmt: skip
 TO_PRINT = {
     "RNN4Music.printWeights", "RNN4Music.printDerivatives",

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lstmmusic import plots
+from lstmmusic import RNN4Music, plots
+from midi import RollArray, RollFormat
 
 R, DT, T, N = (48, 72), 0.25, 20, 24
 
@@ -147,3 +148,27 @@ def test_bad_influence_is_refused(influence, tune, change, message):
     given = {"influence": influence, "tune": tune, "step": 9, "note": 9} | {"r": R}
     with pytest.raises(ValueError, match=message):
         plots.plot_influence(**(given | change))
+
+
+def test_restruck_columns_and_beats_are_understood():
+    """Fails if the half of what is struck again is drawn as notes, or beats as s."""
+    format = RollFormat((60, 66), 0.5, "beats", restruck=True)
+    sounding = np.zeros((9, 6), np.uint8)
+    sounding[:, 2] = sounding[4:, 4] = 1
+    struck = np.zeros_like(sounding)
+    struck[6, 2] = 1
+    tune = RollArray.of(np.hstack([sounding, struck]), format)
+    model = RNN4Music(4, 3, 2, 12, output="joint", jointUnits=2, restruck=True, seed=1)
+    found = model.influence(tune, 6, 8)
+    ax = plots.plot_influence(found, tune, 6, 8)
+    assert ax.get_title(loc="left").startswith("D4 struck again at 3 beats: ")
+    assert ax.get_xlabel() == "bar (4 beats)"
+    drawn = ax.images[-1].get_array().T
+    assert drawn.shape == (7, 6)
+    assert (drawn.mask == (np.vstack([sounding[:6], 0 * sounding[:1]]) == 0))[:6].all()
+    np.testing.assert_array_equal(drawn[:6][~drawn.mask[:6]], found.past[:, :6][
+        sounding[:6] == 1
+    ])  # fmt: skip
+    axes = plots.plot_states(model.states(tune), tune, parts="c")
+    assert [ax.get_xlabel() for ax in axes] == ["", "bar (4 beats)"]
+    assert axes[0].get_xlim() == (0, 4.5)

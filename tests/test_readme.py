@@ -140,11 +140,13 @@ def test_citation_names_this_version():
     assert f"version = {{{lstmmusic.__version__}}}" in README
 
 
-def test_picture_is_there_and_small():
-    (path,) = re.findall(r"!\[[^]]*\]\((.*?)\)", README)
-    picture = (ROOT / path).read_bytes()
-    assert picture.startswith(b"\x89PNG")
-    assert len(picture) < 100_000
+def test_pictures_are_there_and_small():
+    paths = re.findall(r"!\[[^]]*\]\((.*?)\)", README)
+    assert len(paths) == 2
+    for path in paths:
+        picture = (ROOT / path).read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) < 100_000
 
 
 def test_music_is_there_small_and_as_long_as_the_picture_says():

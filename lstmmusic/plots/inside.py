@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -10,8 +11,10 @@ import numpy.typing as npt
 
 from lstmmusic import checks
 from lstmmusic.checks import RollLike
+from lstmmusic.data.halves import pitches_of
 from lstmmusic.plots.figures import new_figure
 from lstmmusic.plots.rolls import plot_roll, sounding_pitches
+from lstmmusic.plots.times import grid_of, scale_time
 from lstmmusic.statistics import note_name
 
 if TYPE_CHECKING:
@@ -45,10 +48,12 @@ class HasInfluence(Protocol):
 def plot_states(
     states: Any,
     roll: RollLike,
-    r: tuple[int, int] = (21, 109),
-    dt: float = 0.2,
+    r: tuple[int, int] | None = None,
+    dt: float | Fraction | None = None,
     ax: Sequence[Axes] | None = None,
     *,
+    unit: str | None = None,
+    beats_per_bar: float = 4,
     layer: int = 1,
     parts: Sequence[str] = ("c", "i", "f", "o"),
     start: int = 0,
@@ -62,9 +67,9 @@ def plot_states(
     ----------
     states : States
         What `lstmmusic.RNN4Music.states` returns for the tune.
-    roll : array_like of shape (T, r[1] − r[0])
+    roll : array_like of shape (T, N) or (T, 2 N), N = r[1] − r[0]
         The tune.
-    r, dt
+    r, dt, unit, beats_per_bar
         As for `plot_roll`.
     ax : sequence of matplotlib.axes.Axes, optional
         One for the roll, and one for each of ``parts``.
@@ -100,7 +105,8 @@ def plot_states(
     number = checks.check_int("layer", layer, high=len(states.layers))
     for part in parts:
         checks.one_of("parts", part, tuple(PARTS))
-    of_layer, dt = states.layers[number - 1], checks.check_float("dt", dt)
+    of_layer, r = states.layers[number - 1], pitches_of(roll, r)
+    dt, unit = grid_of(roll, dt, unit)
     steps = len(getattr(roll, "piano_roll", roll))  # type: ignore[arg-type]
     if len(of_layer.c) != steps:
         raise ValueError(
@@ -112,7 +118,7 @@ def plot_states(
         heights = [1.4, *(1 for _ in parts)]
         ax = figure.subplots(1 + len(parts), sharex=True, height_ratios=heights)
     axes = np.atleast_1d(np.asarray(ax))
-    plot_roll(roll, r, dt, axes[0], start=start).set_xlabel("")
+    plot_roll(roll, r, dt, axes[0], unit=unit, start=start).set_xlabel("")
     order, ends = order_cells(np.tanh(of_layer.c)), (start * dt, (start + steps) * dt)
     barred = set()
     for a, part in zip(axes[1:], parts, strict=True):
@@ -124,7 +130,9 @@ def plot_states(
     axes[0].set_title(
         f"layer {number}: {len(order)} cells, like ones together", loc="left"
     )
-    axes[-1].set_xlabel("time (s)")
+    for a in axes[:: len(axes) - 1 or 1]:
+        scale_time(a, unit, beats_per_bar)
+    axes[0].set_xlabel("")
     return axes
 
 
@@ -133,26 +141,29 @@ def plot_influence(
     tune: RollLike,
     step: int,
     note: int,
-    r: tuple[int, int] = (21, 109),
-    dt: float = 0.2,
+    r: tuple[int, int] | None = None,
+    dt: float | Fraction | None = None,
     ax: Axes | None = None,
     *,
+    unit: str | None = None,
+    beats_per_bar: float = 4,
     steps: int | None = None,
 ) -> Axes:
     """Draw the notes before one note, coloured by what they say of it.
 
     Red speaks for the note, blue against it, grey does neither; a frame marks the note.
     Silent cells are white: their part is in ``influence.past``.  The colours' scale is
-    that of asinh, as the last steps say far more than all others.
+    that of asinh, as the last steps say far more than all others.  Of 2 N columns the N
+    that say what sounds are drawn.
 
     Parameters
     ----------
     influence : Influence
         What `lstmmusic.RNN4Music.influence` returns for one step and note.
-    tune : array_like of shape (T, r[1] − r[0])
+    tune : array_like of shape (T, N) or (T, 2 N), N = r[1] − r[0]
     step, note : int
         What it was asked: row and column of the note.
-    r, dt
+    r, dt, unit, beats_per_bar
         As for `plot_roll`.
     ax : matplotlib.axes.Axes, optional
     steps : int, optional
@@ -180,22 +191,16 @@ def plot_influence(
     """
     from matplotlib.colors import AsinhNorm
 
-    past = checks.array("influence", influence.past, float)
-    rows = checks.array("tune", getattr(tune, "piano_roll", tune), float)
-    checks.check_int("step", step, high=len(rows))
-    checks.check_int("note", note, low=0, high=rows.shape[-1] - 1)
-    if past.shape != (step, rows.shape[1]):
-        raise ValueError(
-            f"influence.past has shape {past.shape}; allowed with step {step} and this "
-            f"tune is {(step, rows.shape[1])}"
-        )
+    r, grid = pitches_of(tune, r), grid_of(tune, dt, unit)
+    rows, past = _check_influence(influence, tune, step, note, r)
     first = max(0, step - (checks.optional(checks.check_int, "steps", steps) or step))
     shown = np.concatenate([rows, np.zeros_like(rows[:1])])[first : step + 1]
-    values = np.concatenate([past, [influence.chord]])[first:]
+    values = np.concatenate([past, [influence.chord]])[first:, : rows.shape[1]]
     asked = np.zeros_like(shown)
-    asked[-1, note] = 1
+    asked[-1, note % rows.shape[1]] = 1
     pitches = sounding_pitches([np.maximum(shown, asked)], r)
-    ax = plot_roll(shown, r, dt, ax, start=first, pitches=pitches)
+    time = {"unit": grid.unit, "beats_per_bar": beats_per_bar, "start": first}
+    ax = plot_roll(shown, r, grid.dt, ax, **time, pitches=pitches)
     most = abs(values[shown > 0]).max(initial=0) or 1.0
     image = ax.imshow(
         np.ma.masked_where(shown == 0, values).T,
@@ -207,9 +212,28 @@ def plot_influence(
         extent=ax.images[0].get_extent(),
     )
     _add_influence_bar(ax, image, most)
-    _frame(ax, step * dt, dt, r[0] + note)
-    ax.set_title(_title(influence, note_name(r[0] + note), step * dt), loc="left")
+    pitch = r[0] + note % rows.shape[1]
+    _frame(ax, step * grid.dt, grid.dt, pitch)
+    name = note_name(pitch) + " struck again" * (note >= rows.shape[1])
+    ax.set_title(_title(influence, name, grid.in_words(step)), loc="left")
     return ax
+
+
+def _check_influence(
+    influence: HasInfluence, tune: RollLike, step: int, note: int, r: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows (T, N) of what sounds, and ``past``; ValueError for others."""
+    past = checks.array("influence", influence.past, float)
+    rows = checks.array("tune", getattr(tune, "piano_roll", tune), float)
+    checks.check_int("step", step, high=len(rows))
+    checks.check_int("note", note, low=0, high=rows.shape[-1] - 1)
+    if past.shape != (step, rows.shape[1]):
+        raise ValueError(
+            f"influence.past has shape {past.shape}; allowed with step {step} and this "
+            f"tune is {(step, rows.shape[1])}"
+        )
+    notes = r[1] - r[0]
+    return rows[:, :notes] if rows.shape[1] == 2 * notes else rows, past
 
 
 def order_cells(values: npt.ArrayLike) -> np.ndarray:
@@ -304,6 +328,6 @@ def _frame(ax: Axes, time: float, dt: float, pitch: int) -> None:
     )
 
 
-def _title(influence: HasInfluence, name: str, time: float) -> str:
+def _title(influence: HasInfluence, name: str, time: str) -> str:
     odds = float(influence.log_odds)
-    return f"{name} at {time:.3g} s: probability {1 / (1 + np.exp(-odds)):.2g}"
+    return f"{name} at {time}: probability {1 / (1 + np.exp(-odds)):.2g}"
