@@ -1,11 +1,13 @@
 """Read the tune to harmonise or to go on from: ``main.py --melody``, ``--continue``."""
 
+import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 
 from lstmmusic.statistics import top_line
-from midi import MidiError, RollArray, RollFormat, midiread
+from midi import MidiError, RollArray, midiread
 
 LONGEST = 100_000  # steps, as many as --steps allows
 ALL_PITCHES = (0, 128)
@@ -20,13 +22,23 @@ def read_tune(option, file, options):
         If the file is not MIDI, has no notes, or has too many steps.
     """
     wanted = {name: getattr(options, name) for name in ("unit", "quantize", "restruck")}
-    wanted |= {"drums": options.drums, "pedal": options.pedal}
+    others = ("drums", "pedal", "unended")
+    wanted |= {name: getattr(options, name) for name in others}
     try:
         tune = midiread(file, ALL_PITCHES, options.dt, **wanted)
     except OSError as error:
         raise ValueError(f"{option} is {file}: {error.strerror}") from error
     except MidiError as error:  # it begins with the file's name
         raise ValueError(f"{option} is {error}") from error
+    between = tune.left_out["between steps"]
+    if between:
+        what = (
+            f"{option} is {file}: {between} of its {len(tune.notes)} notes lie "
+            "between the steps of --dt, and are lost; --quantize keeps them"
+        )
+        if not tune.piano_roll.any():
+            raise ValueError(what)
+        warnings.warn(what, stacklevel=2)
     if len(tune.piano_roll) > LONGEST:
         raise ValueError(f"{option} is {file}: {len(tune.piano_roll)} steps of --dt "
                          f"{options.dt}; allowed are {LONGEST}")  # fmt: skip
@@ -38,13 +50,17 @@ def halves(roll, pitches):
     return roll[:, :pitches], roll[:, pitches:]
 
 
-def moved(roll, semitones, low, high):
-    """Return columns low … high − 1 of a roll of all pitches, transposed."""
-    parts = []
-    for half in halves(np.asarray(roll), 128):
+def moved(roll, semitones, source, target):
+    """Return a roll of the pitches ``source`` transposed, as one of those ``target``.
+
+    Both are (low, high), at most 128 pitches; notes that leave the target are left out.
+    """
+    (low, high), parts = source, []
+    for half in halves(np.asarray(roll), high - low):
         if half.shape[1]:
-            wide = np.pad(half, ((0, 0), (128, 128)))
-            parts.append(np.roll(wide, semitones, axis=1)[:, 128 + low : 128 + high])
+            wide = np.pad(half, ((0, 0), (128 + low, 256 - high)))
+            first, end = (128 + pitch - semitones for pitch in target)
+            parts.append(wide[:, first:end])
     return np.concatenate(parts, axis=1)
 
 
@@ -104,7 +120,7 @@ def read_melody(file, tunes, options):
             f"allowed are at most {high - low - 2} semitones from lowest to highest"
         )
     best = best_shift(line, count_top_notes(tunes, high - low), shifts, low)
-    fitting = moved(roll, best, low, high)
+    fitting = moved(roll, best, ALL_PITCHES, options.range)
     return SimpleNamespace(
         name=read.name,
         piano_roll=RollArray.of(fitting, options.format),
@@ -181,7 +197,7 @@ def read_continued(file, tunes, options):
     common = sum(halves(np.asarray(t.piano_roll), high - low)[0].sum(axis=0, dtype=int)
                  for t in tunes)  # fmt: skip
     best = best_shift(sounding.nonzero()[1], common, range(-6, 7), low)
-    primer = moved(roll, best, low, high)
+    primer = moved(roll, best, ALL_PITCHES, options.range)
     if not primer.any():
         raise ValueError(f"--continue is {file}: its last {len(roll)} steps have no "
                          f"note in --range {low} {high}; allowed is a larger --primer "
@@ -209,19 +225,6 @@ def continued_roll(original, generated, options):
     -------
     uint8 RollArray of all pitches
     """
-    low, high = options.range
-    parts = []
-    for half in halves(np.asarray(generated), high - low):
-        if half.shape[1]:
-            around = (128 + low, 256 - high)
-            wide = np.pad(half, ((0, 0), around))
-            parts.append(np.roll(wide, -original.semitones, axis=1)[:, 128:256])
-    after = np.concatenate(parts, axis=1)
-    format = RollFormat(ALL_PITCHES, *options_of(options.format))
+    after = moved(generated, -original.semitones, options.range, ALL_PITCHES)
     roll = np.append(np.asarray(original.whole.piano_roll), after, axis=0)
-    return RollArray.of(roll.astype(np.uint8), format)
-
-
-def options_of(format):
-    """Return all of a RollFormat but its range."""
-    return format.dt, format.unit, format.quantize, format.restruck
+    return RollArray.of(roll.astype(np.uint8), replace(options.format, r=ALL_PITCHES))

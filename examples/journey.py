@@ -152,7 +152,7 @@ def read_tunes(options):
             "the chorales need music21, which is not installed: "
             "pip install music21, or give --midi FOLDER"
         ) from None
-    asked = ("unit", "quantize", "restruck", "drums", "pedal")
+    asked = ("unit", "quantize", "restruck", "drums", "pedal", "unended")
     chosen = {name: getattr(options, name) for name in asked}
     with naming("--midi", folder):
         return read_folder(folder, options.range, options.dt, **chosen)
@@ -266,7 +266,8 @@ def generate(model, original, tunes, options):
             )
         roll = RollArray.of(unmark_silence(roll), options.format)
         if not lowest_sounds:  # then the lowest note is always a mark
-            roll[:, 0] = probabilities[:, 0] = 0
+            marks = slice(0, None, options.format.notes)  # struck again or not
+            roll[:, marks] = probabilities[:, marks] = 0
         remarks = [str(warning.message) for warning in caught]
         made[f"{temperature:g}"] = Generated(roll, probabilities, remarks)
     return made

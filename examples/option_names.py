@@ -38,6 +38,8 @@ def with_option_names(message):
     message = message.replace("output='joint'", "--output joint")
     for switch in ("quantize", "drums", "pedal", "restruck"):
         message = message.replace(f"{switch}=True", f"--{switch}")
+    message = message.replace("unended='hold'", "--unended hold")
+    message = re.sub(r"\bdt=(?=[\d.])", "--dt ", message)
     sizes = "h1_length, h2_length, h3_length, io_length"
     message = message.replace(f"each of {sizes}", "each of --sizes")
     # Some names are also words: those stand for an argument only before its value.

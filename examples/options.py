@@ -138,6 +138,13 @@ def add_format_switches(add):
         ("--pedal", "hold notes while the sustain pedal is down"),
     ):
         add(name, action="store_true", help=meaning)
+    add(
+        "--unended",
+        choices=("drop", "hold"),
+        default="drop",
+        help="whether notes that are never ended are left out, or held to the end of "
+        "their track (%(default)s)",
+    )
 
 
 def add_network_options(add):

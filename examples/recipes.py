@@ -99,8 +99,11 @@ def check_options(options):
 
 
 def check_length(options):
-    """Raise ValueError if the tunes to write would be too long."""
+    """Raise ValueError if the tunes would be too long, or for a tempo in seconds."""
     seconds = options.steps * step_s(options)
+    if options.unit == "seconds" and options.tempo is not None:
+        raise ValueError(f"--tempo is {options.tempo:g} and --unit is seconds; allowed "
+                         "is --tempo with --unit beats")  # fmt: skip
     if seconds > 86400:
         raise ValueError(f"--steps is {options.steps} and --dt {options.dt}, together "
                          f"{seconds:.6g} s; allowed are 24 hours of music")  # fmt: skip
@@ -117,7 +120,7 @@ def step_s(options):
 
 
 def choose_format(options, otherwise):
-    """Return the RollFormat of the options; of those not given, ``otherwise``'s."""
+    """Return the RollFormat of the options; ``otherwise`` has those not given."""
     given = {name: getattr(options, name) for name in FORMAT}
     found = otherwise | {name: v for name, v in given.items() if v is not None}
     found.setdefault("dt", STEP[found["unit"]])
@@ -234,7 +237,10 @@ def set_first_biases(model, tunes):
 
 
 def frequencies(tunes, restruck):
-    """Return how often each cell is 1, (io_length,): of restruck ones, if it can be."""
+    """Return the share of the rows in which each cell is 1, (io_length,).
+
+    For a restruck cell, of the rows in which its note can be struck again.
+    """
     if not restruck:
         return np.concatenate(tunes).mean(axis=0)
     width = tunes[0].shape[1]

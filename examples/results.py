@@ -34,6 +34,7 @@ from lstmmusic.statistics import LONGEST_COPIED, SHARES, note_name
 from midi.utils import midiwrite
 
 SHOWN = 150  # steps in a picture; more would be too fine to see
+LONGEST_PRIMER = 100  # steps of a file that is continued
 HEARD_S = 300  # seconds of a tune in its WAV file, 29 MB
 SOUND = (
     "The sound and the MIDI file begin after the primer, where the orange line stands "
@@ -215,9 +216,10 @@ def add_tune(part, name, roll, options, files):
 def draw_tune(part, suffix, original, tune, options, files):
     """Draw a generated tune below the original, and its probabilities."""
     r, grid, primer = options.range, options.grid, primer_steps(original, options)
+    skipped = max(0, primer - LONGEST_PRIMER) if options.continued else 0
+    primer, roll = primer - skipped, original.piano_roll[skipped:]
     begin = primer * grid.dt
     shown = max(SHOWN, primer + SHOWN // 3)
-    roll = original.piano_roll
     both = roll[:shown], tune.roll[: shown - primer]
     probabilities = tune.probabilities[: shown - primer]
     if options.melody:  # given notes have the probabilities below the threshold, too
@@ -232,7 +234,9 @@ def draw_tune(part, suffix, original, tune, options, files):
         "it what the network wrote"
     )
     caption = (
-        f"Above: the original, {extent(shown, len(roll), grid)}. Below: {below}, "
+        f"Above: the original, {extent(shown, len(roll), grid)}"
+        + f", without its first {grid.in_words(skipped)}" * bool(skipped)
+        + f". Below: {below}, "
         f"{extent(shown, steps, grid)}."
     )
     files.draw(part, lower, f"rolls{suffix}.png", caption, begin)

@@ -38,7 +38,7 @@ def with_format(roll: np.ndarray, format: "RollFormat | None") -> np.ndarray:
 
 
 def check_format(value: Any, io_length: int, restruck: bool) -> "RollFormat | None":
-    """Return `RNN4Music.rollFormat`; raise ValueError for one that is not its rolls'.
+    """Return `RNN4Music.rollFormat`; raise ValueError if the network's rolls differ.
 
     ``io_length`` and ``restruck`` are the network's.
     """
