@@ -1,5 +1,6 @@
 """``examples/main.py --continue``, and a run in beats."""
 
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,6 +31,14 @@ def write_scale(file, pitches):
     return file
 
 
+def write_short(file):
+    """Write four notes, a third of a step each, between two steps of 0.5 beats."""
+    roll = np.zeros((24, 12), int)
+    roll[1::6, 4] = 1
+    midiwrite(file, roll, R, Fraction(1, 6), unit="beats")
+    return file
+
+
 def in_c_major():
     """Return a tune in C major."""
     roll = np.zeros((14, 12), np.uint8)
@@ -37,19 +46,22 @@ def in_c_major():
     return SimpleNamespace(piano_roll=roll)
 
 
-@pytest.mark.parametrize("shift", [0, 2, -3, 6])
+@pytest.mark.parametrize("shift", [0, 2, -3, 4])
 def test_the_primer_is_in_the_tunes_key_and_the_continuation_in_the_file_s(
     given, tmp_path, shift
 ):
     """Fails if a shift is not undone, or if strikes do not move with their notes."""
     options = parse(*BEATS, "--restruck")
-    file = write_scale(tmp_path / "a.mid", [50 + p + shift for p in (2, 3, 5, 7, 9)])
-    tune = given.read_continued(file, [in_c_major()], options)
-    low = tune.piano_roll[:, :12]
-    assert tune.semitones == -shift or low[low.any(axis=1)].argmax() >= 0
+    tunes = [in_c_major()]
+    tunes[0].piano_roll[:, [2, 5, 7]] *= 2  # as often as no other transposition has
+    tunes[0].piano_roll[:9, [2, 5, 7, 9]] = 1
+    file = write_scale(tmp_path / "a.mid", [50 + p + shift for p in (2, 5, 7, 2, 9)])
+    tune = given.read_continued(file, tunes, options)
+    assert tune.semitones == -shift
+    assert tune.lost == 0
     assert tune.piano_roll.format == options.format
     struck = tune.piano_roll[-1].nonzero()[0]
-    assert struck[1] == 12 + struck[0], "the last note is struck again"
+    assert struck.tolist() == [9, 12 + 9], "the last note is struck again"
     roll = given.continued_roll(tune, tune.piano_roll, options)
     assert roll.format == RollFormat(ALL, 0.5, "beats", restruck=True)
     steps = len(tune.whole.piano_roll)
@@ -111,37 +123,91 @@ def test_the_file_s_tempo_and_its_last_steps_are_taken(run, tmp_path):
         ("--continue {missing}", "No such file"),
         ("--continue {high}", "have no note in --range 50 62"),
         ("--continue {high} --melody {high}", "allowed is one of them"),
+        ("--continue {short}", "4 of its 4 notes lie between the steps of --dt, and"),
     ],
 )
 def test_a_file_that_cannot_be_continued_is_refused(
     error_of, tmp_path, arguments, message
 ):
     """Fails on a traceback, or if training starts before the file is read."""
-    files = {name: tmp_path / f"{name}.mid" for name in ("text", "missing", "high")}
+    files = {
+        name: tmp_path / f"{name}.mid" for name in ("text", "missing", "high", "short")
+    }
     files["text"].write_text("Once upon a time")
     write_scale(files["high"], [120, 122, 125])
+    write_short(files["short"])
     text = error_of(*arguments.format(**files).split())
     assert message in text
     assert "--continue is " in text
     assert not (tmp_path / "out").exists()
 
 
-def test_a_notation_program_shows_the_right_values(run, tmp_path):
-    """Fails if steps of half a beat are written as anything but eighths."""
+def test_a_notation_program_shows_the_right_values_and_bars(run, tmp_path):
+    """Fails if half a beat is not an eighth, or the continued file's bars move."""
     from music21 import converter, tempo
 
     folder = tmp_path / "eighths"
     folder.mkdir()
     for n in range(3):
         write_scale(folder / f"{n}.mid", [50 + (n + i * i) % 12 for i in range(20)])
-    run("--midi", folder, *BEATS, "--tempo", 90)
-    score = converter.parse(tmp_path / "out" / "generated.mid", quantizePost=False)
-    lengths = {float(note.quarterLength) for note in score.flatten().notes}
-    offsets = {float(note.offset) for note in score.flatten().notes}
-    assert lengths, "there is a note"
-    assert all(2 * value == round(2 * value) for value in lengths | offsets)
-    (mark,) = score.flatten().getElementsByClass(tempo.MetronomeMark)
-    assert mark.number == pytest.approx(90, abs=0.01)
+    run("--midi", folder, *BEATS, "--tempo", 90, "--continue", folder / "0.mid")
+
+    def notes_of(file):
+        """Return (bar, offset, pitch, length) of each note, read from MusicXML."""
+        score = converter.parse(file, quantizePost=False)
+        path = score.write("musicxml", tmp_path / f"{file.stem}.musicxml")
+        score = converter.parse(path)
+        (mark,) = score.flatten().getElementsByClass(tempo.MetronomeMark)
+        assert mark.number == pytest.approx(90, abs=0.01)
+        return [
+            (bar.number, float(note.offset), pitch.midi, float(note.quarterLength))
+            for bar in score.recurse().getElementsByClass("Measure")
+            for note in bar.recurse().notes
+            for pitch in note.pitches
+        ]
+
+    original = notes_of(folder / "0.mid")
+    both = notes_of(tmp_path / "out" / "continued.mid")
+    assert {bar for bar, *_ in original} == {1, 2, 3}, "22 eighths, 8 to a bar"
+    assert both[: len(original)] == original
+    assert len(both) > len(original)
+    for _, offset, _, length in both:
+        assert 2 * offset == round(2 * offset) < 8
+        assert 2 * length == round(2 * length) > 0
+
+
+def test_a_file_s_lost_notes_are_said(given, tmp_path):
+    options = parse(*BEATS, "--no-restruck")
+    roll = np.zeros((12, 12), int)
+    roll[1, 4] = roll[6:12, 5] = 1
+    midiwrite(tmp_path / "a.mid", roll, R, Fraction(1, 6), unit="beats")
+    with pytest.warns(UserWarning, match="1 of its 2 notes lie between the steps"):
+        given.read_continued(tmp_path / "a.mid", [in_c_major()], options)
+
+
+def test_a_tempo_in_seconds_is_refused(error_of):
+    text = error_of("--unit", "seconds", "--tempo", 90)
+    assert "--tempo is 90 and --unit is seconds; allowed is --tempo with" in text
+
+
+def test_marks_of_silence_leave_no_strike(main):
+    """Fails if the lowest note, always a mark, is gone but struck again."""
+    options = parse(*BEATS, "--restruck", "--steps", 4, "--threshold", 0)
+    high = RollArray.of(np.eye(6, 24, 3, dtype=np.uint8), options.format)
+    tune = SimpleNamespace(piano_roll=high)
+
+    class Model:
+        genProbThreshold = 0
+
+        def genMusic(self, primer, steps, **_):
+            roll = np.zeros((steps, 24), np.uint8)
+            roll[:, [0, 5]] = 1
+            roll[1:, 12] = 1
+            return roll, roll / 2
+
+    made = main.generate(Model(), tune, [tune], options)["1"]
+    assert made.roll.nonzero()[1].tolist() == [5] * 4
+    assert not made.probabilities[:, [0, 12]].any()
 
 
 def test_the_restruck_half_begins_at_its_frequency():
