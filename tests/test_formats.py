@@ -44,6 +44,15 @@ def test_rows_keep_the_format_and_other_columns_have_none():
     assert roll_format(np.asarray(a)) is None
 
 
+@pytest.mark.parametrize("shape", [(5, 7), (2, 5, 7), (7,), ()])
+def test_an_array_of_another_width_is_refused(shape):
+    array = np.zeros(shape, np.uint8)
+    with pytest.raises(ValueError, match=r"roll has shape \(.*struck again m.*6 colum"):
+        RollArray.of(array, EIGHTHS)
+    assert RollArray.of(array, None).format is None
+    assert RollArray.of(np.zeros(6), EIGHTHS).format is EIGHTHS
+
+
 @pytest.mark.parametrize(
     "copied", [copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))]
 )
