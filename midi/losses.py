@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from midi.formats import RollFormat
-from midi.rolls import ADVICE, SUFFIXES, MidiRoll
+from midi.rolls import ADVICE, UNIT_SYMBOLS, MidiRoll
 
 MOST = 0.02  # share of the notes that may be lost without a word
 _DIVISORS = (2, 4, 8, 16)  # of dt, for a finer grid
@@ -38,8 +38,8 @@ def count_losses(roll: MidiRoll) -> Losses:
     never_ended = left_out["never ended"]
     short = [0] * len(_DIVISORS)
     if not roll.quantize:
-        suffix = SUFFIXES[roll.unit]
-        length = roll.notes[f"offset_{suffix}"] - roll.notes[f"onset_{suffix}"]
+        symbol = UNIT_SYMBOLS[roll.unit]
+        length = roll.notes[f"offset_{symbol}"] - roll.notes[f"onset_{symbol}"]
         for n, divisor in enumerate(_DIVISORS):
             least = float(roll.dt) / divisor * (1 - 1e-9)  # offset - onset is rounded
             short[n] = int(np.count_nonzero(length < least))

@@ -13,10 +13,12 @@ from midi.clock import Clock
 from midi.files import printable
 from midi.formats import RollArray, RollFormat, in_beats
 
-SUFFIXES = {"seconds": "s", "beats": "beats"}  # of the names of times
+UNIT_SYMBOLS = {"seconds": "s", "beats": "beats"}  # in the names of times
 NOTE_DTYPES = {
-    unit: np.dtype([("pitch", "u1"), (f"onset_{end}", "f8"), (f"offset_{end}", "f8")])
-    for unit, end in SUFFIXES.items()
+    unit: np.dtype(
+        [("pitch", "u1"), (f"onset_{symbol}", "f8"), (f"offset_{symbol}", "f8")]
+    )
+    for unit, symbol in UNIT_SYMBOLS.items()
 }
 ADVICE = {  # what brings the notes back that are left out
     "percussion": "drums=True",

@@ -9,11 +9,11 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from midi import checks, folders, placing, reading
+from midi import checks, clock, folders, reading
 from midi.checks import MidiError, counted
 from midi.files import READABLE, FilePath, check_path, printable, read_file
 from midi.formats import RollFormat, in_beats
-from midi.rolls import SUFFIXES
+from midi.rolls import UNIT_SYMBOLS
 
 CHORD_S = 0.03
 LEAST_SHARE = 0.99
@@ -135,7 +135,7 @@ def _read_onsets(
 ) -> npt.NDArray[np.float64]:
     """Return the onsets of a file in its unit, in order, those of a chord as one."""
     tune = reading.read_roll(*read_file(path), format, options)
-    onset: npt.NDArray[np.float64] = tune.notes[f"onset_{SUFFIXES[format.unit]}"]
+    onset: npt.NDArray[np.float64] = tune.notes[f"onset_{UNIT_SYMBOLS[format.unit]}"]
     tempos = tune.tempos if format.unit == "beats" else None
     onset_s = onset if tempos is None else _seconds(onset, tempos)
     chords, after = [], 0
@@ -153,10 +153,10 @@ class _Fit(NamedTuple):
     near: float
 
 
-def _measure(tunes: Sequence[npt.NDArray[np.float64]], dt: float | Fraction) -> _Fit:
+def _fit(tunes: Sequence[npt.NDArray[np.float64]], dt: float | Fraction) -> _Fit:
     count = apart = near = 0
     for onset in tunes:
-        rows = placing.round_half_up(onset / float(dt))
+        rows = clock.round_half_up(onset / float(dt))
         count += len(onset)
         apart += 1 + int(np.count_nonzero(np.diff(rows)))
         near += int(np.count_nonzero(abs(onset / float(dt) - rows) < NEAR))
@@ -167,7 +167,7 @@ def _choose(
     tunes: Sequence[npt.NDArray[np.float64]], skipped: int, unit: str
 ) -> Suggestion:
     """Return the first step that fits, or keeps apart, or the last, and why."""
-    fits = [_measure(tunes, dt) for dt in CANDIDATES[unit]]
+    fits = [_fit(tunes, dt) for dt in CANDIDATES[unit]]
     apart = [n for n, fit in enumerate(fits) if fit.apart >= LEAST_SHARE]
     near = [n for n in apart if fits[n].near >= LEAST_SHARE]
     chosen = [*near[:1], *apart[:1], len(fits) - 1][0]
