@@ -75,12 +75,10 @@ def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> M
         raise MidiError(f"{name}: SMPTE time has no beats; allowed: unit='seconds'")
     begun, end_tick = parsing.survey(tracks, name)
     found, tempos = parsing.read_notes(tracks, name, options.pedal)
-    if options.unended == "hold" and begun > len(found.pitch):
-        found = parsing.walk_notes(tracks, options.pedal, hold=True)
-    unended = {"never ended": max(begun - len(found.pitch), 0)}
-    keep, left_out = _select(found, format.r, options.drums)
+    if begun > len(found.pitch):
+        found = parsing.walk_notes(tracks, options.pedal)
+    keep, left_out = _select(found, format.r, options)
     if not keep.any():
-        left_out |= unended
         advice = [ADVICE[why] for why in ADVICE if left_out.get(why)]
         raise MidiError(
             f"{name}: no notes for r = {format.r}; left out: {left_out}"
@@ -97,23 +95,26 @@ def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> M
     steps = _count_steps(notes, rows, times, format, options.steps, name)
     column = notes["pitch"].astype(np.int64) - format.r[0]
     roll, doubled = placing.draw_notes(rows, column, steps, format)
-    left_out |= _count_in_no_row(rows, steps) | unended
+    left_out |= _count_in_no_row(rows, steps)
     return MidiRoll(roll, notes, format, path, left_out, doubled, times)
 
 
 def _select(
-    found: parsing.TickNotes, r: tuple[int, int], drums: bool
+    found: parsing.TickNotes, r: tuple[int, int], options: Options
 ) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
     """Return a mask of the notes to keep, and the numbers of the others by reason."""
     # D11: a pitch outside r is left out and counted.
-    percussion = found.percussion & (not drums)
-    below, above = found.pitch < r[0], found.pitch >= r[1]
-    left_out = {
-        "below r": int(np.count_nonzero(below & ~percussion)),
-        "above r": int(np.count_nonzero(above & ~percussion)),
-        "percussion": int(np.count_nonzero(percussion)),
+    reasons = {  # a note is counted for the first that it has
+        "percussion": found.percussion & (not options.drums),
+        "below r": found.pitch < r[0],
+        "above r": found.pitch >= r[1],
+        "never ended": ~found.ended & (options.unended == "drop"),
     }
-    return ~(percussion | below | above), left_out
+    keep, left_out = np.ones(found.pitch.shape, np.bool_), {}
+    for why, has_reason in reasons.items():
+        left_out[why] = int(np.count_nonzero(keep & has_reason))
+        keep &= ~has_reason
+    return keep, left_out
 
 
 def _place_notes(

@@ -68,8 +68,8 @@ class MidiRoll:
         How many notes are missing, and why. Each note that begins is either in some row
         or counted here once.
 
-        - Not in `notes`: ``"never ended"``; of the others ``"percussion"``; of the
-          others ``"below r"`` and ``"above r"``.
+        - Not in `notes`: ``"percussion"``; of the others ``"below r"`` and
+          ``"above r"``; of the others ``"never ended"``.
         - In `notes`, but in no row: ``"after steps"``, which begin after the last of
           the `steps` asked for, if those cut the file; of the others
           ``"between steps"``, with no row from onset to offset.
@@ -174,11 +174,11 @@ class MidiRoll:
         return file.getvalue()
 
 
-def in_words(left_out: dict[str, int]) -> str:
+def in_words(counts: dict[str, int], advice: dict[str, str] = ADVICE) -> str:
     """Return how many notes are left out and why, and which argument keeps them."""
     return ", ".join(
-        f"{number} {why}" + (f" ({ADVICE[why]} keeps them)" if why in ADVICE else "")
-        for why, number in left_out.items()
+        f"{number} {why}" + (f" ({advice[why]} keeps them)" if why in advice else "")
+        for why, number in counts.items()
         if number
     )
 

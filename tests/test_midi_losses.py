@@ -44,8 +44,8 @@ def write(folder, *tracks):
 def test_repr_says_what_keeps_the_notes_left_out():
     result = read(smf(SHORT + LONG + DRUM + "00 903c40"))
     assert repr(result).endswith(
-        "1 percussion (drums=True keeps them), 1 between steps (quantize=True or a "
-        "smaller dt keeps them), 1 never ended (unended='hold' keeps them)>"
+        "1 percussion (drums=True keeps them), 1 never ended (unended='hold' keeps "
+        "them), 1 between steps (quantize=True or a smaller dt keeps them)>"
     )
     assert repr(read(ONE_NOTE)).endswith("left out: none>")
     text = repr(read(smf(LONG + "00 900240 8140 800240")))
@@ -114,10 +114,25 @@ def test_notes_never_ended_and_percussion_are_in_the_line(tmp_path):
     write(tmp_path, DRUM + LONG + "00 903c40 8140 ff0100")
     (line,) = lines_of(tmp_path)
     assert line.endswith(
-        "50.0% of the notes are in no roll: 1 never ended (unended='hold' keeps them), "
-        "1 percussion (drums=True keeps them)"
+        "50.0% of the notes are in no roll: 1 never ended (unended='hold' keeps them); "
+        "beside them, 1 percussion (drums=True keeps them)"
     )
     assert lines_of(tmp_path, unended="hold") == []
+
+
+def test_drums_and_other_pitches_never_ended_are_left_out_for_what_they_are(tmp_path):
+    # Fails if drums without note-offs are called never ended: unended='hold' does not
+    # bring them.
+    drums = "00 992440" * 10 + "00 900240 00 907f40"
+    write(tmp_path, drums + LONG)
+    assert lines_of(tmp_path) == lines_of(tmp_path, unended="hold") == []
+    counts = {"percussion": 10, "below r": 1, "above r": 1, "never ended": 0}
+    for unended in ("drop", "hold"):
+        result = read(smf(drums + LONG), unended=unended)
+        assert counts.items() <= result.left_out.items()
+    (line,) = lines_of(tmp_path, drums=True)
+    assert "90.9% of the notes are in no roll: 10 never ended (unended='hold'" in line
+    assert len(read(smf(drums + LONG), drums=True, unended="hold").notes) == 11
 
 
 def test_percussion_and_pitches_outside_r_alone_are_no_loss(tmp_path):
