@@ -91,7 +91,7 @@ def suggest_dt(
     Returns
     -------
     Suggestion
-        The step `dt`, the `share` of onsets that stand apart, and `why`, which ends with
+        The step `dt`, the `share` of onsets that stand apart, and `why`; it ends with
         what to read with.
 
     Raises
