@@ -67,7 +67,8 @@ def listen(
         A beat is a quarter note.  By default the roll's own, if it has one, else
         seconds.
     tempo : float, optional
-        Beats per minute, with ``unit='beats'``; 120 by default.
+        Beats per minute, with ``unit='beats'``.  By default that of a MidiRoll in
+        beats, the mean of its file; else 120.
     program : int
         Instrument, 0 to 127, numbered as in General MIDI; 0 is a grand piano.
 
@@ -202,7 +203,9 @@ def _samples(
     from midi import writing
 
     notes, format = writing.check_written(roll, r, dt, unit)
-    step_s = writing.seconds_per_step(format, writing.check_tempo(tempo, format.unit))
+    step_s = writing.seconds_per_step(
+        format, writing.check_tempo(tempo, format.unit, roll)
+    )
     program = checks.check_int("program", program, low=0, high=127)
     length_s = len(notes) * step_s
     if length_s > LONGEST_S:

@@ -16,8 +16,8 @@ from lstmmusic.data.counts import (
     mean_shares,
     same_size,
 )
-from lstmmusic.data.formats import format_of
-from lstmmusic.data.halves import Halves, check_same_time, halves, pitches_of
+from lstmmusic.data.formats import check_same_time, format_of
+from lstmmusic.data.halves import Halves, halves, pitches_of
 from lstmmusic.data.notes import NAMES, held_notes, longest_held, note_name, top_line
 
 __all__ = [
@@ -295,7 +295,7 @@ def _checked(
     n = -1
     for n, tune in enumerate(tunes):
         name = f"tune {n} of the dataset"
-        check_same_time(name, tune, roll)
+        check_same_time(name, tune, "the roll has", roll)
         yield halves(name, tune, r)
     if n < 0:
         raise ValueError("the dataset is empty; at least one tune is needed")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 MAX_ROLL_S = 24 * 60 * 60
-MAX_ROLL_CELLS = 10**8  # steps x notes, one byte each
+MAX_ROLL_CELLS = 10**8  # steps x columns, one byte each
 MAX_FILE_BYTES = 2**25  # hundreds of hours of piano
 MAX_TRACKS = 10_000  # each costs more time than its bytes
 MIN_WRITE_DT_S = 1e-4
@@ -102,29 +102,6 @@ def check_unended(unended: Any) -> str:
     return unended
 
 
-def check_size(
-    steps: float,
-    length_s: float,
-    r: tuple[int, int],
-    name: str,
-    error: type[ValueError] = MidiError,
-    restruck: bool = False,
-) -> None:
-    """Raise `error` if a roll of `steps` rows and `length_s` is over the limits."""
-    width = (r[1] - r[0]) * (2 if restruck else 1)
-    if length_s > MAX_ROLL_S:
-        raise error(
-            f"{name}: the piano-roll would last {length_s:.6g} s; "
-            f"allowed: up to 24 hours ({MAX_ROLL_S} s)"
-        )
-    if steps * width > MAX_ROLL_CELLS:
-        raise error(
-            f"{name}: the piano-roll would have {steps:.6g} steps of {width} "
-            f"notes; allowed: up to {MAX_ROLL_CELLS} cells (a larger dt makes it "
-            "smaller)"
-        )
-
-
 def check_bool(name: str, value: Any) -> bool:
     """Return `value` as a bool; accept no other type in its place."""
     if not _is_bool(value):
@@ -211,7 +188,7 @@ def check_bits(
     roll = _check_array(piano_roll, None if width is None else (width,), allowed)
     if roll.shape[1] == 0 or roll.size > MAX_ROLL_CELLS:
         raise ValueError(
-            f"piano_roll has shape {roll.shape}; allowed: a note or more, and up to "
+            f"piano_roll has shape {roll.shape}; allowed: a column or more, and up to "
             f"{MAX_ROLL_CELLS} cells"
         )
     _check_zeros_and_ones(roll, allowed)

@@ -1,4 +1,4 @@
-"""Turn ticks into seconds and beats, under a file's division and tempo map."""
+"""Turn ticks into seconds, beats and rows, under a file's division and tempo map."""
 
 from fractions import Fraction
 from typing import NamedTuple, TypeAlias
@@ -165,3 +165,42 @@ def ticks_to_steps(
     else:
         steps = -(-dividend // divisor)
     return steps
+
+
+def seconds_to_steps(
+    times_s: npt.NDArray[np.float64], dt: float, nearest: bool = False
+) -> npt.NDArray[np.float64]:
+    """Return ceil(times_s / dt), the first row at or after each time, or the nearest.
+
+    Parameters
+    ----------
+    times_s : float64 ndarray
+        Seconds.
+    dt : float
+        Seconds.
+    nearest : bool
+        Return floor(times_s / dt + 1/2), the nearest row, halves up.
+
+    Returns
+    -------
+    float64 ndarray
+        Whole numbers, or inf where dt is too small for them.
+    """
+    with np.errstate(over="ignore"):
+        steps = times_s / dt
+    # The time, the decimal dt as a float, and the quotient are each rounded by at most
+    # 1.1e-16 of themselves. A note on the grid is thus within 4e-16 of a whole number,
+    # and must not go up to the next; 1e-12 also forgives a dt that was itself computed.
+    # A note truly off the grid by so little would be less than 0.1 µs off in 24 hours.
+    if nearest:
+        return round_half_up(steps)
+    rounded = np.rint(steps)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        on_grid = np.abs(steps - rounded) <= 1e-12 * steps
+    return np.where(on_grid, rounded, np.ceil(steps))
+
+
+def round_half_up(steps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the nearest whole numbers; halves go up, also if rounded by 1e-12."""
+    with np.errstate(over="ignore"):
+        return np.floor(steps * (1 + 1e-12) + 0.5)

@@ -239,8 +239,8 @@ def survey(track: bytes) -> tuple[int, int]:
 
 
 def pair_notes(
-    tracks: Iterable[bytes], hold: bool = False
-) -> tuple[list[tuple[int, int, int, int]], dict[int, list[tuple[int, int]]]]:
+    tracks: Iterable[bytes],
+) -> tuple[list[tuple[int, int, int, int, int]], dict[int, list[tuple[int, int]]]]:
     """Pair note-ons with note-offs, channel by channel, and find the pedals.
 
     A note-off ends the oldest sounding note of its pitch in its track and channel. A
@@ -251,12 +251,11 @@ def pair_notes(
     ----------
     tracks : list of bytes
         The content of each track chunk.
-    hold : bool
-        End notes that no note-off ends where their track ends; else they are left out.
 
     Returns
     -------
-    notes : list of (pitch, onset tick, offset tick, channel)
+    notes : list of (pitch, onset tick, offset tick, channel, 1 if ended or 0)
+        A note that no note-off ends has the end of its track as its offset.
     pedals : dict of channel to list of (tick pressed, tick released)
         In order, none overlapping.
     """
@@ -273,9 +272,9 @@ def pair_notes(
             elif kind == NOTE_ON and data2:
                 sounding.setdefault((channel, data1), deque()).append(tick)
             elif onsets := sounding.get((channel, data1)):
-                notes.append((data1, onsets.popleft(), tick, channel))
-        for (channel, pitch), onsets in sounding.items() if hold else ():
-            notes += [(pitch, onset, track_end_tick, channel) for onset in onsets]
+                notes.append((data1, onsets.popleft(), tick, channel, 1))
+        for (channel, pitch), onsets in sounding.items():
+            notes += [(pitch, onset, track_end_tick, channel, 0) for onset in onsets]
     return notes, {
         channel: _find_presses(sorted(changes, key=itemgetter(0)), end_tick)
         for channel, changes in pedal_changes.items()

@@ -84,8 +84,10 @@ def in_beats(dt: float | Fraction) -> str:
 class RollArray(np.ndarray):
     """Hold a roll, or many of equal length, as an array that knows its `RollFormat`.
 
-    It is an ndarray in all else, of shape (T, columns) or (tunes, T, columns).  Slices
-    of rows and tunes keep the format; what has another number of columns has none.
+    It is an ndarray in all else, of shape (T, columns) or (tunes, T, columns).  Copies
+    and results of the same shape keep the format, and so do consecutive rows in order,
+    with all columns: ``tune[2:5]``, ``tunes[0]``, ``tunes[1:3, 2:5]``.  Any other part
+    has none: ``tune[::2]`` is not at steps of dt.
 
     Attributes
     ----------
@@ -98,32 +100,62 @@ class RollArray(np.ndarray):
     >>> roll = RollArray.of(np.eye(4, dtype=np.uint8), RollFormat((60, 64), 0.25))
     >>> roll[1:3].format.dt
     0.25
-    >>> roll[:, :2].format, np.asarray(roll)
-    (None, array([[1, 0, 0, 0],
+    >>> print(roll[::2].format, roll[:, :2].format)
+    None None
+    >>> np.asarray(roll)
+    array([[1, 0, 0, 0],
            [0, 1, 0, 0],
            [0, 0, 1, 0],
-           [0, 0, 0, 1]], dtype=uint8))
+           [0, 0, 0, 1]], dtype=uint8)
     """
 
     format: RollFormat | None = None
 
     @classmethod
     def of(cls, roll: npt.ArrayLike, format: RollFormat | None) -> "RollArray":
-        """Return ``roll``, of format.width columns, as an array with that format."""
+        """Return ``roll``, of format.width columns, as an array with that format.
+
+        Raises
+        ------
+        ValueError
+            If it has another number of columns.
+        """
         array = np.asarray(roll).view(cls)
+        if format is not None and array.shape[-1:] != (format.width,):
+            raise ValueError(
+                f"roll has shape {array.shape}; allowed with a format of {format}: "
+                f"{checks.counted(format.width, 'column')}"
+            )
         array.format = format
         return array
 
     def __array_finalize__(self, source: Any) -> None:
-        format = getattr(source, "format", None)
-        width = self.shape[-1] if self.ndim in (2, 3) else None
-        self.format = None if format is None or format.width != width else format
+        is_same = getattr(source, "shape", None) == self.shape
+        self.format = getattr(source, "format", None) if is_same else None
+
+    def __getitem__(self, index: Any) -> Any:
+        part = super().__getitem__(index)
+        if isinstance(part, RollArray):
+            is_roll = part.ndim in (2, 3) and part.shape[-1] == self.shape[-1]
+            part.format = self.format if is_roll and _is_consecutive(index) else None
+        return part
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RollArray.of, (np.asarray(self), self.format)
 
     def __repr__(self) -> str:
         return repr(np.asarray(self))
+
+
+def _is_consecutive(index: Any) -> bool:
+    """Return whether an index takes slices without a step, of one tune or of all."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if parts and (parts[0] is None or isinstance(parts[0], int | np.integer)):
+        parts = parts[1:]
+    return all(
+        part is ... or (isinstance(part, slice) and part.step in (None, 1))
+        for part in parts
+    )
 
 
 def roll_format(roll: Any) -> RollFormat | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from midi.formats import RollFormat
-from midi.rolls import ADVICE, SUFFIXES, MidiRoll
+from midi.rolls import ADVICE, UNIT_SYMBOLS, MidiRoll, in_words
 
 MOST = 0.02  # share of the notes that may be lost without a word
 _DIVISORS = (2, 4, 8, 16)  # of dt, for a finer grid
@@ -38,8 +38,8 @@ def count_losses(roll: MidiRoll) -> Losses:
     never_ended = left_out["never ended"]
     short = [0] * len(_DIVISORS)
     if not roll.quantize:
-        suffix = SUFFIXES[roll.unit]
-        length = roll.notes[f"offset_{suffix}"] - roll.notes[f"onset_{suffix}"]
+        symbol = UNIT_SYMBOLS[roll.unit]
+        length = roll.notes[f"offset_{symbol}"] - roll.notes[f"onset_{symbol}"]
         for n, divisor in enumerate(_DIVISORS):
             least = float(roll.dt) / divisor * (1 - 1e-9)  # offset - onset is rounded
             short[n] = int(np.count_nonzero(length < least))
@@ -54,24 +54,17 @@ def count_losses(roll: MidiRoll) -> Losses:
 def describe_losses(losses: Sequence[Losses], format: RollFormat) -> str | None:
     """Return one line on the notes lost in many files; None if they are few."""
     notes, between, never_ended, percussion, all_short = zip(*losses, strict=True)
-    counts = {
-        "between steps": sum(between),
-        "never ended": sum(never_ended),
-        "percussion": sum(percussion),
-    }
-    total = sum(notes)
-    lost = counts["between steps"] + counts["never ended"]
+    counts = {"between steps": sum(between), "never ended": sum(never_ended)}
+    total, lost = sum(notes), sum(counts.values())
     if lost <= MOST * total:
         return None
-    advice = dict(ADVICE)
     short = [sum(each) for each in zip(*all_short, strict=True)]
-    advice["between steps"] = f"quantize=True{_finer(short, total, format.dt)}"
-    reasons = ", ".join(
-        f"{number} {why} ({advice[why]} keeps them)"
-        for why, number in counts.items()
-        if number
+    finer = {"between steps": f"quantize=True{_finer(short, total, format.dt)}"}
+    reasons = in_words(counts, ADVICE | finer)
+    others = in_words({"percussion": sum(percussion)})
+    return f"{lost / total:.1%} of the notes are in no roll: {reasons}" + (
+        f"; beside them, {others}" if others else ""
     )
-    return f"{lost / total:.1%} of the notes are in no roll: {reasons}"
 
 
 def _finer(short: Sequence[int], total: int, dt: float | Fraction) -> str:

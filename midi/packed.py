@@ -36,10 +36,10 @@ class PackedRoll:
 
     Attributes
     ----------
-    piano_roll : uint8 ndarray of shape (T, N), read-only
+    piano_roll : uint8 ndarray of shape (T, N) or (T, 2 N), read-only
         As that of `MidiRoll`.
     shape : (int, int)
-        (T, N); `len` gives T. Neither unpacks the roll.
+        That of `piano_roll`; `len` gives T. Neither unpacks the roll.
     format : RollFormat or None
         What rows and columns stand for; None if packed without r or dt.
     r, dt
@@ -94,14 +94,16 @@ class PackedRoll:
 
         Parameters
         ----------
-        roll : MidiRoll, PackedRoll or array of shape (T, N)
+        roll : MidiRoll, PackedRoll or array of shape (T, N) or (T, 2 N)
             Zeros and ones. A MidiRoll or PackedRoll brings its own format and name, a
-            RollArray its format.
+            RollArray its format. 2 N columns, with notes struck again, need a format
+            that says so.
         r : (int, int), optional
             0 <= low < high <= 128, with N = high - low.
-        dt : float, optional
-            Seconds, above 0.
+        dt : float or Fraction, optional
+            Above 0: seconds, or what the format's unit is.
         filename : str, optional
+            Of an array.
         format : RollFormat, optional
             In place of r and dt.
 
@@ -112,7 +114,7 @@ class PackedRoll:
         Raises
         ------
         ValueError
-            If an argument is not allowed.
+            If an argument is not allowed, or contradicts what the roll brings.
 
         Examples
         --------
@@ -122,15 +124,17 @@ class PackedRoll:
                [1, 1]], dtype=uint8)
         """
         tune: Any = roll
-        if hasattr(tune, "piano_roll"):
-            r, dt, filename = tune.r, tune.dt, tune.name
-        format = roll_format(tune) or format
-        if format is not None:
-            r, dt = format.r, format.dt
-        else:
-            r = None if r is None else checks.check_range(r)
-            dt = None if dt is None else checks.check_dt(dt)
-            format = None if r is None or dt is None else RollFormat(r, dt)
+        format = _only("format", roll_format(tune), format)
+        unit = "seconds" if format is None else format.unit
+        r = None if r is None else checks.check_range(r)
+        dt = None if dt is None else checks.check_dt(dt, unit=unit)
+        known = [tune] if hasattr(tune, "piano_roll") else []
+        for source in [*known, *([] if format is None else [format])]:
+            r, dt = _only("r", source.r, r), _only("dt", source.dt, dt)
+        if known:
+            filename = tune.name
+        if format is None and r is not None and dt is not None:
+            format = RollFormat(r, dt)
         restruck = format is not None and format.restruck
         bits = checks.check_bits(getattr(tune, "piano_roll", tune), r, restruck)
         stream = zlib.compressobj(wbits=_RAW)
@@ -145,8 +149,8 @@ class PackedRoll:
 
         Parameters
         ----------
-        piano_roll : array of shape (T, N)
-            Zeros and ones.
+        piano_roll : array of shape (T, N) or (T, 2 N)
+            Zeros and ones; as wide as this roll if its format or r is known.
 
         Returns
         -------
@@ -176,7 +180,7 @@ class PackedRoll:
 
         Returns
         -------
-        uint8 RollArray of shape (rows, N)
+        uint8 RollArray of shape (rows, N) or (rows, 2 N)
             A new array, with the roll's format.
 
         Examples
@@ -228,8 +232,17 @@ class PackedRoll:
         steps, width = self.shape
         return (
             f"<PackedRoll {printable(self.filename)}: {checks.counted(steps, 'step')} "
-            f"of {checks.counted(width, 'note')} in {self.nbytes} bytes>"
+            f"of {checks.counted(width, 'column')} in {self.nbytes} bytes>"
         )
+
+
+def _only(name: str, own: Any, given: Any) -> Any:
+    """Return the one that is known, of what a roll brings and what is given."""
+    if own is None or given is None or own == given:
+        return given if own is None else own
+    raise ValueError(
+        f"{name} is both {own} and {given}; allowed: what the roll brings, or None"
+    )
 
 
 @functools.cache

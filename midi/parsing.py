@@ -38,19 +38,18 @@ class TickNotes(NamedTuple):
     pitch : int64, 0 to 127
     onset_tick, offset_tick : int64
     percussion : bool, whether the note is on channel 10
+    ended : bool, whether a note-off ends it; else its track's end does
     """
 
     pitch: _Ints
     onset_tick: _Ints
     offset_tick: _Ints
     percussion: npt.NDArray[np.bool_]
+    ended: npt.NDArray[np.bool_]
 
     def select(self, mask: npt.NDArray[np.bool_]) -> "TickNotes":
         """Return the notes of a mask of shape (notes,)."""
-        pitch, onset_tick, offset_tick, percussion = self
-        return TickNotes(
-            pitch[mask], onset_tick[mask], offset_tick[mask], percussion[mask]
-        )
+        return TickNotes(*(column[mask] for column in self))
 
 
 def unwrap_riff(data: bytes, name: str) -> bytes:
@@ -181,7 +180,7 @@ def survey(tracks: Sequence[bytes], name: str) -> tuple[int, int]:
 def read_notes(
     tracks: Sequence[bytes], name: str, pedal: bool = False
 ) -> tuple[TickNotes, TempoMap]:
-    """Read the notes and tempos of all tracks.
+    """Read the notes and tempos of all tracks; `walk_notes` finds those never ended.
 
     Parameters
     ----------
@@ -208,8 +207,7 @@ def read_notes(
     )
     if (tempos.us_per_beat <= 0).any():
         raise MidiError(f"{name}: a tempo of 0 µs per beat; allowed: 1 to 16777215")
-    found = walk_notes(tracks, pedal, hold=False) if pedal else _plain_notes(score)
-    return found, tempos
+    return walk_notes(tracks, pedal) if pedal else _plain_notes(score), tempos
 
 
 def _parse(tracks: Sequence[bytes], name: str) -> _Score:
@@ -229,7 +227,7 @@ def _parse(tracks: Sequence[bytes], name: str) -> _Score:
 
 
 def _plain_notes(score: _Score) -> TickNotes:
-    """Return symusic's notes."""
+    """Return symusic's notes, all ended."""
     parts = [part.notes.numpy() for part in score.tracks]
     pitch, onset_tick, duration_ticks = (
         np.concatenate([part[name] for part in parts] or [[]]).astype(np.int64)
@@ -239,13 +237,14 @@ def _plain_notes(score: _Score) -> TickNotes:
         np.array([part.is_drum for part in score.tracks], np.bool_),
         np.array([len(part["time"]) for part in parts], np.int64),
     )
-    return TickNotes(pitch, onset_tick, onset_tick + duration_ticks, percussion)
+    ended = np.ones(pitch.shape, np.bool_)
+    return TickNotes(pitch, onset_tick, onset_tick + duration_ticks, percussion, ended)
 
 
-def walk_notes(tracks: Sequence[bytes], pedal: bool, hold: bool) -> TickNotes:
-    """Return the notes of all tracks, held by the pedal, or until their track ends.
+def walk_notes(tracks: Sequence[bytes], pedal: bool) -> TickNotes:
+    """Return the notes of all tracks, never ended ones too, held by the pedal.
 
-    symusic's notes have no channels, so the tracks are walked.
+    symusic's notes have no channels, and are those that end, so the tracks are walked.
 
     Parameters
     ----------
@@ -253,20 +252,19 @@ def walk_notes(tracks: Sequence[bytes], pedal: bool, hold: bool) -> TickNotes:
         As in MidiChunks; read_notes has accepted them.
     pedal : bool
         As for read_notes.
-    hold : bool
-        Take notes that are never ended, too. They end with their track.
     """
-    notes, pedals = events.pair_notes(tracks, hold)
-    columns = np.array(notes, np.int64).reshape(-1, 4).T
-    pitch, onset_tick, offset_tick, channel = columns
+    notes, pedals = events.pair_notes(tracks)
+    columns = np.array(notes, np.int64).reshape(-1, 5).T
+    pitch, onset_tick, offset_tick, channel, ended = columns
     if pedal:
         released_tick = _find_releases(offset_tick, channel, pedals)
-        struck_tick = _find_next_strikes(*columns)
+        struck_tick = _find_next_strikes(*columns[:4])
         held = released_tick > offset_tick
         offset_tick = np.where(
             held, np.minimum(released_tick, struck_tick), offset_tick
         )
-    return TickNotes(pitch, onset_tick, offset_tick, channel == PERCUSSION)
+    percussion = channel == PERCUSSION
+    return TickNotes(pitch, onset_tick, offset_tick, percussion, ended == 1)
 
 
 def _find_releases(

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from midi.clock import Clock, ticks_to_steps
+from midi.clock import Clock, seconds_to_steps, ticks_to_steps
 from midi.formats import RollFormat
 
 _MAX_CELLS_AT_ONCE = 2**20  # indexing takes 16 bytes for each
@@ -35,7 +35,7 @@ class Drawn(NamedTuple):
     doubled: int
 
 
-def measure(
+def place_ticks(
     ticks: _Ints, clock: Clock, format: RollFormat, nearest: bool = False
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64 | np.int64]]:
     """Return ticks in the format's unit, and in rows: the next, or the nearest.
@@ -59,45 +59,6 @@ def measure(
     division = clock.ticks_per_beat
     rows = ticks_to_steps(ticks, division, Fraction(format.dt), nearest)
     return clock.beats(ticks), rows
-
-
-def seconds_to_steps(
-    times_s: npt.NDArray[np.float64], dt: float, nearest: bool = False
-) -> npt.NDArray[np.float64]:
-    """Return ceil(times_s / dt), the first row at or after each time, or the nearest.
-
-    Parameters
-    ----------
-    times_s : float64 ndarray
-        Seconds.
-    dt : float
-        Seconds.
-    nearest : bool
-        Return floor(times_s / dt + 1/2), the nearest row, halves up.
-
-    Returns
-    -------
-    float64 ndarray
-        Whole numbers, or inf where dt is too small for them.
-    """
-    with np.errstate(over="ignore"):
-        steps = times_s / dt
-    # The time, the decimal dt as a float, and the quotient are each rounded by at most
-    # 1.1e-16 of themselves. A note on the grid is thus within 4e-16 of a whole number,
-    # and must not go up to the next; 1e-12 also forgives a dt that was itself computed.
-    # A note truly off the grid by so little would be less than 0.1 µs off in 24 hours.
-    if nearest:
-        return round_half_up(steps)
-    rounded = np.rint(steps)
-    with np.errstate(invalid="ignore"):  # inf - inf
-        on_grid = np.abs(steps - rounded) <= 1e-12 * steps
-    return np.where(on_grid, rounded, np.ceil(steps))
-
-
-def round_half_up(steps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the nearest whole numbers; halves go up, also if rounded by 1e-12."""
-    with np.errstate(over="ignore"):
-        return np.floor(steps * (1 + 1e-12) + 0.5)
 
 
 def draw_notes(rows: Rows, column: _Ints, steps: int, format: RollFormat) -> Drawn:

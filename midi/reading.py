@@ -9,7 +9,7 @@ from midi import checks, clock, parsing, placing
 from midi.checks import MidiError
 from midi.files import printable
 from midi.formats import RollFormat
-from midi.rolls import ADVICE, NOTE_DTYPES, SUFFIXES, FileTimes, MidiRoll
+from midi.rolls import ADVICE, NOTE_DTYPES, UNIT_SYMBOLS, FileTimes, MidiRoll
 
 
 class Options(NamedTuple):
@@ -47,8 +47,17 @@ def check_size(
 
     In beats the number of rows alone is limited.
     """
-    length_s = length if format.unit == "seconds" else 0
-    checks.check_size(steps, length_s, format.r, name, error, format.restruck)
+    if format.unit == "seconds" and length > checks.MAX_ROLL_S:
+        raise error(
+            f"{name}: the piano-roll would last {length:.6g} s; "
+            f"allowed: up to 24 hours ({checks.MAX_ROLL_S} s)"
+        )
+    if steps * format.width > checks.MAX_ROLL_CELLS:
+        raise error(
+            f"{name}: the piano-roll would have {steps:.6g} steps of {format.width} "
+            f"columns; allowed: up to {checks.MAX_ROLL_CELLS} cells (a larger dt makes "
+            "it smaller)"
+        )
 
 
 def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> MidiRoll:
@@ -66,12 +75,10 @@ def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> M
         raise MidiError(f"{name}: SMPTE time has no beats; allowed: unit='seconds'")
     begun, end_tick = parsing.survey(tracks, name)
     found, tempos = parsing.read_notes(tracks, name, options.pedal)
-    if options.unended == "hold" and begun > len(found.pitch):
-        found = parsing.walk_notes(tracks, options.pedal, hold=True)
-    unended = {"never ended": max(begun - len(found.pitch), 0)}
-    keep, left_out = _select(found, format.r, options.drums)
+    if begun > len(found.pitch):
+        found = parsing.walk_notes(tracks, options.pedal)
+    keep, left_out = _select(found, format.r, options)
     if not keep.any():
-        left_out |= unended
         advice = [ADVICE[why] for why in ADVICE if left_out.get(why)]
         raise MidiError(
             f"{name}: no notes for r = {format.r}; left out: {left_out}"
@@ -84,35 +91,38 @@ def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> M
     times = FileTimes(
         clock.Clock(division * length.follows_tempo, length, tempos), *map(int, span)
     )
-    notes, rows = _measure(found, times.clock, format)
+    notes, rows = _place_notes(found, times.clock, format)
     steps = _count_steps(notes, rows, times, format, options.steps, name)
     column = notes["pitch"].astype(np.int64) - format.r[0]
     roll, doubled = placing.draw_notes(rows, column, steps, format)
-    left_out |= _count_in_no_row(rows, steps) | unended
+    left_out |= _count_in_no_row(rows, steps)
     return MidiRoll(roll, notes, format, path, left_out, doubled, times)
 
 
 def _select(
-    found: parsing.TickNotes, r: tuple[int, int], drums: bool
+    found: parsing.TickNotes, r: tuple[int, int], options: Options
 ) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
     """Return a mask of the notes to keep, and the numbers of the others by reason."""
     # D11: a pitch outside r is left out and counted.
-    percussion = found.percussion & (not drums)
-    below, above = found.pitch < r[0], found.pitch >= r[1]
-    left_out = {
-        "below r": int(np.count_nonzero(below & ~percussion)),
-        "above r": int(np.count_nonzero(above & ~percussion)),
-        "percussion": int(np.count_nonzero(percussion)),
+    reasons = {  # a note is counted for the first that it has
+        "percussion": found.percussion & (not options.drums),
+        "below r": found.pitch < r[0],
+        "above r": found.pitch >= r[1],
+        "never ended": ~found.ended & (options.unended == "drop"),
     }
-    return ~(percussion | below | above), left_out
+    keep, left_out = np.ones(found.pitch.shape, np.bool_), {}
+    for why, has_reason in reasons.items():
+        left_out[why] = int(np.count_nonzero(keep & has_reason))
+        keep &= ~has_reason
+    return keep, left_out
 
 
-def _measure(
+def _place_notes(
     found: parsing.TickNotes, time: clock.Clock, format: RollFormat
 ) -> tuple[npt.NDArray[np.void], placing.Rows]:
     """Return notes in the format's unit, in order of onset, then pitch, and rows."""
     ticks = np.stack([found.onset_tick, found.offset_tick])
-    times, (first, end) = placing.measure(ticks, time, format, format.quantize)
+    times, (first, end) = placing.place_ticks(ticks, time, format, format.quantize)
     if format.quantize:
         end = np.maximum(end, first + 1)
     # Tracks are mostly in order, of which a stable sort makes use; lexsort does not.
@@ -135,9 +145,9 @@ def _count_steps(
     """Return the number of rows, in which a note must be able to sound."""
     if isinstance(steps, int):
         return steps
-    length, last = rows.end.max(), notes[f"offset_{SUFFIXES[format.unit]}"].max()
+    length, last = rows.end.max(), notes[f"offset_{UNIT_SYMBOLS[format.unit]}"].max()
     if steps == "end":
-        end, row = placing.measure(np.array([times.end_tick]), times.clock, format)
+        end, row = placing.place_ticks(np.array([times.end_tick]), times.clock, format)
         length, last = max(length, row[0]), max(last, end[0])
     check_size(length, last, format, name)
     if length == 0:

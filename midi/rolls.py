@@ -13,10 +13,12 @@ from midi.clock import Clock
 from midi.files import printable
 from midi.formats import RollArray, RollFormat, in_beats
 
-SUFFIXES = {"seconds": "s", "beats": "beats"}  # of the names of times
+UNIT_SYMBOLS = {"seconds": "s", "beats": "beats"}  # in the names of times
 NOTE_DTYPES = {
-    unit: np.dtype([("pitch", "u1"), (f"onset_{end}", "f8"), (f"offset_{end}", "f8")])
-    for unit, end in SUFFIXES.items()
+    unit: np.dtype(
+        [("pitch", "u1"), (f"onset_{symbol}", "f8"), (f"offset_{symbol}", "f8")]
+    )
+    for unit, symbol in UNIT_SYMBOLS.items()
 }
 ADVICE = {  # what brings the notes back that are left out
     "percussion": "drums=True",
@@ -66,8 +68,8 @@ class MidiRoll:
         How many notes are missing, and why. Each note that begins is either in some row
         or counted here once.
 
-        - Not in `notes`: ``"never ended"``; of the others ``"percussion"``; of the
-          others ``"below r"`` and ``"above r"``.
+        - Not in `notes`: ``"percussion"``; of the others ``"below r"`` and
+          ``"above r"``; of the others ``"never ended"``.
         - In `notes`, but in no row: ``"after steps"``, which begin after the last of
           the `steps` asked for, if those cut the file; of the others
           ``"between steps"``, with no row from onset to offset.
@@ -172,11 +174,11 @@ class MidiRoll:
         return file.getvalue()
 
 
-def in_words(left_out: dict[str, int]) -> str:
+def in_words(counts: dict[str, int], advice: dict[str, str] = ADVICE) -> str:
     """Return how many notes are left out and why, and which argument keeps them."""
     return ", ".join(
-        f"{number} {why}" + (f" ({ADVICE[why]} keeps them)" if why in ADVICE else "")
-        for why, number in left_out.items()
+        f"{number} {why}" + (f" ({advice[why]} keeps them)" if why in advice else "")
+        for why, number in counts.items()
         if number
     )
 

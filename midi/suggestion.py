@@ -9,15 +9,16 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from midi import checks, folders, placing, reading
+from midi import checks, clock, folders, reading
 from midi.checks import MidiError, counted
 from midi.files import READABLE, FilePath, check_path, printable, read_file
 from midi.formats import RollFormat, in_beats
-from midi.rolls import SUFFIXES
+from midi.rolls import UNIT_SYMBOLS
 
 CHORD_S = 0.03
 LEAST_SHARE = 0.99
 NEAR = 0.25  # of a step, from its grid
+ROUNDING = 1e-6  # of a step, for times in float64
 # From the longest; in beats the note values, and their triplets.
 CANDIDATES: dict[str, tuple[float | Fraction, ...]] = {
     "beats": tuple(Fraction(1, n) for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)),
@@ -38,7 +39,7 @@ class Suggestion(NamedTuple):
     share : float
         Of the onsets, how many stand apart from the others at that step.
     why : str
-        A sentence.
+        Why, and what to read with.
 
     Examples
     --------
@@ -72,6 +73,10 @@ def suggest_dt(
     their rows. Played without a metronome, music fits no step; then the longest that
     keeps the onsets apart is taken, and if there is none, the shortest.
 
+    What is said holds for onsets at their nearest step. Where over 1 % of them begin
+    after it, `why` ends with ``quantize=True``: read without, they go to the next step,
+    or are lost if they end before it.
+
     Parameters
     ----------
     path : path or binary file object
@@ -86,7 +91,8 @@ def suggest_dt(
     Returns
     -------
     Suggestion
-        The step `dt`, the `share` of onsets that stand apart, and a sentence, `why`.
+        The step `dt`, the `share` of onsets that stand apart, and `why`; it ends with
+        what to read with.
 
     Raises
     ------
@@ -135,7 +141,7 @@ def _read_onsets(
 ) -> npt.NDArray[np.float64]:
     """Return the onsets of a file in its unit, in order, those of a chord as one."""
     tune = reading.read_roll(*read_file(path), format, options)
-    onset: npt.NDArray[np.float64] = tune.notes[f"onset_{SUFFIXES[format.unit]}"]
+    onset: npt.NDArray[np.float64] = tune.notes[f"onset_{UNIT_SYMBOLS[format.unit]}"]
     tempos = tune.tempos if format.unit == "beats" else None
     onset_s = onset if tempos is None else _seconds(onset, tempos)
     chords, after = [], 0
@@ -146,28 +152,35 @@ def _read_onsets(
 
 
 class _Fit(NamedTuple):
-    """Hold a step, and the shares of onsets that stand apart, and near its grid."""
+    """Hold a step, and shares of the onsets.
+
+    Those that stand apart; near its grid; and after their nearest row, so that they go
+    to the next if not quantized.
+    """
 
     dt: float | Fraction
     apart: float
     near: float
+    late: float
 
 
-def _measure(tunes: Sequence[npt.NDArray[np.float64]], dt: float | Fraction) -> _Fit:
-    count = apart = near = 0
+def _fit(tunes: Sequence[npt.NDArray[np.float64]], dt: float | Fraction) -> _Fit:
+    count = apart = near = late = 0
     for onset in tunes:
-        rows = placing.round_half_up(onset / float(dt))
+        rows = clock.round_half_up(onset / float(dt))
+        after = onset / float(dt) - rows  # in steps
         count += len(onset)
         apart += 1 + int(np.count_nonzero(np.diff(rows)))
-        near += int(np.count_nonzero(abs(onset / float(dt) - rows) < NEAR))
-    return _Fit(dt, apart / count, near / count)
+        near += int(np.count_nonzero(abs(after) < NEAR))
+        late += int(np.count_nonzero(after > ROUNDING))
+    return _Fit(dt, apart / count, near / count, late / count)
 
 
 def _choose(
     tunes: Sequence[npt.NDArray[np.float64]], skipped: int, unit: str
 ) -> Suggestion:
     """Return the first step that fits, or keeps apart, or the last, and why."""
-    fits = [_measure(tunes, dt) for dt in CANDIDATES[unit]]
+    fits = [_fit(tunes, dt) for dt in CANDIDATES[unit]]
     apart = [n for n, fit in enumerate(fits) if fit.apart >= LEAST_SHARE]
     near = [n for n in apart if fits[n].near >= LEAST_SHARE]
     chosen = [*near[:1], *apart[:1], len(fits) - 1][0]
@@ -176,7 +189,7 @@ def _choose(
     share = fits[chosen].apart
     why = f"Of {onsets} {share:.1%} stand apart at {words[chosen]}"
     if near:
-        why += f", and {fits[chosen].near:.1%} are on its grid"
+        why += f", and {fits[chosen].near:.1%} are near its grid"
     elif apart:
         why += "; no step fits the rhythm"
     else:
@@ -186,7 +199,18 @@ def _choose(
         why += f"; at {words[chosen - 1]} {longer.apart:.1%} and {longer.near:.1%}"
     if skipped:
         why += f"; {counted(skipped, 'file')} cannot be read"
-    return Suggestion(fits[chosen].dt, share, f"{why}.")
+    return Suggestion(fits[chosen].dt, share, f"{why}. {_how(fits[chosen], unit)}")
+
+
+def _how(fit: _Fit, unit: str) -> str:
+    """Return a sentence that says what to read with."""
+    arguments = f"dt={fit.dt!r}" + (f", unit={unit!r}" if unit == "beats" else "")
+    if fit.late <= 1 - LEAST_SHARE:
+        return f"Read with {arguments}."
+    return (
+        f"Read with {arguments}, quantize=True: {fit.late:.1%} begin after their step, "
+        "and would else go to the next or be lost."
+    )
 
 
 def _seconds(

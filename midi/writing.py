@@ -17,6 +17,7 @@ from midi.rolls import MidiRoll
 
 TEMPO = 120.0  # quarter notes per minute, what a file without a tempo has
 MIN_TEMPO = encoding.US_PER_MINUTE / encoding.MAX_TEMPO_US
+MAX_TEMPO = float(encoding.US_PER_MINUTE)
 
 
 def midiwrite(
@@ -57,8 +58,9 @@ def midiwrite(
     unit : {'seconds', 'beats'}, optional
         By default the roll's own, if it has one, else seconds.
     tempo : float, optional
-        Beats per minute, 3.58 to 60,000,000, with ``unit='beats'``; 120 by default. The
-        file holds it as whole µs per beat. In seconds it must be None.
+        Beats per minute, 3.58 to 60,000,000, with ``unit='beats'``. By default that of
+        a MidiRoll in beats, the mean of its file; else 120. The file holds it as whole
+        µs per beat. In seconds it must be None.
     velocity : int
         How hard each note is struck, 1 to 127.
 
@@ -100,7 +102,7 @@ def midiwrite(
     roll, format = check_written(piano_roll, r, dt, unit)
     patch = checks.check_int("patch", patch, 0, 127)
     velocity = checks.check_int("velocity", velocity, 1, 127)
-    tempo = check_tempo(tempo, format.unit)
+    tempo = check_tempo(tempo, format.unit, piano_roll)
     check_size(len(roll), len(roll) * format.dt, format, "piano_roll", ValueError)
     if not roll.any():
         raise ValueError(
@@ -164,8 +166,11 @@ def check_written(
     return roll, format
 
 
-def check_tempo(tempo: Any, unit: str) -> float | None:
-    """Return beats per minute as a float, 120 for None; None in seconds."""
+def check_tempo(tempo: Any, unit: str, roll: Any = None) -> float | None:
+    """Return beats per minute as a float; None in seconds.
+
+    By default it is that of a MidiRoll in beats, else 120.
+    """
     if unit == "seconds":
         if tempo is not None:
             raise ValueError(
@@ -174,9 +179,11 @@ def check_tempo(tempo: Any, unit: str) -> float | None:
             )
         return None
     if tempo is None:
-        return TEMPO
+        is_in_beats = isinstance(roll, MidiRoll) and roll.unit == "beats"
+        own = roll.tempo if is_in_beats else None
+        return TEMPO if own is None else min(max(own, MIN_TEMPO), MAX_TEMPO)
     is_number = isinstance(tempo, Real) and not isinstance(tempo, bool | np.bool_)
-    if is_number and MIN_TEMPO <= tempo <= encoding.US_PER_MINUTE:
+    if is_number and MIN_TEMPO <= tempo <= MAX_TEMPO:
         return float(tempo)
     raise ValueError(
         f"tempo is {tempo!r}; allowed: a number of quarter notes per minute from 3.58 "

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from midi import RollFormat, events, midiread, midiwrite, parsing
-from midi.placing import seconds_to_steps
+from midi.clock import seconds_to_steps
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 MAX_TRACK_BYTES = 2**18

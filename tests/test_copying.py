@@ -224,9 +224,12 @@ def test_other_pitches_or_steps_are_refused_by_value():
     assert music_statistics(tune, [tune, roll]).longest_copied == 10
     assert music_statistics(roll, [tune], (40, 60)).longest_copied == 10
     for other, message in (
-        (on_grid((41, 61), 0.5, "beats"), r"tune 1 .* r = \(41, 61\); .* \(40, 60\)"),
-        (on_grid((40, 60), 0.25, "beats"), "tune 1 .* dt = 1/4; .* 1/2"),
-        (on_grid((40, 60), 0.5), "tune 1 .* unit = seconds; .* beats"),
+        (on_grid((41, 61), 0.5, "beats"), r"tune 1 .* r = \(41, 61\), .* \(40, 60\);"),
+        (
+            on_grid((40, 60), 0.25, "beats"),
+            "tune 1 .* dt = 1/4 beats, .* 1/2 beats; all",
+        ),
+        (on_grid((40, 60), 0.5), "tune 1 .* dt = 0.5 seconds, .* 1/2 beats;"),
     ):
         with pytest.raises(ValueError, match=message):
             music_statistics(tune, [tune, other])

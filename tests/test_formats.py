@@ -44,6 +44,15 @@ def test_rows_keep_the_format_and_other_columns_have_none():
     assert roll_format(np.asarray(a)) is None
 
 
+@pytest.mark.parametrize("shape", [(5, 7), (2, 5, 7), (7,), ()])
+def test_an_array_of_another_width_is_refused(shape):
+    array = np.zeros(shape, np.uint8)
+    with pytest.raises(ValueError, match=r"roll has shape \(.*struck again m.*6 colum"):
+        RollArray.of(array, EIGHTHS)
+    assert RollArray.of(array, None).format is None
+    assert RollArray.of(np.zeros(6), EIGHTHS).format is EIGHTHS
+
+
 @pytest.mark.parametrize(
     "copied", [copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))]
 )
@@ -75,3 +84,33 @@ def test_packed_rolls_carry_the_format():
 def test_a_packed_roll_has_its_format_s_width():
     with pytest.raises(ValueError, match=r"shape \(steps, 6\)"):
         PackedRoll.of(np.eye(3), format=EIGHTHS)
+
+
+@pytest.mark.parametrize("make", [roll, lambda: PackedRoll.of(roll())])
+def test_what_contradicts_a_roll_s_own_format_is_refused(make):
+    # Fails if the roll's own is taken without a word, or the one given.
+    other = RollFormat((60, 63), 0.5, restruck=True)
+    message = "format is both .*steps of 1/2 beat, .* and .*steps of 0.5 s, .*; allowed"
+    with pytest.raises(ValueError, match=message):
+        PackedRoll.of(make(), format=other)
+    with pytest.raises(ValueError, match=r"r is both \(60, 63\) and \(61, 64\)"):
+        PackedRoll.of(make(), r=(61, 64))
+    with pytest.raises(ValueError, match="dt is both 1/2 and 1/4; allowed"):
+        PackedRoll.of(make(), dt=0.25)
+    same = PackedRoll.of(make(), (60, 63), 0.5, format=EIGHTHS)
+    assert (same.format, same.dt) == (EIGHTHS, Fraction(1, 2))
+
+
+def test_what_a_packed_roll_leaves_open_may_be_given():
+    half = PackedRoll.of(np.eye(2, 3), (60, 63), filename="a.mid")
+    whole = PackedRoll.of(half, dt=0.5)
+    assert whole.format == RollFormat((60, 63), 0.5)
+    assert whole.name == "a.mid"
+    with pytest.raises(ValueError, match=r"r is both \(61, 64\) and \(60, 63\)"):
+        PackedRoll.of(half, format=RollFormat((61, 64), 0.5))
+    with pytest.raises(ValueError, match=r"r is both \(61, 64\) and \(60, 63\)"):
+        PackedRoll.of(np.eye(2, 3), (60, 63), format=RollFormat((61, 64), 0.5))
+
+
+def test_a_roll_with_notes_struck_again_is_said_to_have_columns():
+    assert "5 steps of 6 columns in" in repr(PackedRoll.of(roll()))

@@ -217,6 +217,11 @@ def test_a_roll_brings_its_own_format():
         assert np.array_equal(sound(own, None, None), expected)
     halved = sound(struck, (60, 62), 0.5)
     assert np.array_equal(sound(roll, None, None, tempo=60), halved)
+    file = io.BytesIO()
+    midiwrite(file, roll, tempo=60)
+    file.seek(0)
+    slow = midiread(file, (60, 62), 0.5, unit="beats", restruck=True)
+    assert np.array_equal(sound(slow, None, None), halved)  # at the file's own tempo
     usual = sound(np.eye(3, 88), None, None)
     assert np.array_equal(usual, sound(np.eye(3, 88), (21, 109), 0.2))
 

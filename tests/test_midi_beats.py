@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from test_midi_read import ONE_NOTE, read, smf
 
 from midi import MidiError, midiread
-from midi.clock import ticks_to_steps
-from midi.placing import seconds_to_steps
+from midi.clock import seconds_to_steps, ticks_to_steps
 
 C4 = (60, 61)
 EIGHTH = Fraction(1, 2)
@@ -124,9 +123,11 @@ def test_any_number_of_rows_up_to_the_cells_allowed():
     assert len(result.piano_roll) == 6
     with pytest.raises(MidiError, match="24 hours"):
         read(data, C4, 60)
-    with pytest.raises(MidiError, match="steps of 88 notes; allowed: up to 100000000"):
+    with pytest.raises(
+        MidiError, match="steps of 88 columns; allowed: up to 100000000"
+    ):
         read(data, dt=0.01, unit="beats")
-    with pytest.raises(ValueError, match="steps of 176 notes"):
+    with pytest.raises(ValueError, match="steps of 176 columns"):
         read(data, steps=10**6, unit="beats", restruck=True)
 
 

@@ -204,6 +204,21 @@ def test_a_notation_program_shows_eighths_at_the_tempo_given(tmp_path):
     assert mark.number == pytest.approx(90, abs=0.01)
 
 
+@pytest.mark.parametrize("us_per_beat", [1, 1_000_000, 700_001, 2**24 - 1])
+def test_a_MidiRoll_in_beats_is_written_at_its_own_tempo(us_per_beat):
+    # Fails if it is written at 120, or if the slowest tempo of a file is refused.
+    tempo = 60e6 / us_per_beat
+    file = io.BytesIO(written([[1]] * 8, **EIGHTH, tempo=tempo))
+    tune = midiread(file, EIGHTH["r"], 0.5, unit="beats")
+    assert mido_notes(written(tune))[2] == us_per_beat
+    assert mido_notes(written(tune, tempo=90))[2] == round(60e6 / 90)
+    assert mido_notes(written(tune.piano_roll))[2] == 500_000
+    if us_per_beat == 1_000_000:  # in seconds its step says how fast it is
+        file.seek(0)
+        tune = midiread(file, EIGHTH["r"], 0.5)
+        assert mido_notes(written(tune, dt=0.5, unit="beats"))[2] == 500_000
+
+
 @pytest.mark.parametrize("tempo", [4, 60, 97.3, 120, Fraction(200, 3), 1000])
 def test_the_tempo_written_is_the_tempo_given(tempo):
     *_, us_per_beat = mido_notes(written([[1]], **EIGHTH, tempo=tempo))

@@ -211,7 +211,9 @@ def test_symusic_and_the_walk_find_the_same_notes(seed):
     _, tracks = parsing.read_chunks(data, "it")
     found, _ = parsing.read_notes(tracks, "it")
     pairs, _ = events.pair_notes(tracks)
-    expected = sorted((*note, channel == 9) for *note, channel in pairs)
+    expected = sorted(
+        (*note, channel == 9, 1) for *note, channel, ended in pairs if ended
+    )
     assert sorted(zip(*(column.tolist() for column in found), strict=True)) == expected
 
 
@@ -303,13 +305,17 @@ def reasons(tracks, r, step, steps, drums):
                 queue.append(tick)
             elif kind in ("off", "silent") and queue:
                 notes.append((channel, pitch, queue.popleft(), tick))
-        found += ["never ended"] * sum(map(len, sounding.values()))
+        notes += [
+            (*key, tick, None) for key, ticks in sounding.items() for tick in ticks
+        ]
     kept = []
     for channel, pitch, *ticks in notes:
         if channel == 9 and not drums:
             found.append("percussion")
         elif pitch < r[0] or pitch >= r[1]:
             found.append("below r" if pitch < r[0] else "above r")
+        elif ticks[1] is None:
+            found.append("never ended")
         else:
             kept.append([-(-tick // step) for tick in ticks])
     length = max((end for _, end in kept), default=0)

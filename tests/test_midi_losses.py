@@ -9,6 +9,7 @@ import pytest
 from test_midi_read import ONE_NOTE, read, smf
 
 from midi import MidiError, PackedRoll, midiwrite, read_folder, suggest_dt
+from midi.encoding import encode_vlq
 
 # A tick lasts 1/960 s, so that 192 ticks are a step of 0.2 s.
 SHORT = "0f 903c40 0f 803c40"  # C4, ticks 15 to 30
@@ -44,8 +45,8 @@ def write(folder, *tracks):
 def test_repr_says_what_keeps_the_notes_left_out():
     result = read(smf(SHORT + LONG + DRUM + "00 903c40"))
     assert repr(result).endswith(
-        "1 percussion (drums=True keeps them), 1 between steps (quantize=True or a "
-        "smaller dt keeps them), 1 never ended (unended='hold' keeps them)>"
+        "1 percussion (drums=True keeps them), 1 never ended (unended='hold' keeps "
+        "them), 1 between steps (quantize=True or a smaller dt keeps them)>"
     )
     assert repr(read(ONE_NOTE)).endswith("left out: none>")
     text = repr(read(smf(LONG + "00 900240 8140 800240")))
@@ -114,10 +115,25 @@ def test_notes_never_ended_and_percussion_are_in_the_line(tmp_path):
     write(tmp_path, DRUM + LONG + "00 903c40 8140 ff0100")
     (line,) = lines_of(tmp_path)
     assert line.endswith(
-        "50.0% of the notes are in no roll: 1 never ended (unended='hold' keeps them), "
-        "1 percussion (drums=True keeps them)"
+        "50.0% of the notes are in no roll: 1 never ended (unended='hold' keeps them); "
+        "beside them, 1 percussion (drums=True keeps them)"
     )
     assert lines_of(tmp_path, unended="hold") == []
+
+
+def test_drums_and_other_pitches_never_ended_are_left_out_for_what_they_are(tmp_path):
+    # Fails if drums without note-offs are called never ended: unended='hold' does not
+    # bring them.
+    drums = "00 992440" * 10 + "00 900240 00 907f40"
+    write(tmp_path, drums + LONG)
+    assert lines_of(tmp_path) == lines_of(tmp_path, unended="hold") == []
+    counts = {"percussion": 10, "below r": 1, "above r": 1, "never ended": 0}
+    for unended in ("drop", "hold"):
+        result = read(smf(drums + LONG), unended=unended)
+        assert counts.items() <= result.left_out.items()
+    (line,) = lines_of(tmp_path, drums=True)
+    assert "90.9% of the notes are in no roll: 10 never ended (unended='hold'" in line
+    assert len(read(smf(drums + LONG), drums=True, unended="hold").notes) == 11
 
 
 def test_percussion_and_pitches_outside_r_alone_are_no_loss(tmp_path):
@@ -255,13 +271,35 @@ def test_where_no_step_keeps_onsets_apart_the_shortest_is_suggested():
     assert "1/48 beat, the shortest tried" in found.why
 
 
+def test_the_suggestion_says_what_to_read_with():
+    # Sixteenths played up to 20 ticks off: half come late. Fails if it says nothing, or
+    # says so of notes on the grid, and of those early, which go to the same row.
+    rng = np.random.default_rng(5)
+    onset = 120 * np.arange(1, 401) + rng.integers(-20, 21, 400)
+    exact, early = 120 * np.arange(1, 401), 120 * np.arange(1, 401) - 20
+    for ticks, options in ((onset, {"quantize": True}), (exact, {}), (early, {})):
+        waits = np.diff(ticks, prepend=0).tolist()
+        track = "".join(
+            f"{encode_vlq(wait - 40 * (n > 0)).hex()} 903c40 28 803c40"
+            for n, wait in enumerate(waits)
+        )
+        found = suggested(smf(track))
+        assert (found.dt, found.share) == (Fraction(1, 4), 1.0)
+        start = "Read with dt=Fraction(1, 4), unit='beats'"
+        assert found.why.endswith(f" {start}.") != ("quantize" in options)
+        assert (f" {start}, quantize=True: " in found.why) == ("quantize" in options)
+        lost = read(smf(track), unit="beats", dt=found.dt, **options).left_out
+        assert lost["between steps"] == 0
+    assert suggested(tune(*[EIGHTH] * 8), "seconds").why.endswith(" Read with dt=0.25.")
+
+
 def test_a_folder_s_files_are_taken_together_and_skipped_ones_counted(tmp_path):
     (tmp_path / "a.mid").write_bytes(tune(*[EIGHTH] * 90))
     (tmp_path / "b.mid").write_bytes(tune(*[SIXTEENTH] * 10))
     (tmp_path / "c.mid").write_bytes(b"")
     found = suggest_dt(tmp_path, "beats")
     assert found.dt == Fraction(1, 4)
-    assert found.why.endswith("; 1 file cannot be read.")
+    assert "; 1 file cannot be read. Read with dt=Fraction(1, 4), " in found.why
     midiwrite(tmp_path / "drums.mid", np.eye(2), (60, 62))
     assert "of 102 onsets" in suggest_dt(str(tmp_path), "beats").why.lower()
 

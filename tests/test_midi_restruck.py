@@ -124,9 +124,9 @@ PEDAL = {
         "00 b0407f 60 903c40 00 803c40 00 903c40 00 803c40 60 b04000",
         [(60, 96, 192), (60, 96, 192)],
     ),
-    "never ended, so no note": (
+    "struck, and never ended": (  # struck again on 192, no note, yet a strike
         "00 b0407f 00 903c40 60 803c40 60 903c40 60 b04000",
-        [(60, 0, 288)],
+        [(60, 0, 192)],
     ),
 }
 
@@ -208,6 +208,7 @@ class Oracle:
                 key = message.channel, message.note
                 if message.type == "note_on" and message.velocity:
                     sounding.setdefault(key, deque()).append(tick)
+                    self.strikes.append((*key, tick))
                 elif sounding.get(key):
                     notes.append((*key, sounding[key].popleft(), tick))
             self.end = max(self.end, tick)
@@ -231,7 +232,7 @@ class Oracle:
         for tick, changed, is_down in self.changes:
             if changed == channel and tick > off and not is_down:
                 ends.append(tick)
-        for *struck, tick, _ in self.notes:
+        for *struck, tick in self.strikes:
             if struck == [channel, pitch] and tick >= off and tick > on:
                 ends.append(tick)
         return min(ends)

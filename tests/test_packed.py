@@ -61,7 +61,7 @@ def test_it_has_the_file_s_roll_r_dt_and_name(tmp_path):
     np.testing.assert_array_equal(packed.piano_roll, read.piano_roll)
     assert (packed.r, packed.dt, packed.filename) == ((60, 65), 0.3, path)
     assert packed.name == read.name
-    assert repr(packed) == f"<PackedRoll {path}: 9 steps of 5 notes in 15 bytes>"
+    assert repr(packed) == f"<PackedRoll {path}: 9 steps of 5 columns in 15 bytes>"
     assert packed.nbytes == 15
     with pytest.raises(ValueError, match="read-only"):
         packed.piano_roll[0, 0] = 1
@@ -112,7 +112,7 @@ def test_packed_tunes_take_under_450_bytes_each(shared):
         ([0, 1], None, r"shape \(2,\) and .* of shape \(steps, notes\)"),
         ([[0], [0, 1]], None, "piano_roll is no array"),
         (["a"], None, "piano_roll has shape .* dtype <U1"),
-        (np.zeros((3, 0)), None, r"piano_roll has shape \(3, 0\); allowed: a note"),
+        (np.zeros((3, 0)), None, r"piano_roll has shape \(3, 0\); allowed: a column"),
         (np.broadcast_to(np.uint8(0), (10**7, 11)), None, "up to 100000000 cells"),
         ([[0, 1]], (60, 63), r"shape \(1, 2\) .* \(steps, 3\), as r is \(60, 63\)"),
         ([[0, 1]], (63, 60), r"r is \(63, 60\); allowed"),

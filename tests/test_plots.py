@@ -402,9 +402,13 @@ def test_a_roll_in_beats_has_bars(struck):
     assert set(ax.get_xticks(minor=True)) >= {5, 6, 7, 9, 10}
     in_three = plots.plot_roll(struck, beats_per_bar=3)
     assert list(in_three.get_xticks())[1:4] == [0, 3, 6]
-    # A dt of one's own is in seconds, if nothing says that it is in beats.
-    assert plots.plot_roll(struck, dt=0.25).get_xlabel() == "time (s)"
-    assert plots.plot_roll(struck, dt=0.5).get_xlabel() == "bar (4 beats)"
+    # A dt of one's own is in the roll's unit, as in midiwrite, if none is given.
+    finer = plots.plot_roll(struck, dt=0.25)
+    assert (finer.get_xlim(), finer.get_xlabel()) == ((0, 13 / 4), "bar (4 beats)")
+    in_seconds = plots.plot_roll(struck, dt=0.25, unit="seconds")
+    assert in_seconds.get_xlabel() == "time (s)"
+    with pytest.raises(ValueError, match="unit is 'seconds', and the roll's dt is 1/2"):
+        plots.plot_roll(struck, unit="seconds")
     other = plots.plot_roll(struck, dt=Fraction(1, 4), unit="beats")
     assert other.get_xlim() == (0, 13 / 4)
 
@@ -470,7 +474,25 @@ def test_statistics_in_beats_say_beats(struck):
     )
     text = legend(plots.plot_statistics(struck, dt=1.5, unit="beats"))[0]
     assert text.endswith("longest note C♯3, 4.5 beats")
-    assert legend(plots.plot_statistics(found, R, 0.25))[0].endswith("C♯3, 0.75 s")
+    finer = plots.plot_statistics(found, R, 0.25)
+    assert legend(finer)[0].endswith("C♯3, 0.75 beats")
+    text = legend(plots.plot_statistics(found, R, 0.25, unit="seconds"))[0]
+    assert text.endswith("C♯3, 0.75 s")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [RollFormat(R, 0.5, "seconds"), RollFormat(R, 0.25, "beats"), RollFormat((41, 72))],
+)
+def test_two_tunes_of_other_steps_or_pitches_share_no_axis(struck, other):
+    """Fails if the second is drawn at the first one's step."""
+    tune = RollArray.of(struck[:, :31], other)
+    with pytest.raises(
+        ValueError, match=r"the generated tune has .*, the original has"
+    ):
+        plots.plot_tune(struck, tune)
+    plain = RollArray.of(struck[:, :31], RollFormat(R, 0.5, "beats", quantize=True))
+    plots.plot_tune(struck, plain)  # which of them were quantized does not matter
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,31 @@ def test_slices_of_a_MidiRoll_are_rows_that_know_their_format(read):
 def test_many_tunes_in_one_array_know_it_and_so_does_each():
     many = RollArray.of(np.stack([ROLL, ROLL]), BEATS)
     assert many.format is many[1].format is many[:, 2:4].format is BEATS
-    assert many.any(axis=1).format is BEATS  # (tunes, columns)
+    assert many[0, 2:4].format is many[1:, 2:].format is many[..., :].format is BEATS
     assert many[:, :, 1:].format is many[0, 0].format is None
+    for other in (many[:, ::2], many[:, 0], many[0, ::-1], many[0, [1, 2]]):
+        assert other.format is None
+    assert many.any(axis=1).format is None  # (tunes, columns): its rows are no steps
+
+
+def test_rows_out_of_order_or_with_gaps_have_no_format():
+    # Fails if the number of columns alone decides: every other row is the music at
+    # twice the speed, turned columns are other pitches.
+    roll, rows = tune(), np.arange(len(ROLL))
+    kept = [roll[2:5], roll[:], roll[2:5, :], roll[..., :], roll[1:3:1], roll[5:5]]
+    kept += [roll[None], roll.copy(), roll.astype(float), roll + 1, roll[()], roll[...]]
+    assert [each.format for each in kept] == [BEATS] * len(kept)
+    lost = [roll[::2], roll[::-1], roll[:, ::-1], roll[rows], roll[rows > 3]]
+    lost += [
+        roll[[2, 3]],
+        roll[:, list(range(N))],
+        roll[:, None],
+        roll[3],
+        roll[3, None],
+    ]
+    lost += [np.repeat(roll, 2, axis=0), np.flip(roll, 0), roll.reshape(3, -1)]
+    assert [each.format for each in lost] == [None] * len(lost)
+    assert isinstance(roll[3, 2], np.uint8)
 
 
 def test_marks_of_silence_and_their_removal_keep_it(read):

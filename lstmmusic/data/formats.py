@@ -104,10 +104,9 @@ class Held:
         if format == self.format:
             self.found = format
             return
-        pairs = zip(_in_words(format), _in_words(self.format), strict=True)
-        differing = [pair for pair in pairs if len(set(pair)) == 2]
-        theirs, ours = (" and ".join(words) for words in zip(*differing, strict=True))
-        raise ValueError(f"{name} has {theirs}, {self.owner} {ours}; {self.allowed}")
+        _compare(
+            name, _in_words(format), self.owner, _in_words(self.format), self.allowed
+        )
 
     def hold_roll(self, name: str, roll: Any) -> None:
         """Hold what may be a roll, or a list or tuple of rolls."""
@@ -130,8 +129,27 @@ class Held:
         self.hold(name if file is None else f"{name} ({printable(file)})", format)
 
 
+def check_same_time(name: str, tune: Any, owner: str, other: Any) -> None:
+    """Raise ValueError if two rolls are known to differ in pitches, dt or unit.
+
+    ``owner`` is whose the other roll is, with a verb.
+    """
+    theirs, format = format_of(tune), format_of(other)
+    if theirs is not None and format is not None:
+        words, ours = (_in_words(each)[:2] for each in (theirs, format))
+        _compare(name, words, owner, ours, "allowed are the same pitches and step")
+
+
+def _compare(name: str, theirs: list, owner: str, ours: list, allowed: str) -> None:
+    """Raise ValueError that says in which words two formats differ, if in any."""
+    differing = [pair for pair in zip(theirs, ours, strict=True) if len(set(pair)) == 2]
+    if differing:
+        theirs, ours = (" and ".join(words) for words in zip(*differing, strict=True))
+        raise ValueError(f"{name} has {theirs}, {owner} {ours}; {allowed}")
+
+
 def _in_words(format: "RollFormat") -> list[str]:
-    """Return the values of a format by name, the same number for each."""
+    """Return the values of a format by name: r, dt with its unit, and others."""
     values = asdict(format)
     values["dt"] = f"{format.dt} {values.pop('unit')}"
     return [f"{name} = {value}" for name, value in values.items()]

@@ -62,19 +62,6 @@ def halves(name: str, roll: RollLike, r: tuple[int, int]) -> Halves:
     return Halves(both[:, :notes], restruck)
 
 
-def check_same_time(name: str, tune: Any, than: Any) -> None:
-    """Raise ValueError if two rolls are known to differ in pitches, dt or unit."""
-    theirs, format = format_of(tune), format_of(than)
-    if theirs is None or format is None:
-        return
-    for field in ("r", "dt", "unit"):
-        value, allowed = getattr(theirs, field), getattr(format, field)
-        if value != allowed:
-            raise ValueError(
-                f"{name} has {field} = {value}; allowed is that of the roll, {allowed}"
-            )
-
-
 def columns_of_notes(name: str, tune: Any, restruck: bool | None = None) -> int:
     """Return how many columns of a tune say what sounds: all, or half of them.
 

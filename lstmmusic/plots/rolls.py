@@ -10,6 +10,7 @@ import numpy as np
 
 from lstmmusic import checks
 from lstmmusic.checks import RollLike
+from lstmmusic.data.formats import check_same_time
 from lstmmusic.data.halves import pitches_of
 from lstmmusic.plots.figures import new_axes, new_figure
 from lstmmusic.plots.times import grid_of, scale_time
@@ -52,8 +53,7 @@ def plot_roll(
     ax : matplotlib.axes.Axes, optional
     unit : {'seconds', 'beats'}, optional
         With 'beats', which are quarter notes, the axis shows bars and beats.  By
-        default that of the roll's format, if it has one and dt is its own; else
-        'seconds'.
+        default that of the roll's format, if it has one, else 'seconds'.
     beats_per_bar : float
         Quarter notes in a bar: 4, or 3 for 3/4 and 6/8.
     start : int
@@ -205,7 +205,8 @@ def plot_tune(
     Raises
     ------
     ValueError
-        If a roll's shape does not fit r, or another argument is not allowed.
+        If a roll's shape does not fit r, the two are known to differ in pitches, dt or
+        unit, or another argument is not allowed.
 
     Examples
     --------
@@ -216,6 +217,7 @@ def plot_tune(
     >>> below.get_title(loc="left")
     'generated'
     """
+    check_same_time("the generated tune", generated, "the original has", original)
     r, (dt, unit) = pitches_of(original, r), grid_of(original, dt, unit)
     tune, after = _check_roll(original, r), _check_roll(generated, r)
     primer = checks.check_int("primer", primer, low=0, high=len(tune))

@@ -35,18 +35,25 @@ class Grid(NamedTuple):
 def grid_of(roll: Any, dt: float | Fraction | None, unit: str | None) -> Grid:
     """Return the Grid of a roll or of MusicStatistics.
 
-    By default it is that of the format, if there is one.  A dt other than the format's
-    is in seconds, if ``unit`` does not say otherwise.
+    By default dt and unit are those of the format, if there is one, as in `midiwrite`.
+
+    Raises
+    ------
+    ValueError
+        If the unit is not that of the format, and there is no dt.
     """
     format = format_of(roll)
-    if dt is None and format is not None and unit in (None, format.unit):
-        dt, unit = format.dt, format.unit
-    step = checks.check_float("dt", DT if dt is None else dt)
-    if unit is None:
-        unit = "seconds"
-        if format is not None and step == float(format.dt):
-            unit = format.unit
-    return Grid(step, checks.one_of("unit", unit, ("seconds", "beats")))
+    own_unit = "seconds" if format is None else format.unit
+    unit = own_unit if unit is None else unit
+    checks.one_of("unit", unit, ("seconds", "beats"))
+    if dt is None and format is not None:
+        if unit != own_unit:
+            raise ValueError(
+                f"unit is {unit!r}, and the roll's dt is {format.dt} in {own_unit}; "
+                f"allowed is a dt in {unit} as well"
+            )
+        dt = format.dt
+    return Grid(checks.check_float("dt", DT if dt is None else dt), unit)
 
 
 def scale_time(ax: Axes, unit: str, beats_per_bar: float) -> None:
