@@ -21,7 +21,7 @@ from lstmmusic.model import network, outputs, parameters
 from lstmmusic.training import checkpoint as checkpoints
 from lstmmusic.training import describe, evaluation, generation, memory, settings
 from lstmmusic.training.inside import Influence, States, find_influence, find_states
-from lstmmusic.training.log import Progress
+from lstmmusic.training.log import Progress, refuse_in_callback
 from lstmmusic.training.loop import TrainingError
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.parameter_file import read as read_file
@@ -162,6 +162,7 @@ class RNN4Music:
         "roll_format",
         lambda model, value: check_format(value, model.io_length, model.restruck),
     )
+    _in_callback = False  # of `train`
     loss: float = state_attribute("loss")
     rng: np.random.Generator = state_attribute("rng")
 
@@ -281,10 +282,11 @@ class RNN4Music:
         callback : callable, optional
             Called with a `Progress` after each epoch; if it returns True, the training
             stops there as by Ctrl-C.  Its error ends the training, which can then be
-            resumed.  With ``comm`` the first rank alone calls it, and its True stops
-            all.  `log_to` makes one.
+            resumed; it must not train or load the same object.  With ``comm`` the first
+            rank alone calls it, and its True stops all.  `log_to` makes one.
         callbackEvery : int, optional
-            Call it after each so many updates of the training, not after each epoch.
+            Call it after each so many updates of the training, not after each epoch;
+            with a ``validation`` also after each epoch.
 
         Raises
         ------
@@ -572,8 +574,8 @@ class RNN4Music:
             If its sizes or output differ from the object's, but that a joint object
             takes up a finished training of independent notes.
         """
-        saved = checkpoints.read_for(self, fileName)
-        checkpoints.restore(self, saved, fileName)
+        refuse_in_callback(self, "loadParameters")
+        checkpoints.restore(self, checkpoints.read_for(self, fileName), fileName)
 
     @classmethod
     def fromFile(

@@ -24,6 +24,8 @@ FORMS = {
     "up": {"units": JOINT_D, "order": "up"},
     "down": {"units": JOINT_D, "order": "down"},
     "direct": {"units": 0, "order": "down"},
+    "restruck up": {"units": JOINT_D, "order": "up", "restruck": True},
+    "restruck down": {"units": JOINT_D, "order": "down", "restruck": True},
 }
 forms = pytest.mark.parametrize("form", FORMS)
 

@@ -1,10 +1,12 @@
 """`train(callback=...)`: when it is called, that it stops, and `log_to`'s lines."""
 # ruff: noqa: F811  fixtures of other files
 
+import copy
 import csv
 import errno
 import math
 import os
+import time
 
 import numpy as np
 import pytest
@@ -34,7 +36,7 @@ def test_it_is_told_where_the_training_stands(
     history = train(model, plan, callback=told.append, callbackEvery=every)
     same(everything(model), straight[plan])
     ends = EPOCHS[plan]
-    at = ends if every is None else range(every, UPDATES + 1, every)
+    at = sorted({*ends, *(range(every, UPDATES + 1, every) if every else ())})
     assert [p.updates for p in told] == list(at)
     validation = dict(model.validationCost)
     for p in told:
@@ -43,10 +45,11 @@ def test_it_is_told_where_the_training_stands(
         assert p.validation == validation.get(p.updates)
         factor = 0.5 * (1 + math.cos(math.pi * (p.updates - 1) / UPDATES))
         assert p.rates == pytest.approx([0.05 * factor] * 4)
-        assert p.began == 0
+        assert (p.began, p.began_s) == (0, told[0].began_s)
     seconds = [p.seconds for p in told]
     assert sorted(seconds) == seconds
     assert 0 < seconds[-1] < 600
+    assert abs(told[-1].began_s + seconds[-1] - time.time()) < 60
     with pytest.raises(AttributeError):
         told[0].cost = 1.0
 
@@ -122,6 +125,45 @@ def test_bad_arguments_are_refused(begin, arguments, message):
     assert model.instantaneousCost == []
 
 
+REFUSED = {
+    "train": lambda model: train(model),
+    "train resumed": lambda model: train(model, resume=True),
+    "loadParameters": lambda model: model.loadParameters("other"),
+}
+
+
+@pytest.mark.parametrize("call", REFUSED.values(), ids=list(REFUSED))
+def test_a_callback_must_not_train_or_load_its_own_network(
+    begin, straight, everything, same, tmp_path, monkeypatch, call
+):
+    # Fails if the call replaces the state or the weights of the training at hand. That
+    # goes on, and a copy can be trained.
+    monkeypatch.chdir(tmp_path)
+    begin().saveParameters("other")
+    model = begin()
+
+    def callback(progress):
+        before = everything(model)
+        with pytest.raises(RuntimeError, match=r"called by the callback .* allowed th"):
+            call(model)
+        same(before, everything(model))
+        if progress.updates == 3:
+            model.saveParameters("third")
+            call(copy.deepcopy(model))
+
+    assert len(train(model, callback=callback, callbackEvery=3)) == UPDATES
+    same(everything(model), straight[PLANS[0]])
+    call(model)
+
+
+def test_an_error_of_the_callback_leaves_the_network_free(begin):
+    model = begin()
+    with pytest.raises(ZeroDivisionError):
+        train(model, callback=lambda _: 1 / 0)
+    train(model, resume=True)
+    assert len(model.instantaneousCost) == UPDATES
+
+
 # log_to
 
 
@@ -181,12 +223,25 @@ def test_a_log_goes_on_with_its_network(begin, tmp_path):
     train(model, callback=log, callbackEvery=1, resume=True)
     train(model, callback=log)
     assert [int(r["updates"]) for r in rows(path)] == [*range(1, 13), 18, 24]
-    train(begin(), callback=log, callbackEvery=3)
-    assert [int(r["updates"]) for r in rows(path)] == [3, 6, 9, 12]
+
+
+def test_another_network_begins_a_new_log(begin, tmp_path):
+    # The first stops at update 5, before the second one's first line. Fails if that
+    # line is taken for the first network's next one.
+    path = tmp_path / "log"
+    log = log_to(path)
+
+    def stop(progress):
+        log(progress)
+        return progress.updates == 5
+
+    train(begin(), callback=stop, callbackEvery=1)
+    train(begin(), callback=log, callbackEvery=6)
+    assert [int(r["updates"]) for r in rows(path)] == [6, 12]
 
 
 def progress(updates, began=0):
-    return Progress(0, updates, 1.5, None, (0.1, 0.1, 0.1, 0.1), 0.25, began)
+    return Progress(0, updates, 1.5, None, (0.1, 0.1, 0.1, 0.1), 0.25, began, 9.0)
 
 
 def test_a_removed_log_begins_again(tmp_path):

@@ -169,3 +169,17 @@ def test_a_strike_of_each_tune_is_checked_by_its_own_primer(compilations):
     with pytest.raises(ValueError, match="given strikes note 1 again at step 0"):
         model.genMusic(primers, 3, given=all_given(c0_5=1))
     assert not compilations
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_primer_that_strikes_what_does_not_sound_is_refused(restruck, many):
+    """As by `probabilities`. Fails if it is fed to the network, or if a slice is refused."""
+    model, primer = restruck(), PRIMER.copy()
+    primer[2:4, [1, HALF + 1]] = [[0, 0], [1, 1]]  # silent at step 2, struck at step 3
+    given = np.stack([PRIMER, primer]) if many else primer
+    message = "strikes note 1 again at step 3; allowed are notes that sound in this"
+    with pytest.raises(ValueError, match=f"^the primer {message}"):
+        model.genMusic(given, 2)
+    with pytest.raises(ValueError, match=message):
+        model.probabilities(primer)
+    model.genMusic(given[..., 3:, :], 2)  # what sounded before is not known

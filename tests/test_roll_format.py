@@ -205,6 +205,8 @@ CALLS = {
     "sources": lambda model, given: train(model, ROLL, sources=[given]),
     "evaluate": lambda model, given: model.evaluate([ROLL, given]),
     "probabilities": lambda model, given: model.probabilities(given),
+    "states": lambda model, given: model.states(given),
+    "influence": lambda model, given: model.influence(given, 3, 2),
     "inputs": lambda model, given: model.gradients([given], [ROLL]),
     "targets": lambda model, given: model.gradients([ROLL], [given]),
     "the primer": lambda model, given: model.genMusic(given, 2),
@@ -536,3 +538,30 @@ def test_a_network_without_restruck_columns_refuses_tunes_with_them():
             model.rollFormat = other
         assert model.rollFormat is None
         model.rollFormat = own
+
+
+@pytest.mark.parametrize("where", ["validation", "sources"])
+def test_a_format_beside_arrays_is_checked_before_any_work(network, where, tmp_path):
+    """Fails if the format is first looked at when the training begins."""
+    marked = RollFormat((60, 60 + N // 2), 0.5, "beats", restruck=True)
+    model, told = network(), []
+    more = {where: [tune(marked)], "checkpoint": tmp_path / "a", "callback": told}
+    with pytest.raises(ValueError, match="restruck=True .* network has restruck=False"):
+        train(model, ROLL, **more)
+    assert model.trainings == []
+    assert model.trainingOver
+
+
+def test_a_training_that_fails_at_once_leaves_no_format(network, monkeypatch):
+    """Fails if the format is set before the first update has been made."""
+    model = network()
+
+    def fail(*args):
+        raise Stop
+
+    monkeypatch.setattr(model._functions, "step", fail)
+    with pytest.raises(Stop):
+        train(model, tune())
+    assert model.rollFormat is None
+    monkeypatch.undo()
+    assert train(model, tune(SECONDS)).rollFormat == SECONDS

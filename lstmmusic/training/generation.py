@@ -40,6 +40,8 @@ def generate(model, wanted: Wanted) -> tuple[np.ndarray, np.ndarray, bool]:
     keep = checks.truth("keepPrimer", wanted.keepPrimer)
     keep = keep and wanted.startVectors is not None
     primers, many = check_primers(wanted.startVectors, wanted.noOfTunes, N, dtype)
+    if model.restruck:
+        check_strikes("the primer", primers)
     if given is not None:
         given = check_given(given, noOfSamps, primers.shape[1], N)
         if model.restruck:

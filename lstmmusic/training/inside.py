@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmmusic import checks
+from lstmmusic.data.formats import Held
 from lstmmusic.engine.inside import Questions
 from lstmmusic.training import memory
 from lstmmusic.training.prepare import check_targets
@@ -74,6 +75,7 @@ class Influence(NamedTuple):
 
 def find_states(model, tune) -> States:
     """Return the `States` of a model over a tune (T, N)."""
+    Held.by(model).hold_roll("the tune", tune)
     roll = checks.roll("tune", tune, model.io_length, model.dtype)
     memory.check_states(model, len(roll))
     with memory.explained("tunes"):
@@ -87,6 +89,7 @@ def find_states(model, tune) -> States:
 
 def find_influence(model, tune, step, note, integrated) -> Influence:
     """Return the `Influence` on notes of a tune (T, N); see `RNN4Music.influence`."""
+    Held.by(model).hold_roll("the tune", tune)
     roll = checks.roll("tune", tune, model.io_length, model.dtype)
     check_targets(model, "tune", roll)
     joint = model.output == "joint"  # whose last row has to be there
@@ -100,6 +103,8 @@ def find_influence(model, tune, step, note, integrated) -> Influence:
             f"step and note have shapes {steps.shape} and {notes.shape}; they must be "
             "the same"
         )
+    if model.restruck:
+        check_possible(roll, steps.ravel(), notes.ravel())
     n = checks.optional(checks.check_int, "integrated", integrated, high=1000)
     alone = np.ones((steps.size, 1), model.dtype)  # the tune itself
     asked = Questions(roll, steps.ravel(), notes.ravel(), alone, alone)
@@ -123,3 +128,20 @@ def check_numbers(name: str, value, low: int, high: int) -> np.ndarray:
     if outside.size:
         raise ValueError(f"{name} is {outside[0]}; {allowed}")
     return found.astype(np.int64)
+
+
+def check_possible(roll: np.ndarray, steps: np.ndarray, notes: np.ndarray) -> None:
+    """Raise ValueError for a strike that has no log-odds: its probability is 0.
+
+    ``roll`` (T, 2 n) has what is struck again in its second half.
+    """
+    n = roll.shape[1] // 2
+    sounds = roll[:, :n] > 0.5
+    possible = (sounds[1:] & sounds[:-1])[steps - 1, notes % n]
+    impossible = np.flatnonzero((notes >= n) & ~possible)
+    if impossible.size:
+        step, note = steps[impossible[0]], notes[impossible[0]]
+        raise ValueError(
+            f"step is {step} and note is {note}: note {note - n} cannot be struck "
+            "again there; allowed are notes that sound in this step and the one before"
+        )

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lstmmusic import atomic, checks
-from lstmmusic.training.state import Arguments
+from lstmmusic.training.state import Arguments, TrainState
 
 COLUMNS = b"epoch,updates,cost,validation,R1,R2,R3,Rout,seconds\n"
 UPDATES = 1  # the number of that column
@@ -35,6 +36,8 @@ class Progress(NamedTuple):
         Since this call of ``train`` began its updates.
     began : int
         ``updates`` when this call of ``train`` began.
+    began_s : float
+        The time when it began, in seconds since 1970 (`time.time`).
 
     Examples
     --------
@@ -55,6 +58,15 @@ class Progress(NamedTuple):
     rates: tuple[float, ...]
     seconds: float
     began: int
+    began_s: float
+
+
+class Began(NamedTuple):
+    """Hold when a call of `RNN4Music.train` began its updates."""
+
+    updates: int  # so far in the network's life
+    time_s: float  # Unix time
+    monotonic_s: float
 
 
 class Listener:
@@ -66,11 +78,19 @@ class Listener:
         Takes a `Progress`.
     every : int or None
         Updates from one call to the next; None is after each epoch.
+    validated : bool
+        Whether epochs end with a validation: a call then follows each of them.
     """
 
-    def __init__(self, callback: Callable[[Progress], object] | None, every=None):
+    def __init__(
+        self,
+        callback: Callable[[Progress], object] | None,
+        every: int | None = None,
+        validated: bool = False,
+    ):
         self.callback = callback
         self.every = every
+        self.validated = validated
 
     @property
     def form(self) -> tuple[bool, Any]:
@@ -81,13 +101,45 @@ class Listener:
         """Return whether to call after so many updates of this training."""
         if self.callback is None:
             return False
-        return epoch_over if self.every is None else done % self.every == 0
+        if epoch_over and (self.validated or self.every is None):
+            return True
+        return self.every is not None and done % self.every == 0
 
-    def wants_stop(self, progress: Progress) -> bool:
-        """Call the callback; return whether it says True, and nothing else."""
+    def tell(self, model, began: Began, rates: tuple[float, ...]) -> bool:
+        """Call the callback; return whether it says True, and nothing else.
+
+        What it draws from the model's random numbers does not change the training.
+        """
         assert self.callback is not None
-        answer = self.callback(progress)
+        rng = model.rng.bit_generator
+        before, progress = rng.state, progress_of(model._train_state, began, rates)
+        model._in_callback = True
+        try:
+            answer = self.callback(progress)
+        finally:
+            model._in_callback = False
+            rng.state = before
         return isinstance(answer, bool | np.bool_) and bool(answer)
+
+
+def progress_of(state: TrainState, began: Began, rates: tuple[float, ...]) -> Progress:
+    """Return where a training stands after its last update, made at these rates."""
+    updates = len(state.costs)
+    validated = bool(state.validation) and state.validation[-1][0] == updates
+    nll = float(state.validation[-1][1]) if validated else None
+    seconds = time.monotonic() - began.monotonic_s
+    where = state.position.epoch, updates, state.loss
+    return Progress(*where, nll, rates, seconds, began.updates, began.time_s)
+
+
+def refuse_in_callback(model, call: str) -> None:
+    """Raise RuntimeError if the callback of a model's training makes this call."""
+    if model._in_callback:
+        raise RuntimeError(
+            f"{call} is called by the callback of the same network's training, which "
+            "it would change; allowed there is to return True, which stops the "
+            f"training, and to call {call} after it, or on a copy (copy.deepcopy)"
+        )
 
 
 def make_listener(arguments: Arguments) -> Listener:
@@ -100,7 +152,7 @@ def make_listener(arguments: Arguments) -> Listener:
             f"callback is {callback!r:.60}; allowed are None and functions"
         )
     checks.optional(checks.check_int, "callbackEvery", every)
-    return Listener(callback, every)
+    return Listener(callback, every, arguments.validation is not None)
 
 
 def log_to(file: checks.PathLike) -> "Log":
@@ -155,7 +207,8 @@ class Log:
 
     def __call__(self, progress: Progress) -> None:
         last = self.last or progress
-        goes_on = last.began == progress.began and last.updates < progress.updates
+        same = (last.began, last.began_s) == (progress.began, progress.began_s)
+        goes_on = same and last.updates < progress.updates
         if not (goes_on and os.path.exists(self.path)):
             self.cut(progress.began)
         append_line(self.path, line_of(progress))

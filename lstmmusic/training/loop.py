@@ -31,7 +31,7 @@ from lstmmusic.training.checkpoint import (
 )
 from lstmmusic.training.divergence import Divergence
 from lstmmusic.training.interrupt import Interruption
-from lstmmusic.training.log import Listener, Progress, progress_bar
+from lstmmusic.training.log import Began, Listener, progress_bar
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.settings import SETTINGS
 from lstmmusic.training.state import Plan, Position
@@ -101,15 +101,13 @@ class Training:
             resume_training(self.model, self.plan, checkpoint, self.roll_format)
         elif self.ranks.first:
             self.model._train_state.begin(self.plan)
-        if self.roll_format is not None:
-            self.model.rollFormat = self.roll_format
         broadcast_first(self.model, self.ranks)
         self.state = self.model._train_state
         self.rng = copy.deepcopy(self.state.rng)  # the state's follows each update
         done = self.done()
         self.divergence = Divergence(self.state.costs_per_step[-done:] if done else [])
         self.model._functions.begin()
-        self.began, self.began_at = len(self.state.costs), time.monotonic()
+        self.began = Began(len(self.state.costs), time.time(), time.monotonic())
 
     def run(self, show: bool) -> None:
         """Run to the end, or until Ctrl-C; show a progress bar if ``show``."""
@@ -248,6 +246,7 @@ class Training:
         state.records[-1]["updates"] += 1
         if not self.tunes_recorded:
             state.trained_on = state.trained_on.join(self.source.digests)
+            state.roll_format = self.roll_format or state.roll_format
             self.tunes_recorded = True
 
     def draw(self) -> tuple[Mapping, Iterator]:
@@ -325,24 +324,10 @@ class Training:
         if not self.listener.is_due(self.done(), epoch_over):
             return
         self.settle()
-        wanted, rng = False, self.state.rng.bit_generator
-        if self.ranks.first:
-            before = rng.state
-            try:
-                wanted = self.listener.wants_stop(self.progress())
-            finally:
-                rng.state = before  # what it has drawn must not change the training
+        began, rates = self.began, self.rates(self.done() - 1)
+        wanted = self.ranks.first and self.listener.tell(self.model, began, rates)
         if self.ranks.first_says(wanted):
             self.stop, self.stopped_by = True, "the callback"
-
-    def progress(self) -> Progress:
-        state, seconds = self.state, time.monotonic() - self.began_at
-        made = len(state.costs)
-        validated = state.validation and state.validation[-1][0] == made
-        nll = float(state.validation[-1][1]) if validated else None
-        rates = self.rates(self.done() - 1)
-        where = state.position.epoch, made, state.loss
-        return Progress(*where, nll, rates, seconds, self.began)
 
     def save_if_due(self) -> None:
         if self.saver.is_due():

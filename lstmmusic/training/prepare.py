@@ -6,7 +6,7 @@ from lstmmusic.data.formats import Held, check_format
 from lstmmusic.data.halves import check_strikes
 from lstmmusic.training import memory
 from lstmmusic.training.checkpoint import make_saver
-from lstmmusic.training.log import make_listener
+from lstmmusic.training.log import make_listener, refuse_in_callback
 from lstmmusic.training.loop import Training, TrainingData
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.provenance import make_source
@@ -46,24 +46,24 @@ def check_targets(model, name: str, rows):
 
 def prepare_training(model, ranks: Ranks, arguments: Arguments) -> Training:
     """Make a `Training` of checked arguments; raise ValueError before any work."""
+    refuse_in_callback(model, "train")
     checks.truth("resume", arguments.resume)
     checks.truth("progress", arguments.progress)
     whole = arguments.lengthOfMB is None
     held, rows = Held.by(model), (model.io_length, model.restruck)
     held.hold("rollFormat", check_format(arguments.rollFormat, *rows))
     tunes = check_tunes(model, arguments.dataset, "the dataset", 1 + whole, held)
-    check_format(held.found, *rows)
-    validation = []
+    validation, sources = [], tunes
     if arguments.validation is not None:
         validation = check_tunes(model, arguments.validation, held=held)
+    if arguments.sources is not None:
+        sources = check_tunes(model, arguments.sources, "sources", 1, held)
+    check_format(held.found, *rows)
     numbers = {name: getattr(model, name) for name in ABOVE_ZERO}
     checks.stay_above_zero(numbers, model.dtype)
     plan = make_plan(tunes, validation, model.dtype, arguments)
     memory.check_training(model, tunes, validation, plan, ranks)
     others = make_saver(arguments, ranks), make_listener(arguments), ranks
-    sources = tunes
-    if arguments.sources is not None:
-        sources = check_tunes(model, arguments.sources, "sources", 1, held)
     source = make_source(arguments.command, sources)
     data = TrainingData(tunes, validation, source, held.found)
     return Training(model, data, plan, *others)
