@@ -102,3 +102,20 @@ def evaluate(w, tunes, order):
         hit, added, missed = after * greedy, greedy > after, after > greedy
         rows.append([nats, hit.sum(), added.sum(), missed.sum(), len(ups)])
     return np.array(rows)
+
+
+def assert_slopes(model, x, k, names, rng):
+    """Hold `RNN4Music.gradients` against differences of the cost along random ways."""
+    _, gradients = model.gradients(x, k)
+    first = model.parameters()
+    for name in names:
+        way = rng.normal(size=first[name].shape)
+        way = np.tril(way, -1) if name == "Wky" else way
+        costs = []
+        for step in (1e-5, -1e-5):
+            model.setParameters({name: first[name] + step * way})
+            costs.append(model.gradients(x, k)[0])
+        model.setParameters({name: first[name]})
+        slope = (costs[0] - costs[1]) / 2e-5
+        np.testing.assert_allclose((gradients[name] * way).sum(), slope, rtol=1e-6)
+    assert not np.triu(gradients["Wky"]).any()
