@@ -215,6 +215,9 @@ def read_continued(file, tunes, options):
 def continued_roll(original, generated, options):
     """Return the whole original, and after it what was generated, in its key.
 
+    What sounds at its end and goes on is struck again, so that the original ends as it
+    was.
+
     Parameters
     ----------
     original : SimpleNamespace
@@ -223,8 +226,13 @@ def continued_roll(original, generated, options):
 
     Returns
     -------
-    uint8 RollArray of all pitches
+    uint8 RollArray of all pitches, with notes struck again
     """
     after = moved(generated, -original.semitones, options.range, ALL_PITCHES)
     roll = np.append(np.asarray(original.whole.piano_roll), after, axis=0)
-    return RollArray.of(roll.astype(np.uint8), replace(options.format, r=ALL_PITCHES))
+    if roll.shape[1] == 128:
+        roll = np.pad(roll, ((0, 0), (0, 128)))
+    seam = len(roll) - len(after)
+    roll[seam, 128:] = roll[seam, :128] & roll[seam - 1, :128]
+    format = replace(options.format, r=ALL_PITCHES, restruck=True)
+    return RollArray.of(roll.astype(np.uint8), format)

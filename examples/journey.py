@@ -91,7 +91,7 @@ def journey(options, parser):
             if options.continued:
                 original = read_continued(options.continued, tunes, options)
                 if options.unit == "beats":
-                    options.tempo = options.tempo or original.whole.tempo
+                    options.tempo = options.tempo or round(original.whole.tempo, 2)
             if options.is_new and model.output == "joint":
                 set_first_biases(model, pieces)
         except (ValueError, OSError, MemoryError) as error:
@@ -100,7 +100,7 @@ def journey(options, parser):
             stop(parser, "stopped", start_again(options))
         if options.ranks.first:
             keys = f" in {2 * options.keys + 1} keys" if options.keys else ""
-            found = f"{counted(len(tunes), 'tune')}{keys}, cut into "
+            found = f"{counted(len(rest), 'tune')}{keys}, cut into "
             say(f"{found}{counted(len(pieces), 'piece')}\n{model}")
             if options.resume and options.epochs and not options.save.is_file():
                 say(f"{options.save} does not exist: a new training starts")
@@ -164,9 +164,12 @@ def split(tunes, options):
     The tunes are taken in the keys of ``--keys``.  Each piece begins half its length
     after the one before, because training takes tunes from their beginning and would
     never see the end of a long one.  A single tune is both the primer's and trained on.
+    With ``--continue`` or ``--melody`` all are trained on.
     """
     chosen = np.random.default_rng(options.seed).integers(len(tunes))
     rest = tunes[:chosen] + tunes[chosen + 1 :] or tunes
+    if options.continued or options.melody:
+        rest = tunes
     transposed = rest
     if options.keys:
         keys = range(-options.keys, options.keys + 1)

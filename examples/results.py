@@ -42,8 +42,8 @@ SOUND = (
 )
 CONTINUED = (
     "The network was given {steps}, {move}, where they fit the other tunes' range and "
-    "key, and went on from their end. continued.mid plays the whole file and then what "
-    "the network wrote, in the file's key."
+    "key, and went on from their end. continued.mid plays the whole file, as it is "
+    "heard here, and then what the network wrote, in the file's key."
 )
 HARMONIZED = (
     "The network was given the top line, {move}, where it fits the other tunes' range "
@@ -169,6 +169,8 @@ def original_part(original, known, options, files):
         given = CONTINUED.format(steps=last, move=in_words(original.semitones))
         if original.lost:
             given += f" {counted(original.lost, 'cell')} of it lie outside --range."
+        if between := original.whole.left_out["between steps"]:
+            given += f" {counted(between, 'note')} between two steps are lost."
     name = Path(os.fsdecode(original.name)).name
     part = Part(f"The original: {name}", [given, TRAINED_ON[known]])
     roll = original.piano_roll

@@ -538,8 +538,7 @@ class RNN4Music:
         steering = seed, temperature, maxNotes, keepPrimer, noOfTunes, given
         wanted = generation.Wanted(startVectors, noOfSamps, *steering)
         tunes, y, many = generation.generate(self, wanted)
-        limits = float(temperature), self.genProbThreshold
-        stuck.warn_if_stuck(tunes[:, -noOfSamps:, : self.notes], *limits)
+        stuck.warn_if_stuck(self, tunes[:, -noOfSamps:], float(temperature))
         return (tunes, y) if many else (tunes[0], y[0])
 
     def saveParameters(self, fileName: FileName) -> None:

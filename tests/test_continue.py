@@ -66,7 +66,32 @@ def test_the_primer_is_in_the_tunes_key_and_the_continuation_in_the_file_s(
     assert roll.format == RollFormat(ALL, 0.5, "beats", restruck=True)
     steps = len(tune.whole.piano_roll)
     np.testing.assert_array_equal(roll[:steps], tune.whole.piano_roll)
-    np.testing.assert_array_equal(roll[steps:], tune.whole.piano_roll)
+    again = np.array(tune.whole.piano_roll)
+    again[0, 128:] = again[0, :128] & again[-1, :128]  # a note goes on: struck again
+    np.testing.assert_array_equal(roll[steps:], again)
+
+
+def test_what_goes_on_at_the_seam_is_struck_again(given, tmp_path):
+    """Fails if the original's last note is tied to the continuation."""
+    options = parse(*BEATS, "--no-restruck")
+    file = write_scale(tmp_path / "a.mid", [52, 55, 57])
+    tune = given.read_continued(file, [in_c_major()], options)
+    held = np.repeat(np.asarray(tune.piano_roll[-1:]), 3, axis=0)
+    midiwrite(tmp_path / "b.mid", given.continued_roll(tune, held, options))
+    notes = midiread(tmp_path / "b.mid", dt=0.5, unit="beats").notes
+    original = midiread(file, dt=0.5, unit="beats").notes
+    ends = notes[notes["offset_beats"] <= original["offset_beats"].max()]
+    assert ends["offset_beats"].max() == original["offset_beats"].max()
+    assert notes[-1].tolist() == (57, 2.5, 4.0)
+
+
+def test_all_tunes_are_trained_on_if_a_file_is_continued(main):
+    """Fails if one is set aside for a primer that is not needed."""
+    tunes = [in_c_major() for _ in range(3)]
+    options = SimpleNamespace(seed=1, keys=0, length=10, minibatch=2)
+    for continued, melody, kept in (("a", None, 3), (None, "a", 3), (None, None, 2)):
+        options.continued, options.melody = continued, melody
+        assert len(main.split(tunes, options)[1]) == kept
 
 
 def test_a_tune_in_another_key_is_found(given, tmp_path):
@@ -243,6 +268,8 @@ def test_rolls_keep_their_format_through_the_pieces(main):
     tunes = [SimpleNamespace(piano_roll=RollArray.of(roll, format)) for roll in rolls]
     for tune in tunes:
         tune.format = format
-    options = SimpleNamespace(seed=1, keys=1, length=10, minibatch=2)
+    options = SimpleNamespace(
+        seed=1, keys=1, length=10, minibatch=2, continued=None, melody=None
+    )
     _, _, pieces = main.split(tunes, options)
     assert {piece.format for piece in pieces} == {format}

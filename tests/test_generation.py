@@ -302,6 +302,16 @@ def test_what_is_stuck(tune, words):
     assert (longest_held(tune)[0] > 32) == (words is not None and "holds" in words)
 
 
+def test_a_note_struck_again_is_not_held():
+    """Fails if strikes are not seen, or if one too late ends the search."""
+    tune, struck = np.ones((40, 1)), np.zeros((40, 1))
+    assert "holds note 0, C4 (a rest, " in what_is_stuck(tune, struck, 60)[0]
+    struck[33] = 1
+    assert "for 33 of 40 steps" in what_is_stuck(tune, struck)[0]
+    struck[32] = 1
+    assert what_is_stuck(tune, struck) is None
+
+
 def outputs_alone(model, by):
     """Let the network's output be ``by`` at every step."""
     model.setParameters({name: 0 * a for name, a in model.parameters().items()})
