@@ -49,7 +49,14 @@ class TickNotes(NamedTuple):
 
     def select(self, mask: npt.NDArray[np.bool_]) -> "TickNotes":
         """Return the notes of a mask of shape (notes,)."""
-        return TickNotes(*(column[mask] for column in self))
+        pitch, onset_tick, offset_tick, percussion, ended = self
+        return TickNotes(
+            pitch[mask],
+            onset_tick[mask],
+            offset_tick[mask],
+            percussion[mask],
+            ended[mask],
+        )
 
 
 def unwrap_riff(data: bytes, name: str) -> bytes:

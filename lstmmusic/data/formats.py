@@ -144,8 +144,8 @@ def _compare(name: str, theirs: list, owner: str, ours: list, allowed: str) -> N
     """Raise ValueError that says in which words two formats differ, if in any."""
     differing = [pair for pair in zip(theirs, ours, strict=True) if len(set(pair)) == 2]
     if differing:
-        theirs, ours = (" and ".join(words) for words in zip(*differing, strict=True))
-        raise ValueError(f"{name} has {theirs}, {owner} {ours}; {allowed}")
+        its, others = (" and ".join(words) for words in zip(*differing, strict=True))
+        raise ValueError(f"{name} has {its}, {owner} {others}; {allowed}")
 
 
 def _in_words(format: "RollFormat") -> list[str]:
