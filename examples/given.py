@@ -233,6 +233,6 @@ def continued_roll(original, generated, options):
     if roll.shape[1] == 128:
         roll = np.pad(roll, ((0, 0), (0, 128)))
     seam = len(roll) - len(after)
-    roll[seam, 128:] = roll[seam, :128] & roll[seam - 1, :128]
+    roll[seam, 128:] = roll[seam - 1 : seam + 1, :128].all(axis=0)
     format = replace(options.format, r=ALL_PITCHES, restruck=True)
     return RollArray.of(roll.astype(np.uint8), format)

@@ -55,7 +55,7 @@ def what_is_stuck(
     if is_held(tune, LONG + 1, struck):
         steps, column = longest_held(tune, struck)
         mark = " (a rest, if mark_silence has marked rests)" if column == 0 else ""
-        name = "" if lowest is None else f", {note_name(lowest + column)}"
+        name = "" if lowest is None else f", {note_name(lowest + (column or 0))}"
         return (
             f"holds note {column}{name}{mark} for {steps} of {len(tune)} steps",
             "A higher temperature, another primer or more training",

@@ -103,7 +103,7 @@ def test_a_tune_in_another_key_is_found(given, tmp_path):
     assert tune.semitones in (-2, 5)
     assert tune.lost <= 1
     again = given.continued_roll(tune, tune.piano_roll, options)
-    kept = again[len(tune.whole.piano_roll) :].any(axis=0)
+    kept = again[len(tune.whole.piano_roll) :, :128].any(axis=0)
     assert not (kept & ~tune.whole.piano_roll.any(axis=0)).any(), "in its own key"
 
 

@@ -199,8 +199,8 @@ def plot_influence(
     asked = np.zeros_like(shown)
     asked[-1, note % rows.shape[1]] = 1
     pitches = sounding_pitches([np.maximum(shown, asked)], r)
-    time = {"unit": grid.unit, "beats_per_bar": beats_per_bar, "start": first}
-    ax = plot_roll(shown, r, grid.dt, ax, **time, pitches=pitches)
+    ax = plot_roll(shown, r, grid.dt, ax, unit=grid.unit, beats_per_bar=beats_per_bar,
+                   start=first, pitches=pitches)  # fmt: skip
     most = abs(values[shown > 0]).max(initial=0) or 1.0
     image = ax.imshow(
         np.ma.masked_where(shown == 0, values).T,
