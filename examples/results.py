@@ -175,7 +175,7 @@ def original_part(original, known, options, files):
     part = Part(f"The original: {name}", [given, TRAINED_ON[known]])
     roll = original.piano_roll
     add_tune(part, "original", roll, options, files)
-    ax = plot_roll(roll[:SHOWN])
+    ax = plot_roll(roll[:SHOWN], beats_per_bar=beats_per_bar(original))
     caption = f"The original, {extent(SHOWN, len(roll), options.grid)}."
     files.draw(part, ax, "original.png", caption, 0)
     return part
@@ -193,7 +193,9 @@ def generated_parts(original, generated, options, files):
         if options.continued:
             roll = continued_roll(original, tune.roll, options)
             name = f"continued{suffix}.mid"
-            part.links.append(files.add(name, midiwrite, roll, tempo=tempo(options)))
+            meter = original.whole.time_signature if options.unit == "beats" else None
+            written = {"tempo": tempo(options), "time_signature": meter}
+            part.links.append(files.add(name, midiwrite, roll, **written))
         draw_tune(part, suffix, original, tune, options, files)
         parts.append(part)
     return parts
@@ -227,7 +229,8 @@ def draw_tune(part, suffix, original, tune, options, files):
     if options.melody:  # given notes have the probabilities below the threshold, too
         probabilities = np.where(probabilities < options.threshold, 0, probabilities)
     pitches = sounding_pitches([*both, probabilities], r)
-    _, lower = plot_tune(*both, primer=primer, pitches=pitches)
+    bar = {"beats_per_bar": beats_per_bar(original), "pitches": pitches}
+    _, lower = plot_tune(*both, primer=primer, **bar)
     steps = primer + len(tune.roll)
     below = (
         "its top line, with what the network wrote below it"
@@ -243,7 +246,7 @@ def draw_tune(part, suffix, original, tune, options, files):
     )
     files.draw(part, lower, f"rolls{suffix}.png", caption, begin)
     time = {"dt": grid.dt, "unit": grid.unit, "start": primer}
-    ax = plot_probabilities(probabilities, r, **time, pitches=pitches)
+    ax = plot_probabilities(probabilities, r, **time, **bar)
     ax.set_xlim(lower.get_xlim())
     if primer:
         ax.axvline(begin, color="tab:orange")
@@ -256,6 +259,13 @@ def draw_tune(part, suffix, original, tune, options, files):
             f" Those below the threshold of {options.threshold:g} are drawn as 0."
         )
     files.draw(part, ax, f"probabilities{suffix}.png", caption, begin)
+
+
+def beats_per_bar(original):
+    """Return the quarter notes in a bar of a tune's file; 4 if it does not say."""
+    file = getattr(original, "whole", original)
+    upper, lower = getattr(file, "time_signature", None) or (4, 4)
+    return 4 * upper / lower
 
 
 def extent(shown, steps, grid):

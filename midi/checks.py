@@ -14,6 +14,7 @@ MAX_FILE_BYTES = 2**25  # hundreds of hours of piano
 MAX_TRACKS = 10_000  # each costs more time than its bytes
 MIN_WRITE_DT_S = 1e-4
 UNITS = ("seconds", "beats")
+DENOMINATORS = tuple(2**power for power in range(8))  # of a time signature
 MAX_DENOMINATOR = 2**15 - 1  # of a beat: the header's division has 15 bits
 MAX_FLOAT_DENOMINATOR = 1_000
 
@@ -231,3 +232,16 @@ def _is_int(value: Any) -> bool:
 
 def _is_bool(value: Any) -> bool:
     return isinstance(value, bool | np.bool_)
+
+
+def check_time_signature(value: Any) -> tuple[int, int]:
+    """Return a time signature as two ints, numerator and denominator."""
+    allowed = "two whole numbers, from 1 to 255 and a power of 2 up to 128"
+    try:
+        upper, lower = value
+    except (TypeError, ValueError):
+        upper = lower = None
+    fits = _is_int(upper) and _is_int(lower)
+    if not (fits and 1 <= upper <= 255 and lower in DENOMINATORS):
+        raise ValueError(f"time_signature is {value!r:.60}; allowed: {allowed}")
+    return int(upper), int(lower)

@@ -81,6 +81,7 @@ def encode_roll(
     timing: Timing,
     patch: int = 0,
     velocity: int = VELOCITY,
+    time_signature: tuple[int, int] | None = None,
 ) -> bytes:
     """Return a MIDI file of format 0.
 
@@ -95,6 +96,8 @@ def encode_roll(
         Program, 0 to 127.
     velocity : int
         Of each note, 1 to 127.
+    time_signature : (int, int), optional
+        Numerator, and denominator, a power of 2.
     """
     # D12: each boundary is rounded from its exact time, so that errors do not add up.
     # It is rounded down: a boundary at most one tick early is read as the same step, as
@@ -111,11 +114,21 @@ def encode_roll(
     ]
     track = (
         b"\x00\xff\x51\x03" + timing.tempo_us.to_bytes(3, "big")  # set tempo
+        + encode_time_signature(time_signature)
         + b"\x00\xc0" + bytes([patch])  # program change
         + encode_messages(messages, floor(len(roll) * timing.ticks_per_step))
     )  # fmt: skip
     header = b"MThd\0\0\0\6\0\0\0\1" + timing.ticks_per_beat.to_bytes(2, "big")
     return header + b"MTrk" + len(track).to_bytes(4, "big") + track
+
+
+def encode_time_signature(value: tuple[int, int] | None) -> bytes:
+    """Return the event at tick 0, or no bytes for None."""
+    if value is None:
+        return b""
+    upper, lower = value
+    # A metronome's click is a quarter note, which has eight notated 32nds.
+    return b"\x00\xff\x58\x04" + bytes([upper, lower.bit_length() - 1, 24, 8])
 
 
 def encode_messages(messages: Iterable[Message], end_tick: int) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from midi import events, repair
-from midi.checks import MAX_TRACKS, MidiError
+from midi.checks import DENOMINATORS, MAX_TRACKS, MidiError
 from midi.clock import TempoMap
 
 PERCUSSION = 9  # channel, counted from 0
@@ -186,8 +186,10 @@ def survey(tracks: Sequence[bytes], name: str) -> tuple[int, int]:
 
 def read_notes(
     tracks: Sequence[bytes], name: str, pedal: bool = False
-) -> tuple[TickNotes, TempoMap]:
-    """Read the notes and tempos of all tracks; `walk_notes` finds those never ended.
+) -> tuple[TickNotes, TempoMap, tuple[int, int] | None]:
+    """Read the notes, the tempos and the first time signature of all tracks.
+
+    `walk_notes` finds the notes never ended.
 
     Parameters
     ----------
@@ -214,7 +216,18 @@ def read_notes(
     )
     if (tempos.us_per_beat <= 0).any():
         raise MidiError(f"{name}: a tempo of 0 µs per beat; allowed: 1 to 16777215")
-    return walk_notes(tracks, pedal) if pedal else _plain_notes(score), tempos
+    notes = walk_notes(tracks, pedal) if pedal else _plain_notes(score)
+    return notes, tempos, _first_time_signature(score)
+
+
+def _first_time_signature(score: _Score) -> tuple[int, int] | None:
+    """Return numerator and denominator, or None without one that music knows."""
+    events = score.time_signatures.numpy()
+    pairs = zip(
+        events["numerator"].tolist(), events["denominator"].tolist(), strict=True
+    )
+    first = next(pairs, (0, 0))
+    return first if first[0] > 0 and first[1] in DENOMINATORS else None
 
 
 def _parse(tracks: Sequence[bytes], name: str) -> _Score:

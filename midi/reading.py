@@ -74,7 +74,7 @@ def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> M
     if format.unit == "beats" and not length.follows_tempo:
         raise MidiError(f"{name}: SMPTE time has no beats; allowed: unit='seconds'")
     begun, end_tick = parsing.survey(tracks, name)
-    found, tempos = parsing.read_notes(tracks, name, options.pedal)
+    found, tempos, meter = parsing.read_notes(tracks, name, options.pedal)
     if begun > len(found.pitch):
         found = parsing.walk_notes(tracks, options.pedal)
     keep, left_out = _select(found, format.r, options)
@@ -87,9 +87,12 @@ def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> M
 
     if not keep.all():
         found = found.select(keep)
-    span = found.onset_tick.min(), found.offset_tick.max(), end_tick
     times = FileTimes(
-        clock.Clock(division * length.follows_tempo, length, tempos), *map(int, span)
+        clock.Clock(division * length.follows_tempo, length, tempos),
+        int(found.onset_tick.min()),
+        int(found.offset_tick.max()),
+        end_tick,
+        meter,
     )
     notes, rows = _place_notes(found, times.clock, format)
     steps = _count_steps(notes, rows, times, format, options.steps, name)

@@ -36,12 +36,14 @@ class FileTimes(NamedTuple):
         From the first onset to the last end of the notes that are not left out.
     end_tick : int
         Where the last of the tracks ends.
+    time_signature : (int, int) or None
     """
 
     clock: Clock
     first_tick: int
     last_tick: int
     end_tick: int
+    time_signature: tuple[int, int] | None
 
 
 class MidiRoll:
@@ -83,6 +85,8 @@ class MidiRoll:
         The tempo map: fields `onset_beats` (quarter notes), `onset_s` (seconds) and
         `tempo` (quarter notes per minute, until the next), float64. It begins at 0,
         with 120 unless the file says another.
+    time_signature : (int, int) or None
+        The file's first: (3, 4) for three quarter notes to a bar. None if it has none.
     end_s : float
         When the last track ends, in seconds; at the notes' end or later.
     end_beats : float or None
@@ -130,7 +134,7 @@ class MidiRoll:
 
     @property
     def tempo(self) -> float | None:
-        clock, first_tick, last_tick, _ = self._times
+        clock, first_tick, last_tick, *_ = self._times
         return clock.mean_tempo(first_tick, last_tick) if clock.ticks_per_beat else None
 
     @property
@@ -144,8 +148,12 @@ class MidiRoll:
 
     @property
     def end_beats(self) -> float | None:
-        clock, *_, end_tick = self._times
-        return end_tick / clock.ticks_per_beat if clock.ticks_per_beat else None
+        per_beat = self._times.clock.ticks_per_beat
+        return self._times.end_tick / per_beat if per_beat else None
+
+    @property
+    def time_signature(self) -> tuple[int, int] | None:
+        return self._times.time_signature
 
     def __len__(self) -> int:
         return len(self.piano_roll)

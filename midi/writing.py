@@ -30,6 +30,7 @@ def midiwrite(
     unit: str | None = None,
     tempo: float | None = None,
     velocity: int = encoding.VELOCITY,
+    time_signature: tuple[int, int] | None = None,
 ) -> None:
     """Write a piano-roll as a MIDI file.
 
@@ -63,6 +64,10 @@ def midiwrite(
         µs per beat. In seconds it must be None.
     velocity : int
         How hard each note is struck, 1 to 127.
+    time_signature : (int, int), optional
+        Such as (3, 4), with ``unit='beats'``: notation programs draw bars by it, from
+        the first row. By default that of a MidiRoll in beats, if it has one; else none
+        is written, which stands for 4/4.
 
     Raises
     ------
@@ -103,6 +108,7 @@ def midiwrite(
     patch = checks.check_int("patch", patch, 0, 127)
     velocity = checks.check_int("velocity", velocity, 1, 127)
     tempo = check_tempo(tempo, format.unit, piano_roll)
+    meter = _check_meter(time_signature, format.unit, piano_roll)
     check_size(len(roll), len(roll) * format.dt, format, "piano_roll", ValueError)
     if not roll.any():
         raise ValueError(
@@ -114,8 +120,20 @@ def midiwrite(
         timing = encoding.time_in_seconds(step_s, len(roll))
     else:
         timing = encoding.time_in_beats(Fraction(format.dt), tempo, len(roll))
-    data = encoding.encode_roll(roll, format.r, timing, patch, velocity)
+    data = encoding.encode_roll(roll, format.r, timing, patch, velocity, meter)
     write_bytes(filename, data)
+
+
+def _check_meter(value: Any, unit: str, roll: Any) -> tuple[int, int] | None:
+    """Return the time signature to write; by default a MidiRoll's own, in beats."""
+    if value is not None and unit == "seconds":
+        raise ValueError(
+            f"time_signature is {value!r:.60}; allowed with unit='seconds': None"
+        )
+    if value is None:
+        is_in_beats = isinstance(roll, MidiRoll) and unit == "beats"
+        return roll.time_signature if is_in_beats else None
+    return checks.check_time_signature(value)
 
 
 def check_written(

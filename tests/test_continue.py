@@ -22,12 +22,13 @@ def given():
     return load_module("given")
 
 
-def write_scale(file, pitches):
+def write_scale(file, pitches, time_signature=None):
     """Write a note of each pitch, an eighth long, the last struck three times."""
     roll = np.zeros((len(pitches) + 2, 256), int)
     roll[np.arange(len(pitches)), pitches] = 1
     roll[-2:, pitches[-1]] = roll[-2:, 128 + pitches[-1]] = 1
-    midiwrite(file, roll, ALL, 0.5, unit="beats", tempo=90)
+    more = {"tempo": 90, "time_signature": time_signature}
+    midiwrite(file, roll, ALL, 0.5, unit="beats", **more)
     return file
 
 
@@ -174,7 +175,8 @@ def test_a_notation_program_shows_the_right_values_and_bars(run, tmp_path):
     folder = tmp_path / "eighths"
     folder.mkdir()
     for n in range(3):
-        write_scale(folder / f"{n}.mid", [50 + (n + i * i) % 12 for i in range(20)])
+        scale = [50 + (n + i * i) % 12 for i in range(20)]
+        write_scale(folder / f"{n}.mid", scale, (3, 4))
     run("--midi", folder, *BEATS, "--tempo", 90, "--continue", folder / "0.mid")
 
     def notes_of(file):
@@ -193,11 +195,11 @@ def test_a_notation_program_shows_the_right_values_and_bars(run, tmp_path):
 
     original = notes_of(folder / "0.mid")
     both = notes_of(tmp_path / "out" / "continued.mid")
-    assert {bar for bar, *_ in original} == {1, 2, 3}, "22 eighths, 8 to a bar"
+    assert {bar for bar, *_ in original} == {1, 2, 3, 4}, "22 eighths, 6 to a bar"
     assert both[: len(original)] == original
     assert len(both) > len(original)
     for _, offset, _, length in both:
-        assert 2 * offset == round(2 * offset) < 8
+        assert 2 * offset == round(2 * offset) < 6
         assert 2 * length == round(2 * length) > 0
 
 

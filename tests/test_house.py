@@ -15,7 +15,7 @@ MOST_PARAMETERS = 8  # self and cls not counted
 # Whose arguments the original, or a user's call, fixes.
 PUBLIC = {
     "RNN4Music.__init__", "RNN4Music.train", "RNN4Music.genMusic",
-    "midiread", "read_folder", "load_folder",
+    "midiread", "midiwrite", "read_folder", "load_folder",
     "plot_roll", "plot_probabilities", "plot_tune",
     "plot_states", "plot_influence",
 }  # fmt: skip

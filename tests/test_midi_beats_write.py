@@ -336,3 +336,34 @@ def test_rolls_that_pass_the_file_s_ticks_are_refused():
         ValueError, match=r"1000 steps; allowed: up to 2147483647 ticks"
     ):
         written(np.ones((1000, 1)), (60, 61), Fraction(3_000_000, 7), unit="beats")
+
+
+def test_a_time_signature_is_read_and_written():
+    """Fails if the denominator's power, or the order of the two, is another."""
+    file = io.BytesIO()
+    roll = np.ones((6, 1), int)
+    midiwrite(file, roll, (60, 61), 0.5, unit="beats", time_signature=(6, 8))
+    assert b"\x00\xff\x58\x04\x06\x03\x18\x08" in file.getvalue()  # 6 / 2**3
+    read = mido.MidiFile(file=io.BytesIO(file.getvalue()))
+    (meter,) = [m for m in read.tracks[0] if m.type == "time_signature"]
+    assert (meter.numerator, meter.denominator) == (6, 8)
+    tune = midiread(io.BytesIO(file.getvalue()), (60, 61), 0.5, unit="beats")
+    assert tune.time_signature == (6, 8)
+    again = io.BytesIO()
+    midiwrite(again, tune)
+    assert again.getvalue() == file.getvalue()
+    plain = io.BytesIO()
+    midiwrite(plain, roll, (60, 61), 0.5, unit="beats")
+    assert b"\xff\x58" not in plain.getvalue()
+    assert midiread(io.BytesIO(plain.getvalue()), (60, 61), 0.5).time_signature is None
+
+
+@pytest.mark.parametrize("value", [(3,), (3, 5), (0, 4), (256, 4), (3, 256), "34", 3])
+def test_other_time_signatures_are_refused(value):
+    with pytest.raises(ValueError, match="time_signature is .* power of 2 up to 128"):
+        midiwrite(io.BytesIO(), [[1]], (60, 61), unit="beats", time_signature=value)
+
+
+def test_a_time_signature_in_seconds_is_refused():
+    with pytest.raises(ValueError, match=r"time_signature is \(3, 4\); .*seconds"):
+        midiwrite(io.BytesIO(), [[1]], (60, 61), time_signature=(3, 4))

@@ -209,7 +209,7 @@ def test_symusic_and_the_walk_find_the_same_notes(seed):
             track += bytes([0xFF, kind]) + encode_vlq(length) + rng.randbytes(length)
     data = smf(track.hex())
     _, tracks = parsing.read_chunks(data, "it")
-    found, _ = parsing.read_notes(tracks, "it")
+    found, *_ = parsing.read_notes(tracks, "it")
     pairs, _ = events.pair_notes(tracks)
     expected = sorted(
         (*note, channel == 9, 1) for *note, channel, ended in pairs if ended
