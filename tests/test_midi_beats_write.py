@@ -360,7 +360,7 @@ def test_a_time_signature_is_read_and_written():
 
 @pytest.mark.parametrize("value", [(3,), (3, 5), (0, 4), (256, 4), (3, 256), "34", 3])
 def test_other_time_signatures_are_refused(value):
-    with pytest.raises(ValueError, match="time_signature is .* power of 2 up to 128"):
+    with pytest.raises(ValueError, match=r"time_signature is .* power of 2 up to 128"):
         midiwrite(io.BytesIO(), [[1]], (60, 61), unit="beats", time_signature=value)
 
 
