@@ -126,7 +126,7 @@ class Inside:
             for batch, part in zip(
                 at_hand, in_threads(work, len(at_hand)), strict=True
             ):
-                who = np.unique(batch.target)
+                who = batch.target[first_tunes(batch.target)]
                 found.past[who, : part.past.shape[1]] += part.past
                 found.chord[who] += part.chord
                 at = batch.target, batch.point
@@ -155,8 +155,8 @@ class Inside:
         rows = np.pad(targets.roll, ((0, 1), (0, 0)))[last + 1]
         note = np.eye(rows.shape[1], dtype=rows.dtype)[targets.notes[target]]
         s, dZ, dk = map(np.asarray, log_odds(Z, alpha * rows, note))
-        weights = weight * (np.unique(target)[:, None] == target)
-        past = np.zeros((len(weights), T, rows.shape[1]), rows.dtype)
+        starts, weight = first_tunes(target), weight[:, None]
+        past = np.zeros((len(starts), T, rows.shape[1]), rows.dtype)
         along = (dk * rows).sum(axis=1)
         carry = self.compiler.zero_carry(B)
         while blocks:
@@ -168,8 +168,8 @@ class Inside:
             dx, *carry = backward(dZ_block, *given, *carry)
             dx, block = np.asarray(dx)[: T - start], slice(start, start + WHOLE_BLOCK)
             along += np.einsum("tbn,tn->b", dx, targets.roll[block][: len(dx)])
-            past[:, block] = np.tensordot(weights, dx, (1, 1))
-        return Attributions(past, weights @ dk, s, along)
+            past[:, block] = np.add.reduceat(weight * dx, starts, 1).swapaxes(0, 1)
+        return Attributions(past, np.add.reduceat(weight * dk, starts), s, along)
 
     def _build_forward(self, T, B):
         [x], state = self.compiler.rolls(T, B, "x"), self.compiler.state(B)
@@ -216,3 +216,8 @@ def batches_of(targets: Targets, B: int) -> list[Batch]:
     weight = np.where(number < P * Q, targets.weights[target, point], 0)
     by_tune = (a.reshape(-1, B) for a in (target, point, weight))
     return [Batch(*of_one) for of_one in zip(*by_tune, strict=True)]
+
+
+def first_tunes(target: np.ndarray) -> np.ndarray:
+    """Return the first tune of each target of a batch, whose tunes stand together."""
+    return np.flatnonzero(np.diff(target, prepend=-1))
