@@ -21,7 +21,7 @@ from lstmmusic.model import network, outputs, parameters
 from lstmmusic.training import checkpoint as checkpoints
 from lstmmusic.training import describe, evaluation, generation, memory, settings
 from lstmmusic.training.inside import Influence, States, find_influence, find_states
-from lstmmusic.training.log import Progress, refuse_in_callback
+from lstmmusic.training.log import Progress
 from lstmmusic.training.loop import TrainingError
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.parameter_file import read as read_file
@@ -413,12 +413,13 @@ class RNN4Music:
         step, note : int, or sequence of int of shape (P,)
             Row and column of the note, which need not sound.  ``step`` is at least 1,
             and at most T, the row after the end; joint T − 1.  Of P notes the arrays
-            get a leading axis, and ``past`` max(step) rows, zero from each step on.
+            get a leading axis, and ``past`` max(step) rows, zero from each step on.  A
+            note struck again (``restruck``) must sound in this step and the one before.
         integrated : int, optional
-            So many points, say 50, at which the derivative is taken along the straight
-            path from silence to the tune, and more where it changes fast; ``past`` and
-            ``chord`` then add up to ``log_odds`` − ``baseline``, to 1 % or with a
-            warning (M. Sundararajan et al. 2017, arXiv:1703.01365).
+            Number of points, such as 50, of the straight path from silence to the tune
+            at which the derivative is taken; more where it changes fast.  ``past`` and
+            ``chord`` add up to ``log_odds`` − ``baseline``, to 1 % and 1e-4 nats, or
+            with a warning (M. Sundararajan et al. 2017, arXiv:1703.01365).
 
         Examples
         --------
@@ -573,7 +574,6 @@ class RNN4Music:
             If its sizes or output differ from the object's, but that a joint object
             takes up a finished training of independent notes.
         """
-        refuse_in_callback(self, "loadParameters")
         checkpoints.restore(self, checkpoints.read_for(self, fileName), fileName)
 
     @classmethod

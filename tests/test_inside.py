@@ -9,13 +9,14 @@ import oracle
 import pytensor
 import pytensor.tensor as pt
 import pytest
+import restruck_oracle
 from conftest import JOINT_D, JOINT_N
 from oracle import sigma
 from pytensor.compile.mode import Mode
 
 from lstmmusic import RNN4Music
 from lstmmusic.engine import inside
-from lstmmusic.training import shares
+from lstmmusic.training import integrated
 
 STEPS, NOTES = [34, 7, 33, 32, 1], [3, 0, 5, 2, 4]  # within blocks of 32 and at ends
 FORMS = {
@@ -42,7 +43,13 @@ def model_of(network, joint):
 
 def tune_of(model, steps=70, seed=91):
     rolls = np.random.default_rng(seed).random((steps, model.io_length))
-    return (rolls < 0.3) * 1.0
+    tune, half = (rolls < 0.3) * 1.0, model.io_length // 2
+    if model.restruck:  # and two strikes are possible, of STEPS and NOTES
+        tune[:, :half] = rolls[:, :half] < 0.6
+        tune[:2, 0] = tune[32:34, 1] = 1
+        tune[0, half:] = 0
+        tune[1:, half:] *= tune[:-1, :half] * tune[1:, :half]
+    return tune
 
 
 def loop(w, tune, original):
@@ -100,8 +107,10 @@ def log_odds(w, rows, step, note, form, maths=oracle.NUMPY):
     [up] = oracle.hidden(w, rows[:step], form == "original", maths)[-1:]
     if "order" not in FORMS[form]:
         return oracle.to_notes(w, up)[note]
-    k = rows[step][None, :]
-    return joint_oracle.logits(w, [up], k, FORMS[form]["order"], maths)[0, note]
+    k, order = rows[step][None, :], FORMS[form]["order"]
+    if "restruck" in FORMS[form]:
+        order = restruck_oracle.cells(JOINT_N, order)
+    return joint_oracle.logits(w, [up], k, order, maths)[0, note]
 
 
 def slopes(w, tune, step, note, form, by=1e-5):
@@ -161,14 +170,14 @@ def test_influence_is_that_of_pytensor_grad(model_of, form):
 
 @pytest.mark.parametrize("form", ["original", "down"])
 def test_many_notes_at_once_are_each_by_itself(model_of, form, monkeypatch):
-    # In minibatches of one column, of few, and with the last one filled up.
+    # In minibatches of one tune, of few, and with the last one filled up.
     model = model_of(form)
     tune = tune_of(model)
     whole = model.influence(tune, STEPS, NOTES, integrated=3)
     alone = model.influence(tune, STEPS[1], NOTES[1], integrated=3)
     assert alone.past.shape == (7, model.io_length)
     assert alone.log_odds.shape == alone.baseline.shape == ()
-    monkeypatch.setattr(inside, "MOST_COLUMNS", 4)
+    monkeypatch.setattr(inside, "MOST_TUNES", 4)
     few = model.influence(tune, STEPS, NOTES, integrated=3)
     monkeypatch.setattr(inside, "MOST_BYTES", 1)
     ones = model.influence(tune, STEPS, NOTES, integrated=3)
@@ -236,7 +245,7 @@ def test_more_points_are_taken_where_they_are_needed(monkeypatch):
     steps, tune = np.arange(50, 66), tunes[0]
     ask = partial(model.influence, tune, steps, tune[steps].argmax(axis=1))
     found, finer = ask(integrated=50), ask(integrated=300)
-    monkeypatch.setattr(shares, "ROUNDS", 0)
+    monkeypatch.setattr(integrated, "ROUNDS", 0)
     with pytest.warns(
         UserWarning, match=r"\d+ of 16 notes change too fast: the shares"
     ):
@@ -332,6 +341,22 @@ def test_a_joint_output_wants_zeros_and_ones_and_a_row_to_ask_about(model_of):
         model.influence(np.zeros((1, JOINT_N)), 1, 1)
     with pytest.raises(ValueError, match=r"tune holds 0\.5 at .* allowed with output="):
         model.influence(np.full((3, JOINT_N), 0.5), 1, 1)
+
+
+@pytest.mark.parametrize("sounds", [(0, 0), (0, 1), (1, 0)])
+def test_a_strike_that_is_impossible_has_no_influence(model_of, sounds):
+    """Fails if log-odds are given where `probabilities` says 0."""
+    model, half = model_of("restruck down"), JOINT_N // 2
+    tune, n = tune_of(model, 9), 1
+    tune[3:] = 0
+    tune[3:5, n] = sounds
+    assert model.probabilities(tune)[3, half + n] == 0
+    message = f"step is 4 and note is {half + n}: note {n} cannot be struck again there"
+    for step, note in ((4, half + n), ([4, 4], [0, half + n])):
+        with pytest.raises(ValueError, match=message):
+            model.influence(tune, step, note)
+    tune[3:5, n] = 1
+    assert np.isfinite(model.influence(tune, 4, half + n).log_odds)
 
 
 def test_nothing_is_drawn_or_changed(model_of, everything, same):

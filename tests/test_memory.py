@@ -171,6 +171,35 @@ print(peak())
     assert later < GB
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss in kB is Linux's")
+def test_integrated_influence_holds_a_roll_and_its_change_for_each_note(in_new_process):
+    # 160 MB for each of both, and one more for minibatches of tunes; all intervals are
+    # halved twice. Fails if one change stays while the next is found, or if rolls are
+    # copied to be added up.
+    printed = in_new_process("""
+import resource, warnings
+import numpy as np
+from lstmmusic import RNN4Music
+from lstmmusic.training import integrated
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+P, T, N = 100, 1000, 400
+model = RNN4Music(4, 4, 4, N, seed=1, dtype="float32")
+tune = (np.random.default_rng(1).random((T, N)) < 0.05) * 1.0
+model.influence(tune[:40], [30] * 9, range(9), integrated=5)
+before = peak()
+integrated.RELATIVE_ERROR, integrated.ABSOLUTE_ERROR, integrated.ROUNDS = 0, 0, 2
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    model.influence(tune, np.arange(T - P, T) + 1, np.arange(P), integrated=5)
+print(len(said), peak() - before, P * T * N * 4)
+""")
+    warned, found, rolls = map(int, printed.split())
+    print(f"{found / rolls:.2f} rolls for each note")
+    assert warned == 1
+    assert found < 3.4 * rolls
+
+
 def test_where_nothing_is_known_nothing_is_refused(available):
     available(None)
     memory.check("it", lambda n: 10**30 * n, {"n": 1})

@@ -39,7 +39,7 @@ EXPECTED = {
         4,
         0,
         [
-            "9 pieces to train on, 1 tunes held out",
+            "pieces to train on: 9, tunes held out: 1",
             "joint: cell ",
             "R² of the beat",
             "independent: 0% from the chord",

@@ -173,7 +173,7 @@ def test_a_strike_of_each_tune_is_checked_by_its_own_primer(compilations):
 
 @pytest.mark.parametrize("many", [False, True])
 def test_a_primer_that_strikes_what_does_not_sound_is_refused(restruck, many):
-    """As by `probabilities`. Fails if it is fed to the network, or if a slice is refused."""
+    """Fails if it is fed to the network, or if a slice is refused."""
     model, primer = restruck(), PRIMER.copy()
     primer[2:4, [1, HALF + 1]] = [[0, 0], [1, 1]]  # silent at step 2, struck at step 3
     given = np.stack([PRIMER, primer]) if many else primer

@@ -24,7 +24,8 @@ from lstmmusic.engine.gradient import (
 )
 from lstmmusic.engine.inside import Inside
 from lstmmusic.engine.lowering import MOST_CELLS
-from lstmmusic.model.network import forward_pass, from_leaves, leaves, total
+from lstmmusic.model.network import forward_pass, from_leaves, leaves
+from lstmmusic.model.ops import total
 from lstmmusic.model.optimizers import Settings, new_values, reject_nonfinite
 from lstmmusic.model.outputs import halves
 from lstmmusic.model.sampling import Drawing, generate

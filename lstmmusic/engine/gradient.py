@@ -29,8 +29,8 @@ from lstmmusic.model.network import (
     forward_pass,
     leaves,
     output,
-    total,
 )
+from lstmmusic.model.ops import total
 
 Carried = type[State] | type[Residuals] | type[BackwardCarry]
 

@@ -1,8 +1,8 @@
 """Look inside a network: its states over a tune, and what made it play a note.
 
-A tune is gone through in blocks of `WHOLE_BLOCK` steps.  What is asked about, one note
-at one step, is a *question*; a *column* is a question at one point of a path from
-silence to the tune, and one tune of a minibatch of B.
+A tune is gone through in blocks of `WHOLE_BLOCK` steps.  A *target* is the note at one
+step whose log-odds are differentiated.  Each target at each point of the path from
+silence to the tune is one tune of a minibatch of B.
 """
 
 from functools import partial
@@ -17,11 +17,11 @@ from lstmmusic.engine.gradient import flatten, last_state, unflatten
 from lstmmusic.model.influence import backward_to_roll
 from lstmmusic.model.network import BackwardCarry, Residuals, State, forward_pass
 
-MOST_BYTES = 2**28  # of residuals at once, unless one column has more
-MOST_COLUMNS = 64  # that a thread takes at once
+MOST_BYTES = 2**28  # of residuals at once, unless one tune has more
+MOST_TUNES = 64  # that a thread takes at once
 
 
-class Questions(NamedTuple):
+class Targets(NamedTuple):
     """Hold P notes of a tune, and Q points of the straight path from silence to it."""
 
     roll: np.ndarray  # (T, N)
@@ -31,16 +31,16 @@ class Questions(NamedTuple):
     weights: np.ndarray  # (P, Q), of the derivatives in their sum over the path
 
 
-class Columns(NamedTuple):
-    """Hold which columns make up a minibatch."""
+class Batch(NamedTuple):
+    """Hold the targets and points of a minibatch's tunes."""
 
-    question: np.ndarray  # (B,)
+    target: np.ndarray  # (B,)
     point: np.ndarray  # (B,)
-    weight: np.ndarray  # (B,), zero where a column only fills the minibatch
+    weight: np.ndarray  # (B,), zero where a tune only fills the minibatch
 
 
-class Answers(NamedTuple):
-    """Hold the derivatives of the log-odds of `Questions`, summed over the path."""
+class Attributions(NamedTuple):
+    """Hold the derivatives of the log-odds of `Targets`, summed over the path."""
 
     past: np.ndarray  # (P, max(steps), N), by the rows before the note's, else 0
     chord: np.ndarray  # (P, N), by the note's own row
@@ -88,85 +88,88 @@ class Inside:
         [residuals, _] = unflatten(arrays, Residuals)
         return residuals, Z
 
-    def plan(self, T: int, columns: int) -> tuple[int, int]:
-        """Return the number of threads, and of the columns that each takes at once.
+    def plan(self, T: int, tunes: int) -> tuple[int, int]:
+        """Return the number of threads, and of the tunes that each takes at once.
 
         That is a power of two, so that few programs are compiled.
         """
-        workers, at_once = self.threads_for(columns)
-        fit = max(1, MOST_BYTES // self.bytes_of_column(T))
+        workers, at_once = self.threads_for(tunes)
+        fit = max(1, MOST_BYTES // self.bytes_of_tune(T))
         workers = min(workers, fit)
-        at_once = min(1 << (at_once - 1).bit_length(), MOST_COLUMNS)
+        at_once = min(1 << (at_once - 1).bit_length(), MOST_TUNES)
         return workers, min(at_once, 1 << (fit // workers).bit_length() - 1)
 
-    def bytes_of_column(self, T: int) -> int:
-        """Return the bytes of a column's residuals over T steps, and of its Z."""
+    def bytes_of_tune(self, T: int) -> int:
+        """Return the bytes of a tune's residuals over T steps, and of its Z."""
         return self.compiler.store.dtype.itemsize * T * self.numbers_of_step()
 
     def numbers_of_step(self) -> int:
         """Return how many numbers the residuals and Z have at one step of one tune."""
         return 6 * sum(self.compiler.H) + self.width
 
-    def influence(self, asked: Questions) -> Answers:
+    def influence(self, targets: Targets) -> Attributions:
         """Return the derivatives of notes' log-odds by the roll."""
-        (P, Q), N = asked.points.shape, asked.roll.shape[1]
-        T, dtype = int(max(asked.steps)), asked.roll.dtype
+        (P, Q), N = targets.points.shape, targets.roll.shape[1]
+        T, dtype = int(max(targets.steps)), targets.roll.dtype
         shapes = (P, T, N), (P, N), (P, Q), (P, Q)
-        answers = Answers(*(np.zeros(shape, dtype) for shape in shapes))
+        found = Attributions(*(np.zeros(shape, dtype) for shape in shapes))
         workers, B = self.plan(T, P * Q)
+        one_roll = np.ptp(targets.points) == 0  # whose forward pass is that of all
         key = self.compiler.shape(WHOLE_BLOCK, B)
-        programs = self._forward(*key), self._log_odds(*key[1:]), self._backward(*key)
-        minibatches = columns_of(asked, B)
-        for first in range(0, len(minibatches), workers):
-            at_hand = minibatches[first : first + workers]
-            work = partial(self._answer, programs, asked, at_hand)
+        forward = self._forward(*self.compiler.shape(WHOLE_BLOCK, 1 if one_roll else B))
+        programs = forward, self._log_odds(*key[1:]), self._backward(*key)
+        batches = batches_of(targets, B)
+        for first in range(0, len(batches), workers):
+            at_hand = batches[first : first + workers]
+            work = partial(self._differentiate, programs, targets, one_roll, at_hand)
             # Added up in order: the sums must not depend on the threads.
-            for columns, part in zip(
+            for batch, part in zip(
                 at_hand, in_threads(work, len(at_hand)), strict=True
             ):
-                who = np.unique(columns.question)
-                answers.past[who, : part.past.shape[1]] += part.past
-                answers.chord[who] += part.chord
-                at = columns.question, columns.point
-                answers.log_odds[at], answers.along[at] = part.log_odds, part.along
-        return answers
+                who = batch.target[first_tunes(batch.target)]
+                found.past[who, : part.past.shape[1]] += part.past
+                found.chord[who] += part.chord
+                at = batch.target, batch.point
+                found.log_odds[at], found.along[at] = part.log_odds, part.along
+        return found
 
-    def _answer(self, programs, asked, minibatches, worker) -> Answers:
-        """Return the sums over a minibatch's columns, one for each of its questions."""
+    def _differentiate(self, programs, targets, one_roll, batches, worker):
+        """Return the `Attributions` of a batch, summed over each target's tunes."""
         forward, log_odds, backward = programs
-        columns = minibatches[worker]
-        question, alpha = (
-            columns.question,
-            asked.points[columns.question, columns.point],
-        )
-        last = asked.steps[question] - 1  # what comes out there predicts the note
+        target, point, weight = batches[worker]
+        alpha = targets.points[target, point][:, None]
+        last = targets.steps[target] - 1  # what comes out there predicts the note
         T, B = int(max(last)) + 1, len(last)
-        blocks, Z = [], np.zeros((B, self.width), asked.roll.dtype)
-        state = self.compiler.state_at_start(B)
+        tunes = np.zeros(B, int) if one_roll else np.arange(B)  # of the forward pass
+        scale = alpha[: max(tunes) + 1]
+        blocks, Z = [], np.zeros((B, self.width), targets.roll.dtype)
+        state = self.compiler.state_at_start(len(scale))
         for start in range(0, T, WHOLE_BLOCK):
-            x = alpha[:, None] * piece(asked.roll, start, WHOLE_BLOCK)[:, None]
+            x = scale * piece(targets.roll, start, WHOLE_BLOCK)[:, None]
             Z_block, residuals, state_next = run_block(forward, x, state)
             here = np.flatnonzero(last // WHOLE_BLOCK == start // WHOLE_BLOCK)
-            Z[here] = np.asarray(Z_block)[last[here] - start, here]
+            Z[here] = np.asarray(Z_block)[last[here] - start, tunes[here]]
             blocks.append((start, here, (*state, *residuals)))
             state = state_next
 
-        rows = np.pad(asked.roll, ((0, 1), (0, 0)))[last + 1]
-        note = np.eye(rows.shape[1], dtype=rows.dtype)[asked.notes[question]]
-        s, dZ, dk = map(np.asarray, log_odds(Z, alpha[:, None] * rows, note))
-        weight = columns.weight * (np.unique(question)[:, None] == question)
-        past = np.zeros((len(weight), T, rows.shape[1]), rows.dtype)
+        rows = np.pad(targets.roll, ((0, 1), (0, 0)))[last + 1]
+        note = np.eye(rows.shape[1], dtype=rows.dtype)[targets.notes[target]]
+        s, dZ, dk = map(np.asarray, log_odds(Z, alpha * rows, note))
+        starts, weight = first_tunes(target), weight[:, None]
+        past = np.zeros((len(starts), T, rows.shape[1]), rows.dtype)
         along = (dk * rows).sum(axis=1)
         carry = self.compiler.zero_carry(B)
         while blocks:
             start, here, given = blocks.pop()
+            if one_roll:
+                given = [np.repeat(a, B, axis=-2) for a in given]
             dZ_block = np.zeros((WHOLE_BLOCK, B, self.width), rows.dtype)
             dZ_block[last[here] - start, here] = dZ[here]
             dx, *carry = backward(dZ_block, *given, *carry)
             dx, block = np.asarray(dx)[: T - start], slice(start, start + WHOLE_BLOCK)
-            along += np.einsum("tbn,tn->b", dx, asked.roll[block][: len(dx)])
-            past[:, block] = np.tensordot(weight, dx, (1, 1))
-        return Answers(past, weight @ dk, s, along)
+            along += np.einsum("tbn,tn->b", dx, targets.roll[block][: len(dx)])
+            past[:, block] = np.add.reduceat(weight * dx, starts, 1).swapaxes(0, 1)
+        return Attributions(past, np.add.reduceat(weight * dk, starts), s, along)
 
     def _build_forward(self, T, B):
         [x], state = self.compiler.rolls(T, B, "x"), self.compiler.state(B)
@@ -201,15 +204,20 @@ def run_block(forward, x, state):
     return Z, flatten(residuals), flatten(state)
 
 
-def columns_of(asked: Questions, B: int) -> list[Columns]:
-    """Return all columns in minibatches of B, the last one filled up.
+def batches_of(targets: Targets, B: int) -> list[Batch]:
+    """Return all targets and points in minibatches of B, the last one filled up.
 
-    Questions about like steps stand together: they have as many blocks.
+    Targets of like steps stand together: they have as many blocks.
     """
-    P, Q = asked.points.shape
+    P, Q = targets.points.shape
     number = np.arange(-(-P * Q // B) * B)
-    order = np.argsort(asked.steps, kind="stable")
-    question, point = order[np.minimum(number // Q, P - 1)], number % Q
-    weight = np.where(number < P * Q, asked.weights[question, point], 0)
-    by_column = (a.reshape(-1, B) for a in (question, point, weight))
-    return [Columns(*of_one) for of_one in zip(*by_column, strict=True)]
+    order = np.argsort(targets.steps, kind="stable")
+    target, point = order[np.minimum(number // Q, P - 1)], number % Q
+    weight = np.where(number < P * Q, targets.weights[target, point], 0)
+    by_tune = (a.reshape(-1, B) for a in (target, point, weight))
+    return [Batch(*of_one) for of_one in zip(*by_tune, strict=True)]
+
+
+def first_tunes(target: np.ndarray) -> np.ndarray:
+    """Return the first tune of each target of a batch, whose tunes stand together."""
+    return np.flatnonzero(np.diff(target, prepend=-1))

@@ -1,4 +1,4 @@
-"""Carry the backward pass on to its input: what each note of the roll has done.
+"""Carry the backward pass on to its input: the derivative by each cell of the roll.
 
 The backward pass ends at da, the derivative by each layer's pre-activations.  A row of
 the roll enters all of them, so one product more for each layer gives its derivative.
@@ -18,7 +18,7 @@ def backward_to_roll(dZ, state, residuals, network, carry, original_forward=Fals
         dx = W_x1' da_1 + W_x2' da_2 + W_x3' da_3
 
     Arguments as for `network.backward_pass`; dZ (T, B, N + D) is the derivative of
-    whatever is asked about, such as the log-odds of one note at one step
+    a scalar, such as the log-odds of one note at one step
     (`outputs.JointOutput.log_odds`).  As there, a long tune can be gone through in
     blocks, the last one first.
     """

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import pytensor.tensor as pt
 
-from lstmmusic.model.network import Network, fields, leaves, total, tree_map
+from lstmmusic.model.network import Network, fields, leaves, tree_map
+from lstmmusic.model.ops import total
 
 DECAY = 0.9  # of RMSprop's means, and of Adam's momenta
 DECAY_ADAM = 0.999  # of Adam's means

@@ -12,8 +12,8 @@ from lstmmusic.model.network import (
     leaves,
     pack_weights,
     step_forward,
-    total,
 )
+from lstmmusic.model.ops import total
 from lstmmusic.model.outputs import Independent, halves
 
 SOUNDS, SILENT = -1.0, 2.0  # in place of a random number: the note is given

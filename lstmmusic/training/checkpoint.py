@@ -14,6 +14,7 @@ from lstmmusic.data.formats import Held
 from lstmmusic.model import parameters
 from lstmmusic.model.optimizers import Moments
 from lstmmusic.training import parameter_file, provenance
+from lstmmusic.training.log import refuse_in_callback
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.parameter_file import Saved
 from lstmmusic.training.settings import OUTPUT, SETTINGS, check_output
@@ -45,7 +46,11 @@ def weights_of(model) -> dict[str, np.ndarray]:
 
 
 def read_for(model, filename) -> Saved:
-    """Read a parameter file; raise ValueError if its sizes are not the model's."""
+    """Read a parameter file; raise ValueError if its sizes are not the model's.
+
+    RuntimeError in the callback of the model's training.
+    """
+    refuse_in_callback(model, "loadParameters")
     saved = parameter_file.read(filename)
     ours = (*model.h_lengths, model.io_length)
     theirs = (*saved.h_lengths, saved.io_length)

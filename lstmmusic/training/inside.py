@@ -1,4 +1,4 @@
-"""Check what `RNN4Music.states` and `influence` are asked, and answer it."""
+"""Check the arguments of `RNN4Music.states` and `influence`, and compute both."""
 
 from typing import NamedTuple
 
@@ -6,10 +6,10 @@ import numpy as np
 
 from lstmmusic import checks
 from lstmmusic.data.formats import Held
-from lstmmusic.engine.inside import Questions
+from lstmmusic.engine.inside import Targets
 from lstmmusic.training import memory
+from lstmmusic.training.integrated import integrate
 from lstmmusic.training.prepare import check_targets
-from lstmmusic.training.shares import integrate
 
 
 class LayerStates(NamedTuple):
@@ -107,14 +107,17 @@ def find_influence(model, tune, step, note, integrated) -> Influence:
         check_possible(roll, steps.ravel(), notes.ravel())
     n = checks.optional(checks.check_int, "integrated", integrated, high=1000)
     alone = np.ones((steps.size, 1), model.dtype)  # the tune itself
-    asked = Questions(roll, steps.ravel(), notes.ravel(), alone, alone)
-    memory.check_influence(model, asked)
-    ask = model._functions.inside
+    targets = Targets(roll, steps.ravel(), notes.ravel(), alone, alone)
+    memory.check_influence(model, targets)
+    inside = model._functions.inside
     with memory.explained("tunes, or fewer steps and notes,"):
-        answers = ask.influence(asked) if n is None else integrate(ask, asked, n)
-    log_odds = answers.log_odds
+        if n is None:
+            attributions = inside.influence(targets)
+        else:
+            attributions = integrate(inside, targets, n)
+    past, chord, log_odds, _ = attributions
     baseline = np.full_like(log_odds[:, 0], np.nan) if n is None else log_odds[:, 0]
-    found = Influence(answers.past, answers.chord, log_odds[:, -1], baseline)
+    found = Influence(past, chord, log_odds[:, -1], baseline)
     return found if steps.ndim else Influence(*(a[0] for a in found))
 
 

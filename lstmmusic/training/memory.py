@@ -14,7 +14,7 @@ import numpy as np
 from lstmmusic.data.batches import WHOLE_BLOCK, block_of, is_packed, whole_blocks
 from lstmmusic.engine.backend import threads
 from lstmmusic.engine.functions import COUNTED
-from lstmmusic.engine.inside import MOST_COLUMNS
+from lstmmusic.engine.inside import MOST_TUNES
 from lstmmusic.engine.process import return_freed_memory
 from lstmmusic.model import parameters
 from lstmmusic.training import free_memory
@@ -286,23 +286,22 @@ def check_states(model, T):
     check("computing its states", lambda T: COMPILING + T * of_step, arguments)
 
 
-def check_influence(model, asked):
-    """Raise ValueError if the answers to `Questions` do not fit.
+def check_influence(model, targets):
+    """Raise ValueError if the influence on `Targets` does not fit.
 
-    For each note that is asked about there is a roll; beside them there are those of
-    the columns at once, what each column needs, and a block's input and derivative.
+    For each target there is a roll, and if integrated one of the change that refines
+    it; for each tune at once a roll, its residuals, and a block's input and derivative.
     """
     inside, N = model._functions.inside, model.io_length
     D = model.dtype.itemsize
 
     def needed(T, P):
-        workers, at_once = inside.plan(T, MOST_COLUMNS * P)
-        columns = workers * at_once
-        of_columns = columns * (inside.bytes_of_column(T) + D * T * N)
-        return COMPILING + 2 * D * P * T * N + of_columns
+        workers, at_once = inside.plan(T, MOST_TUNES * P)
+        of_tunes = workers * at_once * (inside.bytes_of_tune(T) + D * T * N)
+        return COMPILING + 2 * D * P * T * N + of_tunes
 
-    arguments = {"the last step": int(max(asked.steps))}
-    arguments["the number of notes asked about"] = len(asked.steps)
+    arguments = {"the last step": int(max(targets.steps))}
+    arguments["the number of notes asked about"] = len(targets.steps)
     check("computing the influence", needed, arguments)
 
 
