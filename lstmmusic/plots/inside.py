@@ -199,7 +199,11 @@ def plot_influence(
     asked = np.zeros_like(shown)
     asked[-1, note % rows.shape[1]] = 1
     pitches = sounding_pitches([np.maximum(shown, asked)], r)
-    time = {"unit": grid.unit, "beats_per_bar": beats_per_bar, "start": first}
+    time: dict[str, Any] = {
+        "unit": grid.unit,
+        "beats_per_bar": beats_per_bar,
+        "start": first,
+    }
     ax = plot_roll(shown, r, grid.dt, ax, **time, pitches=pitches)
     most = abs(values[shown > 0]).max(initial=0) or 1.0
     image = ax.imshow(
