@@ -28,7 +28,14 @@ FORMS = {
     "restruck up": {"units": JOINT_D, "order": "up", "restruck": True},
     "restruck down": {"units": JOINT_D, "order": "down", "restruck": True},
 }
-forms = pytest.mark.parametrize("form", FORMS)
+LONG = [pytest.mark.slow, pytest.mark.long]  # each form is compiled for itself
+forms = pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(f, marks=LONG * (f in ("up", "direct", "restruck up")))
+        for f in FORMS
+    ],
+)
 
 
 @pytest.fixture
