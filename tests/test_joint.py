@@ -214,6 +214,7 @@ def test_kernels_change_nothing_beyond_rounding(joint, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long  # test_restruck.py compares them in CI
 def test_numba_and_jax_agree(joint):
     models = [joint(order="down", mode=mode) for mode in ("JAX", "NUMBA")]
     found = [model.gradients(*rolls()) for model in models]
