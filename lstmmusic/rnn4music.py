@@ -86,8 +86,8 @@ class RNN4Music:
     noteOrder : {'up', 'down'}
         Whether it draws a step's lowest or highest note first.
     restruck : bool
-        Half of the columns say what sounds, and as many behind them which of these
-        notes are struck again (`midi.RollFormat`); with the joint output alone.
+        The second half of the columns marks notes struck again (`midi.RollFormat`);
+        with the joint output alone.
 
     Attributes
     ----------
@@ -105,9 +105,9 @@ class RNN4Music:
     trainingOver : bool
         False from when a training was stopped until it is resumed to its end.
     rollFormat : midi.RollFormat or None
-        The pitches and the step of the tunes trained on, if they told it (MidiRoll,
-        PackedRoll, RollArray).  All tunes that tell theirs are then held to it, and
-        generated tunes tell it.  May be set; None lifts it.
+        Pitches and step of the tunes trained on, from MidiRoll, PackedRoll or
+        RollArray.  Tunes of another format are then refused, and generated tunes carry
+        it.  May be set; None lifts it.
 
     Raises
     ------
@@ -505,8 +505,8 @@ class RNN4Music:
             ``genProbThreshold`` stays silent.  The joint output has s in place of Y.
         maxNotes : int, optional
             Of the notes drawn at a step, at most so many sound, the most probable; of
-            equally probable ones, the lowest.  They alone are fed back, and with
-            ``restruck`` it is drawn of them alone which are struck again.
+            equally probable ones, the lowest.  They alone are fed back, and only
+            they can be struck again.
         keepPrimer : bool
             Return the primer, too, in front of the tune.
         noOfTunes : int

@@ -221,7 +221,7 @@ def read_notes(
 
 
 def _first_time_signature(score: _Score) -> tuple[int, int] | None:
-    """Return numerator and denominator, or None without one that music knows."""
+    """Return the first numerator and denominator, or None if they are not valid."""
     events = score.time_signatures.numpy()
     pairs = zip(
         events["numerator"].tolist(), events["denominator"].tolist(), strict=True

@@ -3,6 +3,7 @@
 import sys
 import warnings
 import wave
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -121,3 +122,15 @@ def test_pieces_cover_every_step_and_leave_the_primers_tune_out(main):
     assert np.array_equal(trained[:39], ~kept_out[:39])
     assert all(1 <= len(piece) <= 9 for piece in pieces)
     assert options.minibatch == len(pieces)
+
+
+@pytest.mark.parametrize(
+    ("meter", "beats"), [((3, 4), 3), ((6, 8), 3), ((2, 2), 4), (None, 4)]
+)
+def test_a_bar_has_the_beats_of_the_file_s_time_signature(meter, beats):
+    """Fails if 6/8 has 6 quarter notes, or a continued file's own is not seen."""
+    results = load_module("results")
+    tune = SimpleNamespace(time_signature=meter)
+    assert results.beats_per_bar(tune) == beats
+    assert results.beats_per_bar(SimpleNamespace(whole=tune)) == beats
+    assert results.beats_per_bar(SimpleNamespace()) == 4  # a melody's

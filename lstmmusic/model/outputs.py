@@ -8,8 +8,8 @@ distribution estimator (H. Larochelle, I. Murray 2011; N. Boulanger-Lewandowski,
 Y. Bengio, P. Vincent 2012, arXiv:1206.6392).  Its D units u get A (..., D) from the
 layers; ``Z`` is Y and, behind it, A.
 
-A row may say which notes are struck again, in *restruck* columns behind as many of what
-sounds: the halves of a row.  ``x`` (..., N) is the row before k.
+With *restruck* columns the first half of a row says which notes sound, the second half
+which of them are struck again.  ``x`` (..., N) is the row before k.
 """
 
 from typing import NamedTuple
@@ -102,9 +102,9 @@ class JointOutput(NamedTuple):
         s_n = Y_n + U_n · u_n + Σ_{m<n} L_nm k_m
         y_n = σ(s_n) = P(k_n = 1 | the past, k_1 … k_{n−1})
 
-    With ``restruck``, n goes through what sounds, and then through what is struck
-    again, each half in the order.  M (..., N) is 1 where a cell may be 1, otherwise 0;
-    k and y then stand for M ∘ k and M ∘ y.
+    With ``restruck``, n goes through the first half of the columns, then the second,
+    each in the order.  M (..., N) is 1 where a cell may be 1, otherwise 0; k and y then
+    stand for M ∘ k and M ∘ y.
     """
 
     order: str  # of `ORDERS`: the lowest note first, or the highest

@@ -95,9 +95,9 @@ def draw_independent(uniform, Y, drawing):
 def draw_joint(source, is_primer, row, Z, joint, drawing):
     """Return what `draw_independent` does, by a `JointOutput` and its `Joint` weights.
 
-    In a primer the probabilities are those given its own notes, values above ½.  What
-    is struck again is drawn of the notes that sound in ``row``, which comes before, and
-    that ``drawing.most`` has left in this one.
+    In a primer the probabilities are those given its own notes, values above ½.  Only
+    notes that sound in ``row``, the row before, and in this one after the limit
+    ``drawing.most``, can be struck again.
     """
     output, weights = joint
     own = pt.switch(source > 0.5, -np.inf, np.inf)

@@ -1,4 +1,4 @@
-"""Tell how a training goes: to a callback, to a file (`log_to`), by a bar."""
+"""Report a training's progress: to a callback, a CSV file (`log_to`), a bar."""
 
 import errno
 import os
