@@ -169,19 +169,23 @@ def _each_track(
     return results
 
 
-def survey(tracks: Sequence[bytes], name: str) -> tuple[int, int]:
-    """Return the number of notes that begin, ended or not, and the last track's end.
+def count_note_ons(tracks: Sequence[bytes], name: str) -> int:
+    """Return the number of notes that begin, ended or not.
 
     Raises
     ------
     MidiError
         If a track is broken, or ends at tick 2**31 or later, where symusic wraps round.
     """
-    found = _each_track(events.survey, tracks, name)
-    end_tick = max((end for _, end in found), default=0)
-    if end_tick >= 2**31:
+    note_ons = _each_track(events.count_note_ons, tracks, name)
+    if repair.may_pass_int32(tracks) and find_end(tracks) >= 2**31:
         raise MidiError(f"{name}: too long; allowed: up to 2**31 - 1 ticks")
-    return sum(note_ons for note_ons, _ in found), end_tick
+    return sum(note_ons)
+
+
+def find_end(tracks: Sequence[bytes]) -> int:
+    """Return the tick where the last of the tracks ends."""
+    return max((events.read_track(track).end_tick for track in tracks), default=0)
 
 
 def read_notes(
@@ -194,7 +198,7 @@ def read_notes(
     Parameters
     ----------
     tracks : list of bytes
-        As in MidiChunks; `survey` has accepted them.
+        As in MidiChunks; `count_note_ons` has accepted them.
     name : str
         The file's name, for messages.
     pedal : bool

@@ -73,7 +73,7 @@ def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> M
     length = clock.tick_length(division, name)
     if format.unit == "beats" and not length.follows_tempo:
         raise MidiError(f"{name}: SMPTE time has no beats; allowed: unit='seconds'")
-    begun, end_tick = parsing.survey(tracks, name)
+    begun = parsing.count_note_ons(tracks, name)
     found, tempos, meter = parsing.read_notes(tracks, name, options.pedal)
     if begun > len(found.pitch):
         found = parsing.walk_notes(tracks, options.pedal)
@@ -91,7 +91,7 @@ def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> M
         clock.Clock(division * length.follows_tempo, length, tempos),
         int(found.onset_tick.min()),
         int(found.offset_tick.max()),
-        end_tick,
+        tracks,
         meter,
     )
     notes, rows = _place_notes(found, times.clock, format)

@@ -5,6 +5,7 @@ at the same ticks, or raises BrokenTrack if an event leaves the notes unknown.
 """
 
 import re
+from collections.abc import Sequence
 
 from midi.events import SYSTEM_DATA_BYTES, BrokenTrack, read_track, read_vlq
 
@@ -23,6 +24,16 @@ def check_quantities(track: bytes) -> None:
     last = track.translate(_HIGH_BITS).rfind(b"\1\1\1\1")
     if last >= 0:
         read_track(track[: last + 4])
+
+
+def may_pass_int32(tracks: Sequence[bytes]) -> bool:
+    """Return False only if the delta times add up to under 2**31 ticks.
+
+    Each delta time of 3 or 4 bytes has 2 or 3 high bits in a row.
+    """
+    high_bits = b"\0".join(tracks).translate(_HIGH_BITS)
+    longest, long = high_bits.count(b"\1\1\1"), high_bits.count(b"\1\1")
+    return longest * 2**28 + long * 2**21 + len(high_bits) * 2**13 >= 2**31
 
 
 def clip_data(track: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Hold the piano-roll of a MIDI file, and find the notes of any roll."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from midi import parsing
 from midi.checks import counted
 from midi.clock import Clock
 from midi.files import printable
@@ -34,16 +36,20 @@ class FileTimes(NamedTuple):
         It tells the time of a tick.
     first_tick, last_tick : int
         From the first onset to the last end of the notes that are not left out.
-    end_tick : int
-        Where the last of the tracks ends.
+    tracks : list of bytes
     time_signature : (int, int) or None
     """
 
     clock: Clock
     first_tick: int
     last_tick: int
-    end_tick: int
+    tracks: Sequence[bytes]
     time_signature: tuple[int, int] | None
+
+    @property
+    def end_tick(self) -> int:
+        """Return where the last track ends, walking all tracks."""
+        return parsing.find_end(self.tracks)
 
 
 class MidiRoll:

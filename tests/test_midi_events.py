@@ -228,17 +228,23 @@ EVENTS = st.one_of(
 DELTAS = st.sampled_from([0, 1, 127, 128, 8191, 8192, 20_000, 2**21, 2**28 - 1])
 
 
-@given(st.lists(st.tuples(DELTAS, EVENTS, st.booleans()), max_size=60), st.data())
-@settings(max_examples=300, deadline=None)
-def test_long_runs_are_read_as_one_by_one(found, data):
-    # Events with and without running status, cut off anywhere. Fails if a run of any
-    # length is read otherwise than event by event.
+def join_events(found):
+    """Return a track of (delta, event, whether a repeated status is written)."""
     track, last = bytearray(), 0
     for delta, event, keep_status in found:
         status = event[: keep_status or event[0] != last or event[0] >= 0xF0]
         last = event[0] if event[0] < 0xF0 else last
         track += encode_vlq(delta) + bytes(status) + bytes(event[1:])
-    track = bytes(track[: data.draw(st.integers(0, len(track)))])
+    return bytes(track)
+
+
+@given(st.lists(st.tuples(DELTAS, EVENTS, st.booleans()), max_size=60), st.data())
+@settings(max_examples=300, deadline=None)
+def test_long_runs_are_read_as_one_by_one(found, data):
+    # Events with and without running status, cut off anywhere. Fails if a run of any
+    # length is read otherwise than event by event.
+    track = join_events(found)
+    track = track[: data.draw(st.integers(0, len(track)))]
     walked = []
     for shortest in (1, 40, float("inf")):
         with pytest.MonkeyPatch.context() as patch:
@@ -253,6 +259,46 @@ def test_a_run_ends_before_a_delta_time_of_five_bytes():
     with pytest.raises(events.BrokenTrack) as caught:
         events.read_track(track + bytes.fromhex("8180808000 3c00"))
     assert caught.value.args[1] == len(track)
+
+
+OTHER_EVENTS = st.one_of(
+    EVENTS,
+    st.sampled_from([0x90, 0x93]).map(lambda status: (status, 60, 64)),
+    st.just((0x90, 60, 0)),  # a note-off
+    st.integers(0, 140).map(lambda n: (0xFF, 5, *encode_vlq(n), *[0x90] * n)),
+    st.just((0xFF, 0x51, 3, 0x90, 0x3C, 0x40)),  # a tempo
+    st.just((0xFF, 0x2F, 0)),  # the end of the track
+    st.just((0xF0, 2, 0x7E, 0xF7)),
+)
+
+
+@given(
+    st.lists(st.tuples(DELTAS, OTHER_EVENTS, st.booleans()), max_size=60),
+    st.booleans(),
+    st.data(),
+)
+@settings(max_examples=500, deadline=None)
+def test_notes_are_counted_as_the_walk_finds_them(found, always_status, data):
+    # Fails if bytes of texts, tempos or delta times, what follows the track's end, or
+    # notes under running status are counted otherwise than event by event.
+    track = join_events([(*each, keep or always_status) for *each, keep in found])
+    if data.draw(st.booleans()):
+        track = track[: data.draw(st.integers(0, len(track)))]
+    _, status, _, velocity = events.read_track(track).messages
+    expected = np.count_nonzero((status >> 4 == events.NOTE_ON) & (velocity > 0))
+    assert events.count_note_ons(track) == expected
+
+
+def test_notes_without_running_status_are_counted_without_a_walk(monkeypatch):
+    track = bytes.fromhex(
+        "00 ff0504 903c4000"  # a lyric of four bytes, which look like a note
+        "05 903c40"  # the one note that begins
+        "00 ff5103 07a120"  # 120 quarter notes per minute
+        "903c 803c00 00 903c00 00 c005 00 e04040"  # a delta time of 90 3c, no note
+        "00 ff2f00 00 903c40"  # the end of the track, and a note behind it
+    )
+    monkeypatch.delattr(events, "read_track")
+    assert events.count_note_ons(track) == 1
 
 
 # Notes left out
