@@ -8,6 +8,7 @@ from lstmmusic import RNN4Music
 jax = pytest.importorskip("jax")
 RATES = dict.fromkeys(("R1", "R2", "R3", "Rout"), 0.003)
 TUNES = [(np.random.default_rng(n).random((n, 9)) < 0.3) * 1.0 for n in range(20, 60)]
+STRIKES = [np.random.default_rng(len(tune)).random(tune.shape) < 0.4 for tune in TUNES]
 EXACT = {"float32": 2e-5, "float64": 1e-11}
 
 
@@ -24,10 +25,22 @@ pytestmark = pytest.mark.skipif(not has_gpu(), reason="JAX has no NVIDIA GPU her
 def pair(dtype, **settings):
     """Return the same network on the CPU and on the GPU."""
     settings = {"seed": 4, "sigRand": 0.3, "dtype": dtype} | RATES | settings
+    columns = 18 if settings.get("restruck") else 9
     return [
-        RNN4Music(31, 17, 24, 9, **settings, device=device)
+        RNN4Music(31, 17, 24, columns, **settings, device=device)
         for device in ("cpu", "cuda")
     ]
+
+
+def tunes_of(form):
+    """Return the tunes, with columns of notes struck again where the form has them."""
+    if not form.get("restruck"):
+        return TUNES
+    tunes = []
+    for tune, strikes in zip(TUNES, STRIKES, strict=True):
+        sounded = np.vstack([np.zeros(9), tune[:-1]])
+        tunes.append(np.hstack([tune, tune * sounded * strikes]))
+    return tunes
 
 
 FORMS = [
@@ -36,6 +49,7 @@ FORMS = [
     {"optimizer": "Adam", "dropout": 0.3, "gradNorm": 1.0},
     {"output": "joint", "jointUnits": 7, "noteOrder": "down"},
     {"output": "joint", "jointUnits": 0},
+    {"output": "joint", "jointUnits": 7, "restruck": True},
 ]
 OUTPUTS = [FORMS[0], *FORMS[3:]]
 
@@ -45,9 +59,10 @@ OUTPUTS = [FORMS[0], *FORMS[3:]]
 def test_a_training_is_the_same(dtype, form):
     # Fails if a GPU computes another gradient, update or draw than the CPU.
     on_cpu, on_gpu = pair(dtype, **form)
+    tunes = tunes_of(form)
     for model in (on_cpu, on_gpu):
         for plan in ((1, 4, 8, 20), (1, 2, 8, None), (1, 2, 3, 150)):
-            model.train(TUNES, *plan, validation=TUNES[:5], progress=False)
+            model.train(tunes, *plan, validation=tunes[:5], progress=False)
     tolerance = EXACT[dtype] * 30
     np.testing.assert_allclose(
         on_gpu.instantaneousCost, on_cpu.instantaneousCost, rtol=tolerance
@@ -65,7 +80,8 @@ def test_a_training_is_the_same(dtype, form):
 @pytest.mark.parametrize("form", OUTPUTS, ids=str)
 def test_gradients_evaluation_and_probabilities_are_the_same(dtype, form):
     on_cpu, on_gpu = pair(dtype, **form)
-    x, k = (np.stack([tune[n : n + 19] for tune in TUNES[:6]]) for n in (0, 1))
+    tunes = tunes_of(form)
+    x, k = (np.stack([tune[n : n + 19] for tune in tunes[:6]]) for n in (0, 1))
     cost, gradients = on_gpu.gradients(x, k)
     wanted, by_name = on_cpu.gradients(x, k)
     assert cost == pytest.approx(wanted, rel=EXACT[dtype])
@@ -74,10 +90,10 @@ def test_gradients_evaluation_and_probabilities_are_the_same(dtype, form):
         np.testing.assert_allclose(
             gradients[name], value, atol=EXACT[dtype] * scale, err_msg=name
         )
-    found, wanted = on_gpu.evaluate(TUNES), on_cpu.evaluate(TUNES)
+    found, wanted = on_gpu.evaluate(tunes), on_cpu.evaluate(tunes)
     assert found.nll == pytest.approx(wanted.nll, rel=EXACT[dtype])
     np.testing.assert_allclose(
-        on_gpu.probabilities(TUNES[0]), on_cpu.probabilities(TUNES[0]),
+        on_gpu.probabilities(tunes[0]), on_cpu.probabilities(tunes[0]),
         atol=EXACT[dtype], equal_nan=True,
     )  # fmt: skip
 
@@ -85,11 +101,12 @@ def test_gradients_evaluation_and_probabilities_are_the_same(dtype, form):
 @pytest.mark.parametrize("form", OUTPUTS, ids=str)
 def test_the_same_seed_generates_the_same_tunes(form):
     on_cpu, on_gpu = pair("float64", **form)
-    notes = np.full((100, 9), np.nan)
+    primer = tunes_of(form)[0]
+    notes = np.full((100, primer.shape[1]), np.nan)
     notes[::3, 4:] = 0
     given = {"seed": 3, "noOfTunes": 5, "maxNotes": 3, "given": notes}
-    tunes, y = on_gpu.genMusic(TUNES[0], 100, **given)
-    wanted, y_wanted = on_cpu.genMusic(TUNES[0], 100, **given)
+    tunes, y = on_gpu.genMusic(primer, 100, **given)
+    wanted, y_wanted = on_cpu.genMusic(primer, 100, **given)
     np.testing.assert_array_equal(tunes, wanted)
     np.testing.assert_allclose(y, y_wanted, atol=1e-9, equal_nan=True)
 
