@@ -14,6 +14,7 @@ from pytensor.scan import scan
 
 from lstmmusic.model.lstm import Layer, backward_step, forward_step, split
 from lstmmusic.model.ops import (
+    built_apart,
     contraction,
     pack,
     pack_transposed,
@@ -188,6 +189,7 @@ def forward_pass(x, state, network, original_forward=False, masks=None):
     return Z, Residuals(tuple(h), tuple(c), tuple(gates))
 
 
+@built_apart
 def forward_scan(a_in, h_first, c_first, layer, original_forward):
     """Run one layer over all steps; return its gates, h and c, (T, B, …)."""
     gates, h, c = scan(
@@ -283,6 +285,7 @@ def zero_carry(state):
     return BackwardCarry(tuple(pt.tile(zeros, (1, 4)) for zeros in dc), dc)
 
 
+@built_apart
 def backward_scan(dh, gates, c, da_last, dc_last, layer, original_forward):
     """Run one layer over all steps, from the last to the first.
 

@@ -10,8 +10,9 @@ import functools
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.compile.builders import OpFromGraph
-from pytensor.graph.basic import Apply
+from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
+from pytensor.graph.replace import graph_replace
 
 
 class Product(Op):
@@ -149,3 +150,20 @@ def with_kernel(*like):
         return call
 
     return wrap
+
+
+def built_apart(build):
+    """Build a function's graph on variables of its own, then put the given ones there.
+
+    To infer the shape of each of a scan's results, PyTensor copies all that its first
+    values come from: three quarters of the time of building an update's graph.
+    """
+
+    @functools.wraps(build)
+    def call(*given):
+        own = [v.type() if isinstance(v, Variable) else v for v in given]
+        pairs = zip(own, given, strict=True)
+        replaced = {v: new for v, new in pairs if isinstance(v, Variable)}
+        return graph_replace(build(*own), replaced)
+
+    return call
