@@ -6,11 +6,14 @@ new.  The sizes are those of ``../shared/data/original/weights.npz``: all differ
 in minibatches different from T and B too.
 """
 
+import copy
 import os
+import re
 import signal
 import subprocess
 import sys
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +32,27 @@ pytest_plugins = ["journeys"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell does behind `&`
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# XLA compiles in a third of the time.  What it makes is slower, and rounds otherwise.
+QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
+SHIPPED = {"xla_cpu_use_fusion_emitters": True, "xla_backend_optimization_level": 3}
+WITH_THESE = re.compile(r"0\.(8|9|10)\.")  # JAX aborts on a flag that it does not know
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--as-shipped",
+        action="store_true",
+        help="have XLA optimize as for users, which takes three times as long",
+    )
+
+
+def pytest_configure(config):
+    if not config.getoption("as_shipped") and WITH_THESE.match(version("jaxlib")):
+        flags = [f"--{name}={str(value).lower()}" for name, value in QUICK.items()]
+        # In the environment, so that subprocesses find the same bits.
+        os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
 
 
 def pytest_collection_modifyitems(items):
@@ -76,6 +100,13 @@ def network():
         return model
 
     return get
+
+
+@pytest.fixture
+def as_shipped(monkeypatch):
+    """A function that returns a copy of a network, compiled as for users."""
+    monkeypatch.setattr(export, "EIGEN", export.EIGEN | SHIPPED)
+    return copy.deepcopy
 
 
 JOINT_N, JOINT_D = 8, 9
