@@ -29,15 +29,8 @@ import statistics
 import sys
 import time
 from functools import partial
+from importlib import import_module
 
-from measure_midi import collection, folder, import_midi  # noqa: F401
-from measure_outputs import (  # noqa: F401
-    epoch,
-    evaluation,
-    generate_joint,
-    memory_joint,
-    updates_joint,
-)
 from timing import alternate, minibatch, pin
 
 
@@ -327,5 +320,8 @@ if __name__ == "__main__":
         pin(arguments[0])
     elif what in ("folder", "profile"):
         pin(1)
-    if (found := globals()[what](*arguments)) is not None:
+    # After `pin`: NumPy counts the threads that it may use when it is imported.
+    others = map(import_module, ("measure_midi", "measure_outputs"))
+    functions = [vars(module).get(what) for module in (sys.modules[__name__], *others)]
+    if (found := next(filter(None, functions))(*arguments)) is not None:
         print(json.dumps(found))

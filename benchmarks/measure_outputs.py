@@ -8,6 +8,7 @@ import numpy as np
 from timing import alternate, minibatch
 
 DROPOUT = 0.5
+UNITS = 128  # D, by default
 SKIPPED = 8  # one minibatch of so many is trained on
 MOST_COMPARED = 40  # minibatches
 
@@ -16,7 +17,8 @@ def updates_joint(threads, T, B, H, *names):
     """Measure an update with each output, and with PyTorch's forms of the joint one.
 
     ``names``: independent, L, joint; nn.LSTM; cumsum, loop, pieces, and each of these
-    with ``-compiled`` behind it.
+    with ``-compiled`` behind it; floor: the joint update's products between the layers
+    and to Y and A, as if all else took no time.
     """
     import peers
     import peers_joint
@@ -37,16 +39,26 @@ def updates_joint(threads, T, B, H, *names):
     for name in names:
         if name == "nn.LSTM":
             functions[name] = peers.torch_fused(x, k, H)
+        elif name == "floor":
+            to_outputs = np.concatenate([k, normal_like(k, UNITS)], axis=2)
+            functions[name] = peers.floor(x, to_outputs, H, rolls=False)
         elif name not in ours:
             functions[name] = peers_joint.torch_joint(x, k, H, name)
     return alternate({name: functions[name] for name in names}, seconds=15)
+
+
+def normal_like(rolls, columns):
+    """Return random numbers of a roll's steps and tunes."""
+    shape = *rolls.shape[:2], columns
+    return np.random.default_rng(0).standard_normal(shape, rolls.dtype)
 
 
 def epoch(threads, dataset, output, H, form="cumsum", skipped=SKIPPED):
     """Measure updates on whole tunes, here and in PyTorch.
 
     One minibatch of ``skipped``.  Wall-clock seconds an update, seconds of the
-    processor, and the minibatches; compiling is left out.
+    processor, and the minibatches; compiling is left out.  And the products between the
+    layers and to Y and A, as if all else took no time.
     """
     import peers_joint
     import peers_whole
@@ -62,7 +74,11 @@ def epoch(threads, dataset, output, H, form="cumsum", skipped=SKIPPED):
         88, H, DROPOUT, output, peers_joint.form_of(form) if output == "joint" else None
     )
     ours = peers_whole.our_training(peers_whole.our_network(H, DROPOUT, output), tunes)
-    updates = {"ours": ours, "torch": peers_whole.torch_training(peer, tunes)}
+    updates = {
+        "ours": ours,
+        "torch": peers_whole.torch_training(peer, tunes),
+        "floor": peers_whole.products(order, tunes, H, output),
+    }
     for update in updates.values():  # compile
         for numbers in with_new_blocks(order, tunes):
             update(numbers)

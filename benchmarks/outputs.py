@@ -22,7 +22,8 @@ def joint():
     ]
     table(head, (joint_row(threads, names) for threads in (1, 2)))
     print("The joint output in PyTorch, dense: nn.LSTM and three forms, ms\n")
-    table(["threads", "ours", *FORMS, "ours/fastest"], map(forms_row, (1, 2)))
+    head = ["threads", "ours", *FORMS, "floor", "ours/fastest", "floor/fastest"]
+    table(head, map(forms_row, (1, 2)))
     print("### genMusic, 300 steps after a primer of 50, 120-120-120, ms\n")
     head = [
         "threads",
@@ -51,9 +52,10 @@ def joint_row(threads, names):
 
 
 def forms_row(threads):
-    found = measure("updates_joint", threads, *SHAPE, "joint", *FORMS)
-    seconds = [found[name] for name in ("joint", *FORMS)]
-    return row(threads, seconds, [seconds[0] / min(seconds[1:])])
+    found = measure("updates_joint", threads, *SHAPE, "joint", *FORMS, "floor")
+    fastest = min(found[name] for name in FORMS)
+    ratios = [found[name] / fastest for name in ("joint", "floor")]
+    return row(threads, found.values(), ratios)
 
 
 def generation_row(threads):
@@ -98,7 +100,7 @@ def epoch(form="cumsum"):
     if not POLYPHONIC.exists():
         print(f"{POLYPHONIC} is absent: random tunes stand in.\n")
     head = ["", "data set", "output", "ours", "nn.LSTM", "ratio", "of processor time"]
-    table(head, epoch_rows(form))
+    table([*head, "floor", "floor/nn.LSTM"], epoch_rows(form))
 
 
 def epoch_rows(form):
@@ -111,4 +113,6 @@ def epoch_rows(form):
                 title = "update" if what == "epoch" else "evaluate"
                 ms = [f"{value * 1e3:.0f}" for value in wall]
                 ratios = f"**{wall[0] / wall[1]:.2f}**", f"{cpu[0] / cpu[1]:.2f}"
-                yield [title, name, output, *ms, *ratios]
+                floor = found.get("floor", [float("nan")])[0]
+                bound = f"{floor * 1e3:.0f}", f"**{floor / wall[1]:.2f}**"
+                yield [title, name, output, *ms, *ratios, *bound]

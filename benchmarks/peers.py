@@ -133,17 +133,21 @@ def torch_peephole(x, k, H, device="cpu", compiled=False):
     return torch_update(torch, network, x, k, device)
 
 
-def floor(x, k, H):
-    """Return the matrix products of one update, NumPy with OpenBLAS, no copies."""
+def floor(x, k, H, rolls=True):
+    """Return the matrix products of one update, NumPy with OpenBLAS, no copies.
+
+    k (T, B, M) is as wide as what leaves the layers; ``rolls``: with those of the roll.
+    """
     T, B, N = x.shape
+    M = k.shape[2]
     rng = np.random.default_rng(0)
 
     def normal(*shape):
         return rng.standard_normal(shape, dtype=np.float32)
 
-    W_x, W_h, W_y = normal(N, 4 * H), normal(H, 4 * H), normal(H, N)
+    W_x, W_h, W_y = normal(N, 4 * H), normal(H, 4 * H), normal(H, M)
     rows, h, da, Y = x.reshape(T * B, N), normal(T * B, H), normal(T * B, 4 * H), k
-    Y = Y.reshape(T * B, N)
+    Y = Y.reshape(T * B, M)
     out_a, out_h, out_y = np.empty_like(da), np.empty_like(h), np.empty_like(Y)
     step_h, step_a = h[:B], da[:B]
     out_sa, out_sh = np.empty((B, 4 * H), np.float32), np.empty((B, H), np.float32)
@@ -151,8 +155,9 @@ def floor(x, k, H):
 
     def update():
         for n in range(3):
-            np.matmul(rows, W_x, out=out_a)
-            np.matmul(rows.T, da, out=out_Wx)
+            if rolls:
+                np.matmul(rows, W_x, out=out_a)
+                np.matmul(rows.T, da, out=out_Wx)
             np.matmul(h.T, da, out=out_Wh)
             np.matmul(h, W_y, out=out_y)
             np.matmul(Y, W_y.T, out=out_h)

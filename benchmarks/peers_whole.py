@@ -66,6 +66,22 @@ def our_training(model, tunes):
     )
 
 
+def products(order, tunes, H, output):
+    """Return a function of tunes' numbers that makes `peers.floor` of all their steps.
+
+    ``order`` holds the numbers that will be asked for.
+    """
+    from peers import floor
+
+    columns = 88 + (UNITS if output == "joint" else 0)
+    steps_of = {tuple(n): -(-sum(len(tunes[i]) - 1 for i in n) // TUNES) for n in order}
+    floors = {}
+    for T in set(steps_of.values()):
+        rolls = np.ones((T, TUNES, columns), np.float32)
+        floors[T] = floor(rolls[..., :88], rolls, H, rolls=False)
+    return lambda numbers: floors[steps_of[tuple(numbers)]]()
+
+
 def torch_network(N, H, dropout, output, form):
     """Return a module whose result is the logits of x and the targets.
 
