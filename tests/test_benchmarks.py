@@ -220,6 +220,7 @@ def test_tables_of_outputs_have_their_ratios(module, monkeypatch, capsys):
     """Fails if a ratio is of the wrong two figures."""
     outputs = module("outputs")
     seconds = {"independent": 1.0, "L": 1.1, "joint": 1.5, "nn.LSTM": 2.0}
+    seconds |= {"floor": 1.25}
     seconds |= dict.fromkeys(outputs.FORMS, 6.0) | {outputs.FORMS[1]: 5.0}
     generated = {"independent one": 1.0, "joint one": 3.0}
     generated |= {"independent 64": 2.0, "joint 64": 7.0}
@@ -229,7 +230,11 @@ def test_tables_of_outputs_have_their_ratios(module, monkeypatch, capsys):
         "generate_joint": lambda *_: generated,
         "first_update": lambda *w: {"import to first update": first[w[-1]]},
         "memory_joint": lambda o, *_: {"imports": 1.0, "peak": 3.0 + (o == "joint")},
-        "epoch": lambda *_: {"ours": [0.3, 0.2], "torch": [0.6, 0.8]},
+        "epoch": lambda *_: {
+            "ours": [0.3, 0.2],
+            "torch": [0.6, 0.8],
+            "floor": [0.2, 0.1],
+        },
         "evaluation": lambda *_: {"ours": [0.3, 0.2], "torch": [0.4, 0.5]},
     }
     monkeypatch.setattr(outputs, "measure", lambda what, *w, **_: found[what](*w))
@@ -238,10 +243,13 @@ def test_tables_of_outputs_have_their_ratios(module, monkeypatch, capsys):
     rows = capsys.readouterr().out.splitlines()
     assert "| 1 | 1000.0 | 1100.0 | 1500.0 | **1.10** | **1.50** | **0.75** |" in rows
     assert any(
-        r.startswith("| 2 | 1500.0 ") and r.endswith(" **0.30** |") for r in rows
+        r.startswith("| 2 | 1500.0 ") and r.endswith("| 1250.0 | **0.30** | **0.25** |")
+        for r in rows
     )
     assert any(r.endswith("| 7000.0 | **3.00** | **3.50** |") for r in rows)
     assert "| 4.00 | 6.50 | 2.50 |" in rows
     assert "| dense | 2 | 3 | **1.50** |" in rows
-    assert "| update | Nottingham | joint | 300 | 600 | **0.50** | 0.25 |" in rows
-    assert "| evaluate | JSB Chorales | joint | 300 | 400 | **0.75** | 0.40 |" in rows
+    update = "300 | 600 | **0.50** | 0.25 | 200 | **0.33** |"
+    assert f"| update | Nottingham | joint | {update}" in rows
+    evaluate = "300 | 400 | **0.75** | 0.40 |  |  |"
+    assert f"| evaluate | JSB Chorales | joint | {evaluate}" in rows
