@@ -18,7 +18,8 @@ from lstmmusic import RNN4Music
 from lstmmusic.engine import inside
 from lstmmusic.training import integrated
 
-STEPS, NOTES = [34, 7, 33, 32, 1], [3, 0, 5, 2, 4]  # within blocks of 32 and at ends
+BLOCK = 7  # steps, in place of 32
+STEPS, NOTES = [9, 4, 8, 7, 1], [0, 3, 5, 2, 4]  # within blocks and at ends
 FORMS = {
     "paper": {},
     "original": {"original": True},
@@ -39,8 +40,13 @@ forms = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def model_of(network, joint):
-    """A function that returns the shared network of a form."""
+def model_of(network, joint, monkeypatch):
+    """A function that returns the shared network of a form, which has short blocks.
+
+    All questions are answered in minibatches of 8, of a few programs.
+    """
+    monkeypatch.setattr(inside, "WHOLE_BLOCK", BLOCK)
+    monkeypatch.setattr(inside, "MOST_TUNES", 8)
 
     def get(form, **more):
         return (joint if "order" in FORMS[form] else network)(**FORMS[form], **more)
@@ -48,12 +54,12 @@ def model_of(network, joint):
     return get
 
 
-def tune_of(model, steps=70, seed=91):
+def tune_of(model, steps=2 * BLOCK + 2, seed=91):
     rolls = np.random.default_rng(seed).random((steps, model.io_length))
     tune, half = (rolls < 0.3) * 1.0, model.io_length // 2
     if model.restruck:  # and two strikes are possible, of STEPS and NOTES
         tune[:, :half] = rolls[:, :half] < 0.6
-        tune[:2, 0] = tune[32:34, 1] = 1
+        tune[:2, 0] = tune[7:9, 1] = 1
         tune[0, half:] = 0
         tune[1:, half:] *= tune[:-1, :half] * tune[1:, :half]
     return tune
@@ -140,7 +146,7 @@ def test_influence_is_the_slope_of_the_log_odds(model_of, form):
     model = model_of(form)
     tune, w = tune_of(model), model.parameters()
     found = model.influence(tune, STEPS, NOTES)
-    assert found.past.shape == (5, 34, model.io_length)
+    assert found.past.shape == (5, 9, model.io_length)
     for p, (step, note) in enumerate(zip(STEPS, NOTES, strict=True)):
         wanted = slopes(w, tune, step, note, form)
         np.testing.assert_allclose(found.past[p, :step], wanted[:-1], rtol=0, atol=1e-9)
@@ -156,12 +162,12 @@ def test_influence_is_the_slope_of_the_log_odds(model_of, form):
 @forms
 def test_influence_is_that_of_pytensor_grad(model_of, form):
     # The graph that PyTensor differentiates is the loops', unrolled.
-    model, step, note = model_of(form), 4, 3
-    tune, values = tune_of(model, 6), model.parameters()
+    model, step, note = model_of(form), STEPS[1], NOTES[1]
+    tune, values = tune_of(model), model.parameters()
     w = {n: pt.tensor(n, shape=a.shape, dtype="float64") for n, a in values.items()}
-    roll = pt.tensor("roll", shape=(6, model.io_length), dtype="float64")
+    roll = pt.tensor("roll", shape=tune.shape, dtype="float64")
     maths = oracle.Maths(pt.exp, pt.tanh, pt.stack)
-    rows = [roll[t] for t in range(len(tune))]
+    rows = [roll[t] for t in range(step + 1)]
     with pytensor.config.change_flags(traceback__limit=0):
         grad = pytensor.grad(log_odds(w, rows, step, note, form, maths), roll)
         wanted = pytensor.function(
@@ -170,28 +176,25 @@ def test_influence_is_that_of_pytensor_grad(model_of, form):
             mode=Mode(linker="py", optimizer=None),
             on_unused_input="ignore",
         )(tune, *values.values())
-    found = model.influence(tune, step, note)
-    np.testing.assert_allclose(found.past, wanted[:step], rtol=0, atol=1e-13)
-    np.testing.assert_allclose(found.chord, wanted[step], rtol=0, atol=1e-13)
+    found = model.influence(tune, STEPS, NOTES)
+    np.testing.assert_allclose(found.past[1, :step], wanted[:step], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(found.chord[1], wanted[step], rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("form", ["original", "down"])
 def test_many_notes_at_once_are_each_by_itself(model_of, form, monkeypatch):
-    # In minibatches of one tune, of few, and with the last one filled up.
+    # In minibatches of 8 tunes, with the last one filled up, and of one tune.
     model = model_of(form)
     tune = tune_of(model)
     whole = model.influence(tune, STEPS, NOTES, integrated=3)
     alone = model.influence(tune, STEPS[1], NOTES[1], integrated=3)
-    assert alone.past.shape == (7, model.io_length)
+    assert alone.past.shape == (4, model.io_length)
     assert alone.log_odds.shape == alone.baseline.shape == ()
-    monkeypatch.setattr(inside, "MOST_TUNES", 4)
-    few = model.influence(tune, STEPS, NOTES, integrated=3)
     monkeypatch.setattr(inside, "MOST_BYTES", 1)
     ones = model.influence(tune, STEPS, NOTES, integrated=3)
-    for found in (few, ones):
-        for array, other in zip(whole, found, strict=True):
-            np.testing.assert_allclose(other, array, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(whole.past[1, :7], alone.past, rtol=0, atol=1e-12)
+    for array, other in zip(whole, ones, strict=True):
+        np.testing.assert_allclose(other, array, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(whole.past[1, :4], alone.past, rtol=0, atol=1e-12)
     np.testing.assert_allclose(whole.chord[1], alone.chord, rtol=0, atol=1e-12)
 
 
