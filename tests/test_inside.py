@@ -255,9 +255,7 @@ def test_more_points_are_taken_where_they_are_needed(monkeypatch):
     ask = partial(model.influence, tune, steps, tune[steps].argmax(axis=1))
     found, finer = ask(integrated=50), ask(integrated=300)
     monkeypatch.setattr(integrated, "ROUNDS", 0)
-    with pytest.warns(
-        UserWarning, match=r"\d+ of 8 notes change too fast: the shares"
-    ):
+    with pytest.warns(UserWarning, match=r"\d+ of 8 notes change too fast: the shares"):
         rough = ask(integrated=50)
     difference = found.log_odds - found.baseline
     errors = [

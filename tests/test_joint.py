@@ -83,7 +83,7 @@ def test_the_gradient_is_that_of_pytensor_grad(joint, units, order):
     loss_weight, masks = rng.uniform(0.1, 1, size=(T, B)), make_masks(rng, T, B)
     wanted = autodiff(model.parameters(), rolls(), order, loss_weight, masks)
     assert sorted(wanted[1]) == sorted(names(units))
-    for block in (T, 2) if order == "down" else (T,):
+    for block in (T, 2) if (units, order) == (JOINT_D, "down") else (T,):
         given = as_minibatch(rolls(), loss_weight, block)
         found = cost_and_gradients(model, given, masks)
         assert_close(found, wanted, 1e-11)
@@ -101,11 +101,12 @@ def test_it_is_a_distribution_over_chords(joint, units, order):
     # Every chord of 8 notes as the last of a tune. Fails if P depends on what is not
     # drawn yet: the sum is then not 1.
     model = joint(units, order)
-    [begun] = tunes(4)
+    [begun] = tunes(20)
     up = oracle.hidden(model.parameters(), begun)[-1]
     chords, exact = joint_oracle.exact(model.parameters(), up, order)
     ended = [np.vstack([begun, chord]) for chord in chords]
-    nats = 4 * model.evaluate(ended).nll_of_tunes - 3 * model.evaluate([begun]).nll
+    of_begun, *of_ended = model.evaluate([begun, *ended], sizeOfBatch=1).nll_of_tunes
+    nats = 20 * np.array(of_ended) - 19 * of_begun
     np.testing.assert_allclose(np.exp(-nats), exact, rtol=1e-9)
     assert np.exp(-nats).sum() == pytest.approx(1, abs=1e-10)
     assert exact.max() < 0.9
@@ -145,7 +146,7 @@ def test_probabilities_are_given_the_tunes_own_notes(joint, units, order):
     np.testing.assert_allclose(found[:-1], wanted, rtol=0, atol=1e-11)
     assert np.isnan(found[-1]).all()
     nats = -np.log(np.where(tune[1:], found[:-1], 1 - found[:-1])).sum()
-    assert nats == pytest.approx(model.evaluate([tune]).nll * 39)
+    assert nats == pytest.approx(model.evaluate([tune], sizeOfBatch=1).nll * 39)
 
 
 def wild(units, N):
@@ -186,7 +187,8 @@ def test_it_begins_as_the_independent_output():
     for name, value in plain.parameters().items():
         np.testing.assert_array_equal(found.pop(name), value)
     assert sorted(found) == sorted(NEW)
-    assert model.evaluate(TUNES).nll == pytest.approx(plain.evaluate(TUNES).nll)
+    found_nll, wanted = (m.evaluate(TUNES, sizeOfBatch=1).nll for m in (model, plain))
+    assert found_nll == pytest.approx(wanted)
     zero = [name for name, value in found.items() if not value.any()]
     assert sorted(zero) == ["Wky", "Wuy", "ba"]
     for name in ("Wka", "Wha_2"):
@@ -198,17 +200,21 @@ def test_kernels_change_nothing_beyond_rounding(joint, monkeypatch):
     def all_of(model):
         cost, gradients = model.gradients(*rolls())
         music = model.genMusic(TUNES[0], 40, seed=4, maxNotes=3)
-        return [cost, model.evaluate(TUNES).nll, *music, *gradients.values()]
+        return [
+            cost,
+            model.evaluate(TUNES, sizeOfBatch=1).nll,
+            *music,
+            *gradients.values(),
+        ]
 
     assert lowering.enabled("float64")
+    model = joint(order="down")
     form = {"output": "joint", "jointUnits": JOINT_D, "noteOrder": "down"}
-    values = joint().parameters()
-    found = []
-    for enabled in (True, False):
-        monkeypatch.setitem(lowering._enabled, "float64", enabled)
-        model = RNN4Music(*H, JOINT_N, dtype="float64", **form)
-        model.setParameters(values)
-        found.append(all_of(model))
+    plain = RNN4Music(*H, JOINT_N, dtype="float64", **form)
+    plain.setParameters(model.parameters())
+    found = [all_of(model)]
+    monkeypatch.setitem(lowering._enabled, "float64", False)
+    found.append(all_of(plain))
     for with_kernels, dense in zip(*found, strict=True):
         np.testing.assert_allclose(with_kernels, dense, rtol=1e-11, atol=1e-12)
 
@@ -226,25 +232,21 @@ def test_numba_and_jax_agree(joint):
     np.testing.assert_allclose(music[0][1], music[1][1], rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("output", ["joint", "independent"])
-def test_five_chords_are_learnt_by_the_joint_output_alone(output):
+def test_five_chords_are_learnt():
     # The best an independent output can do is each note's own frequency.
     chords = np.zeros((5, 8))
     for n, notes in enumerate(([0, 4], [1, 5], [2, 4, 7], [3], [0, 5, 6])):
         chords[n, notes] = 1
     tune = chords[np.random.default_rng(76).integers(5, size=(120, 25))]
     rates = dict.fromkeys(("R1", "R2", "R3"), 1e-4) | {"Rout": 0.1}
-    form = {"output": output, "jointUnits": 8, "optimizer": "Adam", "seed": 1}
+    form = {"output": "joint", "jointUnits": 8, "optimizer": "Adam", "seed": 1}
     model = RNN4Music(4, 4, 4, 8, **rates, **form)
-    model.train(list(tune[:100]), 300, 1, 100, 25, rateDecay="cosine", progress=False)
+    model.train(list(tune[:100]), 150, 1, 100, 25, rateDecay="cosine", progress=False)
     found = model.evaluate(list(tune[100:])).nll
     p = chords.mean(axis=0)
     own = -(p * np.log(p) + (1 - p) * np.log(1 - p)).sum()
-    print(output, found, np.log(5), own)
-    if output == "joint":
-        assert found < np.log(5) + 0.1
-    else:
-        assert found > own - 0.05
+    print(found, np.log(5), own)
+    assert found < np.log(5) + 0.1 < own - 1
 
 
 HALF = np.full((6, JOINT_N), 0.5)

@@ -139,13 +139,13 @@ def test_a_trained_independent_network_is_taken_up(trained):
     # Fails if the likelihood jumps; or if Adam goes on counting, by which zero moments
     # of the new arrays would make steps of several times the rate.
     plain, path = trained
-    wanted = plain.evaluate(TUNES).nll
+    wanted = plain.evaluate(TUNES[1:3]).nll
     new = {"output": "joint", "jointUnits": 6, "noteOrder": "down"}
     taken = RNN4Music.fromFile(path, dtype="float64", **new)
     loaded = RNN4Music(*H, N, dtype="float64", **new)
     loaded.loadParameters(path)
     for model in (taken, loaded):
-        assert model.evaluate(TUNES).nll == pytest.approx(wanted, abs=1e-6)
+        assert model.evaluate(TUNES[1:3]).nll == pytest.approx(wanted, abs=1e-6)
     means, momenta, updates = taken._store.get_moments()
     assert not updates
     assert not any(a.any() for a in (*means.values(), *(momenta or {}).values()))

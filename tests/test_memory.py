@@ -130,19 +130,23 @@ def test_each_note_beside_each_other_needs_memory(available):
     model.genMusic(primer, 2, noOfTunes=30)  # without maxNotes
 
 
-def test_the_inputs_of_probabilities_and_gradients_are_named(model, available):
-    available(100 * 10**6)
-    tune = np.zeros((5_000_000, 6), np.uint8)
+def test_the_inputs_of_probabilities_and_gradients_are_named(
+    model, available, monkeypatch
+):
+    for name in ("SMALL", "COMPILING"):
+        monkeypatch.setattr(memory, name, 0)
+    available(10**6)
+    tune = np.zeros((50_000, 6), np.uint8)
     message = refused(lambda: model.probabilities(tune))
-    assert message.startswith("the length of the tune is 5000000; ")
+    assert message.startswith("the length of the tune is 50000; ")
     message = refused(lambda: model.states(tune))
-    assert message.startswith("the length of the tune is 5000000; computing its states")
-    message = refused(lambda: model.influence(tune, 4_000_000, 1))
-    assert message.startswith("the last step is 4000000; computing the influence needs")
-    steps = np.full(100_000, 500)
+    assert message.startswith("the length of the tune is 50000; computing its states")
+    message = refused(lambda: model.influence(tune, 40_000, 1))
+    assert message.startswith("the last step is 40000; computing the influence needs")
+    steps = np.full(1000, 500)
     message = refused(lambda: model.influence(tune[:500], steps, steps % 6))
-    assert message.startswith("the number of notes asked about is 100000; ")
-    tunes = np.zeros((2, 300_000, 6), np.uint8)
+    assert message.startswith("the number of notes asked about is 1000; ")
+    tunes = np.zeros((2, 3000, 6), np.uint8)
     message = refused(lambda: model.gradients(tunes, tunes))
     assert message.startswith("the number of tunes in inputs is 2; ")
 

@@ -125,8 +125,8 @@ def test_bad_rolls_and_ranges_are_refused(roll, r, message):
 
 # Training and evaluation
 
-TUNES = rolls(70, 4, 33, 3, 40, 12, 9)
-VALID = rolls(35, 5, seed=6)
+TUNES = rolls(30, 4, 17, 3, 20, 12, 9)
+VALID = rolls(18, 5, seed=6)
 WAYS = {
     "cut": {"sizeOfMiniBatch": B, "lengthOfMB": T + 1, "noOfEpoch": 4},
     "whole": {"sizeOfMiniBatch": B, "lengthOfMB": None, "noOfEpoch": 2},

@@ -54,7 +54,7 @@ def tune(steps, seed=92):
     return roll
 
 
-TUNES = [tune(steps) for steps in (40, 2, 33, 5)]
+TUNES = [tune(steps) for steps in (34, 2, 33, 5)]
 
 
 def autodiff(values, rolls, order, loss_weight, masks):
@@ -104,11 +104,10 @@ def test_gradients_is_the_slope_of_the_cost(restruck):
     joint_oracle.assert_slopes(model, *rolls(), names(JOINT_D), rng)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_impossible_cells_have_no_gradient_at_all(restruck, dtype):
+def test_impossible_cells_have_no_gradient_at_all(restruck):
     # Note 1 never sounds before, notes 2 and 3 never after. Fails unless the zeros are
     # exact, also where s is as large as float32 takes and a target is 1.
-    model = restruck(dtype=dtype)
+    model = restruck(dtype="float32")
     x, k = rolls()
     x[..., 1], k[..., [2, 3]], k[..., HALF:] = 0, 0, 1
     by = model.parameters()["by"]
@@ -130,13 +129,14 @@ def test_it_is_a_distribution_over_the_rows_that_are_possible(restruck, units, o
     # Every possible row as the last of a tune: of 4 notes, 2 sound before. Fails if P
     # depends on what is not drawn yet, or on an impossible cell: the sum is then not 1.
     model = restruck(units, order)
-    begun = tune(4)
+    begun = tune(20)
     begun[-1, :HALF] = [1, 0, 1, 0]
     begun[-1, HALF:] = 0
     chords = restruck_oracle.chords(begun[-1])
     assert len(chords) == 2**2 * 3**2
     ended = [np.vstack([begun, chord]) for chord in chords]
-    nats = 4 * model.evaluate(ended).nll_of_tunes - 3 * model.evaluate([begun]).nll
+    of_begun, *of_ended = model.evaluate([begun, *ended], sizeOfBatch=1).nll_of_tunes
+    nats = 20 * np.array(of_ended) - 19 * of_begun
     assert np.exp(-nats).sum() == pytest.approx(1, abs=1e-10)
     up = oracle.hidden(model.parameters(), begun)[-1]
     before = np.tile(begun[-1], (len(chords), 1))
@@ -189,26 +189,25 @@ def test_probabilities_are_given_the_tunes_own_rows(restruck, units, order):
     assert not found[:-1][wanted == 0].any()
     k, y = TUNES[0][1:], found[:-1]
     nats = -np.log(np.where(k, y, 1 - y)).sum()
-    assert nats == pytest.approx(model.evaluate(TUNES[:1]).nll * 39)
+    assert nats == pytest.approx(model.evaluate(TUNES[:1], sizeOfBatch=1).nll * 33)
 
 
-def test_kernels_change_nothing_beyond_rounding(joint, restruck, monkeypatch):
+def test_kernels_change_nothing_beyond_rounding(restruck, monkeypatch):
     # The whole network: gradients, likelihood, generation.
     def all_of(model):
         cost, gradients = model.gradients(*rolls())
-        found = model.evaluate(TUNES)
+        found = model.evaluate(TUNES, sizeOfBatch=1)
         music = model.genMusic(TUNES[0], 40, seed=4, maxNotes=3)
         return [cost, found.nll, found.nll_sounding, *music, *gradients.values()]
 
     assert lowering.enabled("float64")
+    model = restruck(order="down")
     form = {"output": "joint", "jointUnits": JOINT_D, "noteOrder": "down"}
-    values = restruck().parameters()
-    found = []
-    for enabled in (True, False):
-        monkeypatch.setitem(lowering._enabled, "float64", enabled)
-        model = RNN4Music(*H, N, dtype="float64", **form, restruck=True)
-        model.setParameters(values)
-        found.append(all_of(model))
+    plain = RNN4Music(*H, N, dtype="float64", **form, restruck=True)
+    plain.setParameters(model.parameters())
+    found = [all_of(model)]
+    monkeypatch.setitem(lowering._enabled, "float64", False)
+    found.append(all_of(plain))
     for with_kernels, dense in zip(*found, strict=True):
         np.testing.assert_allclose(with_kernels, dense, rtol=1e-11, atol=1e-12)
 

@@ -6,11 +6,12 @@ import pickle
 import numpy as np
 import pytest
 from conftest import rewritten
-from test_restruck import TUNES
+from test_restruck import tune
 
 from lstmmusic import ParameterFileError, RNN4Music
 from lstmmusic.training.checkpoint import weights_of
 
+TUNES = [tune(steps) for steps in (17, 2, 12, 5)]
 CUT = {"noOfEpochPerMB": 1, "noOfEpoch": 4, "sizeOfMiniBatch": 3, "lengthOfMB": 9}
 WHOLE = {"noOfEpochPerMB": 1, "noOfEpoch": 2, "sizeOfMiniBatch": 2, "lengthOfMB": None}
 
