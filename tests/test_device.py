@@ -63,7 +63,7 @@ def test_costs_that_are_not_awaited_change_nothing(cuda, plan, watched):
     # counted, saved or drawn otherwise than one at a time.
     validation = TUNES[:2] if watched else None
     ahead, one_by_one = cuda(), on_cpu()
-    one_by_one.rng = np.random.default_rng(SETTINGS["seed"])
+    one_by_one.rng = np.random.default_rng(SETTINGS["seed"])  # as that of `cuda`
     assert ahead._functions.asynchronous
     for model in (ahead, one_by_one):
         model.train(TUNES, *plan, validation=validation)
