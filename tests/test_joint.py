@@ -232,21 +232,25 @@ def test_numba_and_jax_agree(joint):
     np.testing.assert_allclose(music[0][1], music[1][1], rtol=0, atol=1e-11)
 
 
-def test_five_chords_are_learnt():
+@pytest.mark.parametrize("output", ["joint", "independent"])
+def test_five_chords_are_learnt_by_the_joint_output_alone(output):
     # The best an independent output can do is each note's own frequency.
     chords = np.zeros((5, 8))
     for n, notes in enumerate(([0, 4], [1, 5], [2, 4, 7], [3], [0, 5, 6])):
         chords[n, notes] = 1
     tune = chords[np.random.default_rng(76).integers(5, size=(120, 25))]
     rates = dict.fromkeys(("R1", "R2", "R3"), 1e-4) | {"Rout": 0.1}
-    form = {"output": "joint", "jointUnits": 8, "optimizer": "Adam", "seed": 1}
+    form = {"output": output, "jointUnits": 8, "optimizer": "Adam", "seed": 1}
     model = RNN4Music(4, 4, 4, 8, **rates, **form)
     model.train(list(tune[:100]), 150, 1, 100, 25, rateDecay="cosine", progress=False)
     found = model.evaluate(list(tune[100:])).nll
     p = chords.mean(axis=0)
     own = -(p * np.log(p) + (1 - p) * np.log(1 - p)).sum()
-    print(found, np.log(5), own)
-    assert found < np.log(5) + 0.1 < own - 1
+    print(output, found, np.log(5), own)
+    if output == "joint":
+        assert found < np.log(5) + 0.1
+    else:
+        assert found > own - 0.05
 
 
 HALF = np.full((6, JOINT_N), 0.5)
