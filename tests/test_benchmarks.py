@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from lstmmusic import RNN4Music, music_statistics
+from lstmmusic import music_statistics
 from lstmmusic.data.batches import draw_order
 from lstmmusic.statistics import SHARES
 from midi import RollFormat
@@ -125,26 +125,6 @@ def test_networks_whose_primers_are_known_are_refused(music):
         music.measure(Writer(tunes), tunes, tunes, options, "file")
     with pytest.raises(SystemExit, match="file does not say that it was trained on"):
         music.measure(Writer([]), tunes, [tune_of(4)], options, "file")
-
-
-@pytest.mark.slow
-def test_table_has_bach_s_figures_and_a_column_for_each_file(music, tmp_path, capsys):
-    """Fails if the primers are main.py's chorales, or Bach's shares are not theirs."""
-    pytest.importorskip("music21", reason="the chorales come from music21's corpus")
-    format = RollFormat(dt=0.5, unit="beats", restruck=True)
-    known = SimpleNamespace(rollFormat=format)
-    tunes, primers = music.read_chorales(music.main_options(1, known, "file"))
-    assert (len(tunes), len(primers)) == (120, 8)
-    model = RNN4Music(3, 4, 5, 176, output="joint", restruck=True, seed=1)
-    model.train(tunes[5:9], 1, 1, 2, 20, progress=False)
-    files = [str(tmp_path / f"{name}.npz") for name in "ab"]
-    for file in files:
-        model.saveParameters(file)
-    music.main(files)
-    rows = capsys.readouterr().out.splitlines()
-    assert f"| share of | Bach, 120 chorales | {files[0]} | {files[1]} |" in rows
-    shares = [row.split("|")[2].strip() for row in rows[4:] if row]
-    assert shares == "1.6% 4.0% 92.1% 88.2% 81.5% 0.6% 35.3% 1.3% 2.1%".split()
 
 
 def test_columns_are_printed_in_percent(music, capsys):

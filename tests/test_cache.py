@@ -163,6 +163,7 @@ cache.evict(5000, 90)
     assert left == [name_of(number) for number in range(500)]
 
 
+@pytest.mark.slow
 def test_after_clear_cache_all_is_compiled_anew(in_new_process, tmp_path):
     # Fails if a kind of entry stays, or if the cache is of no use afterwards.
     code = """

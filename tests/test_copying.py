@@ -189,7 +189,7 @@ def make_tune(rng):
 
 @pytest.mark.slow
 def test_ten_thousand_tunes_take_seconds_and_little_memory():
-    """Fails at ten times the time of a quiet machine, or if all rolls are held at once.
+    """Fails at six times the time of a quiet machine, or if all rolls are held at once.
 
     Unpacked, they have 264 MB.
     """
@@ -200,13 +200,13 @@ def test_ten_thousand_tunes_take_seconds_and_little_memory():
     ]
     tune = make_tune(rng)
     tune[100:150, 3:] = dataset[7_000].piano_roll[20:70, :-3]
+    tracemalloc.start()
     start = time.process_time()
     found = music_statistics(tune, dataset)
-    assert time.process_time() - start < 30
-    tracemalloc.start()
-    music_statistics(tune, dataset)
+    seconds = time.process_time() - start
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
+    assert seconds < 50
     assert peak < 500e6
     assert found.longest_copied == 50
     assert found.copied_any_key_share == pytest.approx(43 / 293)

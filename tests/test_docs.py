@@ -225,6 +225,7 @@ def test_how_to_hear_and_print(tmp_path, monkeypatch):
     assert twice.notes["onset_beats"].tolist() == [0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*the tune:UserWarning")
 def test_how_to_write_chords_that_fit(folder, capsys):
     # The page itself asserts that the given melody sounds.
@@ -237,6 +238,7 @@ def test_how_to_write_chords_that_fit(folder, capsys):
         assert Path(f"{output}.wav").read_bytes().startswith(b"RIFF")
 
 
+@pytest.mark.slow
 def test_how_to_look_inside(folder, capsys):
     names = run_page("docs/howto/look-inside.md")
     printed = capsys.readouterr().out

@@ -28,6 +28,7 @@ print(digest.hexdigest(), len(compiled))
 """
 
 
+@pytest.mark.slow
 def test_a_later_process_compiles_nothing_and_finds_the_same_bits(
     in_new_process, tmp_path
 ):

@@ -75,6 +75,7 @@ def test_without_a_home_the_cache_is_temporary(elsewhere, tmp_path, home):
     assert "set PYTENSOR_FLAGS=base_compiledir=FOLDER" in warned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["lstmmusic", "pytensor"])
 def test_a_temporary_cache_is_used_and_its_users_alone(elsewhere, first):
     # PyTensor imported first would take the current folder's .pytensor.
@@ -228,6 +229,7 @@ def test_nothing_is_made_in_another_users_home(elsewhere, tmp_path):
     assert list(home.iterdir()) == []
 
 
+@pytest.mark.slow
 @root
 def test_code_in_a_named_folder_of_another_user_is_not_run(elsewhere, tmp_path):
     # Fails if any of what was kept there is read: all of it is damaged.
@@ -245,6 +247,7 @@ def test_code_in_a_named_folder_of_another_user_is_not_run(elsewhere, tmp_path):
     assert kept == {path: path.stat().st_mtime_ns for path in compiledir.rglob("*")}
 
 
+@pytest.mark.slow
 def test_a_cache_folder_that_is_gone_costs_no_more_than_time(elsewhere, tmp_path):
     named = tmp_path / "named"
     gone = f"""

@@ -11,10 +11,9 @@ import time
 import numpy as np
 import pytest
 from conftest import N
-from test_ranks import ranks  # noqa: F401  a fixture
 from test_resume import EPOCHS, UPDATES, begin, straight, train  # noqa: F401  fixtures
 
-from lstmmusic import Progress, RNN4Music, log_to
+from lstmmusic import Progress, log_to
 from lstmmusic.training.log import COLUMNS
 
 PLANS = tuple(EPOCHS)
@@ -299,30 +298,3 @@ def test_a_line_is_whole_or_not_there(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
         log(progress(2))
     assert path.read_bytes() == before
-
-
-@pytest.mark.slow
-def test_the_first_rank_alone_is_asked_and_stops_all(ranks, tmp_path):
-    code = """
-from lstmmusic import log_to
-log, told = log_to("log.csv"), []
-def callback(progress):
-    told.append(progress.updates)
-    log(progress)
-    return progress.updates == 20
-model = make(dropout=0.3)
-model.train(tunes, *WHOLE, comm=comm, checkpoint="stopped", callback=callback,
-            callbackEvery=4)
-assert len(model.instantaneousCost) == 20, len(model.instantaneousCost)
-assert told == ([4, 8, 12, 16, 20] if rank == 0 else []), told
-print("stopped as agreed")
-"""
-    out, _, _ = ranks(2, code)
-    assert out.count("stopped as agreed") == 2
-    assert [int(r["updates"]) for r in rows(tmp_path / "log.csv")] == [4, 8, 12, 16, 20]
-    model = RNN4Music.fromFile(tmp_path / "stopped.npz")
-    assert len(model.instantaneousCost) == 20
-    # Without the same callback on all, the ranks would wait for each other.
-    code = "make().train(tunes, *WHOLE, comm=comm, callback=print if rank else None)"
-    _, err, _ = ranks(2, code, fails=True)
-    assert "the callback, callbackEvery is (False, None) on rank 0" in err

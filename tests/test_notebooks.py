@@ -72,6 +72,7 @@ def test_notebook_is_stored_without_outputs(file):
             assert cell.execution_count is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_notebook_runs_from_start_to_end(file, tunes, tmp_path, monkeypatch):
     """Fails if a cell fails or warns, or if a picture or a player is missing."""

@@ -10,8 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytensor
 import pytest
 from conftest import ROOT, N
+from journeys import load_module
 
 from lstmmusic import RNN4Music
 from lstmmusic.data.batches import Minibatch, mean_over_tunes
@@ -26,27 +28,42 @@ MPIEXEC = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.wh
 ROOT_ALLOWED = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 SIZES = (6, 5, 4, 9)  # H1, H2, H3, N
 
-# What every program of ranks here begins with: a network and tunes, the same for all,
-# but for the first weights, which are the first rank's.
-BEGIN = f"""
+# A network and tunes, the same for all but for the first weights, which are the first
+# rank's, and two trainings: of pieces in float32, and of whole tunes.
+SETTING = f"""
 import os, signal, sys, time
 import numpy as np
 import pytensor
 from lstmmusic import RNN4Music, TrainingError
 from lstmmusic.training.loop import Training
-from mpi4py import MPI
-comm = MPI.COMM_WORLD
-rank = comm.Get_rank()
 
 def make(dtype="float64", seed=3 + rank, **settings):
     with pytensor.config.change_flags(floatX=dtype):
         return RNN4Music(*{SIZES}, 0.01, 0.02, 0.03, 0.04, seed=seed, **settings)
 
 rng = np.random.default_rng(8)
-tunes = [(rng.random((n, 9)) < 0.3) * 1.0 for n in (12, 40, 7, 19, 33, 25, 14)]
+tunes = [(rng.random((n, 9)) < 0.3) * 1.0 for n in (12, 30, 7, 30, 30, 30)]
 CUT = (2, 25, 5, 11)
-WHOLE = (1, 17, 3, None)
+WHOLE = (1, 26, 3, None)  # of any three tunes, one has 30 steps
 
+def train_on_pieces(**more):
+    model = make("float32", gradNorm=5.0)
+    model.train(tunes, *CUT, **more)
+    return model
+
+def train_on_tunes(seed=3 + rank, **more):
+    form = dict(output="joint", jointUnits=7, optimizer="Adam", dropout=0.4)
+    model = make(seed=seed, **form)
+    plan = dict(average="step", rateDecay="cosine", validation=tunes[2:5], lam=0.01)
+    model.train(tunes, *WHOLE, **plan, **more)
+    return model
+"""
+# What every program of ranks here begins with.
+BEGIN = f"""
+from mpi4py import MPI
+comm = MPI.COMM_WORLD
+rank = comm.Get_rank()
+{SETTING}
 def now_ends():  # what the ranks do after it is timed
     with open("ended", "w") as file:
         file.write(str(time.time()))
@@ -88,80 +105,79 @@ def ranks(tmp_path):
     return run
 
 
-TRAIN = """
-for name, dtype, plan, settings, more in (
-    ("cut", "float32", CUT, {"gradNorm": 5.0}, {"lam": 0.01}),
-    ("whole", "float64", WHOLE, {"optimizer": "Adam", "dropout": 0.4},
-     {"average": "step", "rateDecay": "cosine", "validation": tunes[2:5]}),
-    ("joint", "float64", CUT, {"output": "joint", "jointUnits": 7}, {"lam": 0.01}),
-):
-    model = make(dtype, **settings)
-    model.train(tunes, *plan, comm=comm, **more)
-    assert len(model.instantaneousCost) >= 50
-    if rank == 0:
-        model.saveParameters(f"{name}_{comm.Get_size()}")
-"""
+@pytest.fixture(scope="module")
+def alone():
+    """The names of `SETTING` in this process, which has no ranks."""
+    names = {"rank": 0}
+    exec(SETTING, names)
+    return SimpleNamespace(**names)
 
 
-def weights(path):
-    model = RNN4Music.fromFile(path)
-    return model.parameters(), model.instantaneousCost, model.validationCost
+def assert_trained_alike(found, wanted, tolerance):
+    for name, value in wanted.parameters().items():
+        np.testing.assert_allclose(
+            found.parameters()[name], value, rtol=0, atol=tolerance, err_msg=name
+        )
+    np.testing.assert_allclose(
+        found.instantaneousCost, wanted.instantaneousCost, rtol=tolerance
+    )
 
 
 @pytest.mark.slow
-def test_ranks_with_a_part_each_follow_one_with_all(ranks, tmp_path):
-    # Fails if a part is weighted wrongly (5 and 3 tunes for 2 ranks), if ranks draw
-    # other tunes or masks, or do not take the first one's weights.
-    for n in (1, 2):
-        ranks(n, TRAIN)
-    for name, tolerance in (("cut", 1e-5), ("joint", 1e-10), ("whole", 1e-10)):
-        alone, costs, validation = weights(tmp_path / f"{name}_1.npz")
-        found, theirs, watched = weights(tmp_path / f"{name}_2.npz")
-        error = max(np.abs(found[key] - alone[key]).max() for key in alone)
-        print(f"{name}: {error:.1e} after {len(costs)} updates")
-        assert error <= tolerance
-        np.testing.assert_allclose(theirs, costs, rtol=tolerance)
-        np.testing.assert_allclose(watched, validation, rtol=1e-9)
-    assert len(validation) == 17
+def test_ranks_with_a_part_each_follow_one_with_all(ranks, alone, tmp_path):
+    # Fails if a part is weighted wrongly (5 tunes for 2 ranks), if ranks draw other
+    # tunes, or do not take the first one's weights.
+    ranks(2, 'train_on_pieces(comm=comm, checkpoint="pieces")')
+    model = RNN4Music.fromFile(tmp_path / "pieces.npz")
+    assert len(model.instantaneousCost) == 50
+    assert_trained_alike(model, alone.train_on_pieces(), 1e-4)
 
 
 STOPPED = """
-if rank == {rank}:
+told = []
+def stop(progress):
+    told.append(progress.updates)
+    return progress.updates == 12
+model = train_on_tunes(comm=comm, checkpoint="tunes", callback=stop, callbackEvery=3)
+print(f"rank {rank} by the callback at {len(model.instantaneousCost)}, told {told}")
+
+if rank == 1:
     at_update(20, lambda: os.kill(os.getpid(), signal.SIGINT))
-model = make(dropout=0.3)
-model.train(tunes, *WHOLE, comm=comm, checkpoint="stopped", validation=tunes[:2])
-assert len(model.instantaneousCost) == 21, len(model.instantaneousCost)
-assert not model.trainingOver
-print("stopped as agreed")
-"""
-GO_ON = """
-model = make(seed=77, dropout=0.3)
-model.train(tunes, *WHOLE, comm=comm, checkpoint="stopped", validation=tunes[:2],
-            resume=True)
-assert model.trainingOver
+model = train_on_tunes(comm=comm, checkpoint="tunes", resume=True)
+print(f"rank {rank} by Ctrl-C at {len(model.instantaneousCost)}")
 """
 
 
 @pytest.mark.slow
-def test_a_stopped_training_is_resumed_by_another_number_of_ranks(ranks, tmp_path):
-    # Ctrl-C in one rank stops all after the next update. Fails if the ranks stop apart,
-    # and then wait for each other, or if others go on otherwise than one would.
-    out, err, _ = ranks(2, STOPPED.format(rank=1))
-    assert out.count("stopped as agreed") == 2
-    assert err.count("can be resumed") == 1  # the first rank says it
-    ranks(3, GO_ON)
-    model = RNN4Music.fromFile(tmp_path / "stopped.npz")
-    ranks(1, GO_ON.replace("resume=True", "resume=False").replace("seed=77", "seed=3")
-          .replace('"stopped"', '"at_once"'))  # fmt: skip
-    at_once = RNN4Music.fromFile(tmp_path / "at_once.npz")
-    assert len(model.instantaneousCost) == len(at_once.instantaneousCost) == 51
-    for name, value in at_once.parameters().items():
-        np.testing.assert_allclose(model.parameters()[name], value, atol=1e-10)
+def test_a_stopped_training_is_resumed_by_another_number_of_ranks(
+    ranks, alone, tmp_path
+):
+    # The first rank's callback stops all, and Ctrl-C in one rank stops all after the
+    # next update. Fails if the ranks stop apart, and then wait for each other, or if
+    # the ranks' masks, validation or updates are not those of one process.
+    out, err, _ = ranks(2, STOPPED)
+    assert sorted(out.splitlines()) == [
+        "rank 0 by Ctrl-C at 21",
+        "rank 0 by the callback at 12, told [2, 3, 4, 6, 8, 9, 10, 12]",
+        "rank 1 by Ctrl-C at 21",
+        "rank 1 by the callback at 12, told []",
+    ]
+    assert err.count("can be resumed") == 2  # the first rank says it
+    ranks(3, 'train_on_tunes(seed=77, comm=comm, checkpoint="tunes", resume=True)')
+    with pytensor.config.change_flags(floatX="float64"):
+        model = RNN4Music.fromFile(tmp_path / "tunes.npz")
+    wanted = alone.train_on_tunes()
+    assert model.trainingOver
+    assert_trained_alike(model, wanted, 1e-10)
+    assert len(model.instantaneousCost) == 52
+    assert len(model.validationCost) == 26
+    np.testing.assert_allclose(model.validationCost, wanted.validationCost, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_part_that_is_not_finite_ends_all_with_its_name(ranks):
     code = """
-model = make()
+model = make("float32", gradNorm=5.0)
 partial_gradients = model._functions.partial_gradients
 def broken(*args):
     found = partial_gradients(*args)
@@ -185,6 +201,12 @@ except TrainingError as error:
     assert seconds < 30
 
 
+MAIN = f"""
+sys.path.insert(0, {str(ROOT / "examples")!r})
+import main
+"""
+
+
 def write_tunes(folder):
     folder.mkdir()
     for n in range(4):
@@ -193,29 +215,24 @@ def write_tunes(folder):
 
 
 @pytest.mark.slow
-def test_main_makes_the_same_music_with_two_ranks(ranks, tmp_path):
+def test_main_makes_the_same_music_with_two_ranks(ranks, tmp_path, capsys):
     # Fails if ranks draw other minibatches, or both write.
     write_tunes(tmp_path / "tunes")
-    code = f"""
-sys.path.insert(0, {str(ROOT / "examples")!r})
-import main
-main.main(["--sizes", "7", "6", "5", "--epochs", "12", "--steps", "40", "--midi",
-           "tunes", "--out", str(comm.Get_size()),
-           *(["--mpi"] if comm.Get_size() > 1 else [])])
-"""
-    printed = [ranks(n, code)[0] for n in (1, 2)]
-    for out in printed:
-        assert out.count("Trained for 12 updates") == 1
+    words = "--sizes 7 6 5 --epochs 12 --steps 40 --midi tunes --out".split()
+    words[words.index("tunes")] = str(tmp_path / "tunes")
+    load_module("journey").main([*words, str(tmp_path / "1")])
+    out, _, _ = ranks(2, f"{MAIN}main.main({words} + ['2', '--mpi'])")
+    for printed in (capsys.readouterr().out, out):
+        assert printed.count("Trained for 12 updates") == 1
     one, two = ((tmp_path / n / "generated.mid").read_bytes() for n in "12")
     assert one == two
 
 
+@pytest.mark.slow
 def test_main_saves_what_was_learnt_before_a_part_was_not_finite(ranks, tmp_path):
     # Fails if the other rank ends the job before the first has saved.
     write_tunes(tmp_path / "tunes")
-    code = f"""
-sys.path.insert(0, {str(ROOT / "examples")!r})
-import main
+    code = f"""{MAIN}
 record = Training.record
 def broken(self, cost, *args):
     record(self, np.nan if len(self.state.costs) == 7 else cost, *args)
@@ -240,7 +257,7 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 if rank == 1:
     at_update(9, die)
-make().train(tunes, *CUT, comm=comm, checkpoint="whole", checkpointEvery=1)
+train_on_pieces(comm=comm, checkpoint="whole", checkpointEvery=1)
 """
     _, err, seconds = ranks(2, code, fails=True)
     assert seconds < 30
@@ -250,10 +267,20 @@ make().train(tunes, *CUT, comm=comm, checkpoint="whole", checkpointEvery=1)
     assert 8 <= len(RNN4Music.fromFile(tmp_path / "whole.npz").instantaneousCost) <= 9
 
 
-def test_ranks_with_other_arguments_are_told(ranks):
-    code = "model = make(); now_ends(); model.train(tunes[rank:], *CUT, comm=comm)"
-    _, err, seconds = ranks(2, code, fails=True)
-    assert "the training is Plan(" in err
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("tunes[rank:], *CUT, comm=comm", "the training is Plan("),
+        (
+            "tunes, *CUT, comm=comm, callback=print if rank else None",
+            "the callback, callbackEvery is (False, None)",
+        ),
+    ],
+)
+def test_ranks_with_other_arguments_are_told(ranks, call, message):
+    # They would wait for each other.
+    _, err, seconds = ranks(2, f"model = make(); now_ends(); model.train({call})", True)
+    assert message in err
     assert "on rank 0" in err
     assert seconds < 30
 

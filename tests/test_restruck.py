@@ -214,8 +214,15 @@ def test_kernels_change_nothing_beyond_rounding(restruck, monkeypatch):
 
 @pytest.mark.slow
 def test_numba_and_jax_agree(restruck):
+    # Of all that Numba compiles, this has the most Ops: all passes go through them.
     models = [restruck(order="down", mode=mode) for mode in ("JAX", "NUMBA")]
     assert_close(*(model.gradients(*rolls()) for model in models), 1e-11)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_numba_and_jax_agree_on_costs_and_music(restruck):
+    models = [restruck(order="down", mode=mode) for mode in ("JAX", "NUMBA")]
     found = [model.evaluate(TUNES) for model in models]
     assert found[0].nll == pytest.approx(found[1].nll, rel=1e-12)
     assert found[0].nll_sounding == pytest.approx(found[1].nll_sounding, rel=1e-12)

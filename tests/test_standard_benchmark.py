@@ -40,6 +40,7 @@ def data(monkeypatch):
 ROW = r"\| Nottingham \| (\d) " + 3 * r"\| ([\d.]+) " + r"\| ([\d.]+)% \| (\d+) \| "
 
 
+@pytest.mark.slow
 def test_rows_are_what_the_saved_networks_give(
     benchmark, data, tmp_path, capsys, monkeypatch
 ):

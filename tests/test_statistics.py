@@ -1,10 +1,8 @@
 """Compare lstmmusic.statistics with plain loops, SciPy, and midiwrite's notes."""
 
-import importlib
 import io
 import itertools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +17,6 @@ from lstmmusic.statistics import (
     note_name,
 )
 from midi import PackedRoll, RollArray, RollFormat, midiread, midiwrite
-from midi.utils import read_folder
 
 R = (38, 57)
 
@@ -294,28 +291,6 @@ def test_a_range_of_one_note_has_shares():
     assert found.semitone_share == found.seventh_ninth_share == 0
     assert found.known_chord_share == 1
     assert math.isnan(found.small_move_share)
-
-
-@pytest.mark.slow
-def test_shares_of_bachs_chorales(monkeypatch):
-    """Fails if a share of these 120 tunes differs from the figure in the docstring."""
-    pytest.importorskip("music21", reason="the chorales come from music21's corpus")
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples")
-    folder = importlib.import_module("chorales").chorales_folder()
-    tunes = read_folder(folder, (21, 109), 0.3)
-    found = music_statistics(tunes[0], tunes).dataset
-    shares = {name: 100 * getattr(found, name) for name in SHARES}
-    assert shares == {
-        "semitone_share": pytest.approx(1.6, abs=0.05),
-        "seventh_ninth_share": pytest.approx(4.0, abs=0.05),
-        "four_notes_share": pytest.approx(92, abs=0.5),
-        "known_chord_share": pytest.approx(88, abs=0.5),
-        "small_move_share": pytest.approx(81.5, abs=0.05),
-        "leap_share": pytest.approx(0.6, abs=0.05),
-        "one_step_share": pytest.approx(36, abs=0.5),
-        "copied_share": pytest.approx(1.3, abs=0.05),
-        "copied_any_key_share": pytest.approx(2.1, abs=0.05),
-    }
 
 
 def test_distance_is_the_mean_of_three_divergences(roll, dataset):

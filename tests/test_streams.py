@@ -11,9 +11,12 @@ from journeys import EXAMPLES, ROOT, TINY, run_main
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
 
-@pytest.mark.parametrize("closed", [">&- 2>&-", ">&-", "2>&-", "<&-"])
 @pytest.mark.parametrize(
-    "options", ["--help", pytest.param(" ".join(TINY), marks=pytest.mark.slow)]
+    ("options", "closed"),
+    [
+        *(("--help", closed) for closed in (">&- 2>&-", ">&-", "2>&-", "<&-")),
+        pytest.param(" ".join(TINY), "<&- >&- 2>&-", marks=pytest.mark.slow),
+    ],
 )
 def test_closed_streams_do_not_end_the_run(midi_folder, tmp_path, closed, options):
     words = [sys.executable, EXAMPLES / "main.py", "--midi", midi_folder]
@@ -28,6 +31,7 @@ def test_closed_streams_do_not_end_the_run(midi_folder, tmp_path, closed, option
     assert (tmp_path / "out" / "index.html").is_file() == (options != "--help")
 
 
+@pytest.mark.slow
 def test_closed_pipe_does_not_end_the_run(midi_folder, tmp_path):
     # `main.py … | head -1`. Fails on a traceback, or if the run ends with its reader.
     arguments = ["--midi", midi_folder, "--out", tmp_path / "out", *TINY]
