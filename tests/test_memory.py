@@ -178,7 +178,7 @@ print(peak())
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss in kB is Linux's")
 def test_integrated_influence_holds_a_roll_and_its_change_for_each_note(in_new_process):
-    # 80 MB for each of both, and one more for minibatches of tunes; all intervals are
+    # 160 MB for each of both, and one more for minibatches of tunes; all intervals are
     # halved twice. Fails if one change stays while the next is found, or if rolls are
     # copied to be added up.
     printed = in_new_process("""
@@ -187,7 +187,7 @@ import numpy as np
 from lstmmusic import RNN4Music
 from lstmmusic.training import integrated
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-P, T, N = 100, 500, 400
+P, T, N = 100, 1000, 400
 model = RNN4Music(4, 4, 4, N, seed=1, dtype="float32")
 tune = (np.random.default_rng(1).random((T, N)) < 0.05) * 1.0
 model.influence(tune[:40], [30] * 9, range(9), integrated=5)

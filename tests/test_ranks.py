@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pytensor
 import pytest
 from conftest import ROOT, N
 from journeys import load_module
@@ -164,8 +163,7 @@ def test_a_stopped_training_is_resumed_by_another_number_of_ranks(
     ]
     assert err.count("can be resumed") == 2  # the first rank says it
     ranks(3, 'train_on_tunes(seed=77, comm=comm, checkpoint="tunes", resume=True)')
-    with pytensor.config.change_flags(floatX="float64"):
-        model = RNN4Music.fromFile(tmp_path / "tunes.npz")
+    model = RNN4Music.fromFile(tmp_path / "tunes.npz", dtype="float64")
     wanted = alone.train_on_tunes()
     assert model.trainingOver
     assert_trained_alike(model, wanted, 1e-10)
