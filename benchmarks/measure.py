@@ -322,6 +322,6 @@ if __name__ == "__main__":
         pin(1)
     # After `pin`: NumPy counts the threads that it may use when it is imported.
     others = map(import_module, ("measure_midi", "measure_outputs"))
-    functions = [vars(module).get(what) for module in (sys.modules[__name__], *others)]
-    if (found := next(filter(None, functions))(*arguments)) is not None:
+    functions = {name: f for m in others for name, f in vars(m).items()} | globals()
+    if (found := functions[what](*arguments)) is not None:
         print(json.dumps(found))

@@ -29,7 +29,8 @@ def check_quantities(track: bytes) -> None:
 def may_pass_int32(tracks: Sequence[bytes]) -> bool:
     """Return False only if the delta times add up to under 2**31 ticks.
 
-    Each delta time of 3 or 4 bytes has 2 or 3 high bits in a row.
+    A delta time of 3 or 4 bytes has 2 or 3 high bits in a row.  Any other is at most
+    2**13 ticks for each byte of its event.
     """
     high_bits = b"\0".join(tracks).translate(_HIGH_BITS)
     longest, long = high_bits.count(b"\1\1\1"), high_bits.count(b"\1\1")

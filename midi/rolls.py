@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -30,13 +31,14 @@ ADVICE = {  # what brings the notes back that are left out
 
 
 class FileTimes(NamedTuple):
-    """Hold when the notes of a file begin and end, and the file, in ticks.
+    """Hold when the notes of a file begin and end, in ticks, and its tracks.
 
     clock : Clock
         It tells the time of a tick.
     first_tick, last_tick : int
         From the first onset to the last end of the notes that are not left out.
     tracks : list of bytes
+        As in `parsing.MidiChunks`; from them comes `end_tick`.
     time_signature : (int, int) or None
     """
 
@@ -150,12 +152,16 @@ class MidiRoll:
 
     @property
     def end_s(self) -> float:
-        return float(self._times.clock.seconds(np.array(self._times.end_tick)))
+        return float(self._times.clock.seconds(np.array(self._end_tick)))
 
     @property
     def end_beats(self) -> float | None:
         per_beat = self._times.clock.ticks_per_beat
-        return self._times.end_tick / per_beat if per_beat else None
+        return self._end_tick / per_beat if per_beat else None
+
+    @cached_property
+    def _end_tick(self) -> int:
+        return self._times.end_tick  # it walks the tracks
 
     @property
     def time_signature(self) -> tuple[int, int] | None:

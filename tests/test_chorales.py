@@ -80,8 +80,8 @@ def user_cache(tmp_path_factory):
 def test_no_argument_journey_on_the_chorales(user_cache, tmp_path):
     """Fails if the default journey breaks, or if its music is noise.
 
-    All but the number of epochs is the default.  Of noise, seven twelfths of the notes
-    would be in the scale of C major.
+    All but the number of epochs is the default; the chorales are converted already.
+    Of noise, seven twelfths of the notes would be in the scale of C major.
     """
     out = tmp_path / "output"
     environment = {"XDG_CACHE_HOME": str(user_cache), "XLA_FLAGS": ""}  # as for users

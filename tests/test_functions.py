@@ -115,12 +115,13 @@ def test_float32_lasts_beside_float64(network):
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
 
 
-def test_float32_lasts_for_one_tune_and_for_one_step():
+@pytest.mark.parametrize(("n_tunes", "steps"), [(1, 4), (3, 1)])
+def test_float32_lasts_for_one_tune_and_for_one_step(n_tunes, steps):
     # Fails if a sum over an axis of length 1 is taken in float64, of which JAX warns.
     pytest.importorskip("jax")
     model = RNN4Music(4, 3, 2, 5, seed=1, sigRand=0.6)
     x, k = (
-        np.random.default_rng(seed).choice([0.0, 1.0], size=(1, 1, 5))
+        np.random.default_rng(seed).choice([0.0, 1.0], size=(n_tunes, steps, 5))
         for seed in (42, 43)
     )
     cost, gradients = model.gradients(x, k)

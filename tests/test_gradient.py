@@ -121,7 +121,7 @@ def test_threads_and_parts_change_nothing(network, monkeypatch, workers, parts, 
     found = cost_and_gradients(model, given)
     monkeypatch.setattr(gradient, "threads", lambda mode: 1)
     alone = []
-    for b in range(5):  # beside itself, without weight: a program of B tunes is there
+    for b in range(5):  # with itself at weight 0, to use the program of B tunes
         once = loss_weight[:, [b, b]] * [1, 0]
         alone.append(cost_and_gradients(model, as_minibatch(rolls[:, [b, b]], once, T)))
     cost = sum(cost for cost, _ in alone)

@@ -43,7 +43,7 @@ forms = pytest.mark.parametrize(
 def model_of(network, joint, monkeypatch):
     """A function that returns the shared network of a form, which has short blocks.
 
-    All questions are answered in minibatches of 8, of a few programs.
+    Minibatches have 8 tunes, so few programs are compiled.
     """
     monkeypatch.setattr(inside, "WHOLE_BLOCK", BLOCK)
     monkeypatch.setattr(inside, "MOST_TUNES", 8)

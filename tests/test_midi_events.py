@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from test_midi_oracle import mido_roll
 from test_midi_read import read, smf, ticks_480
 
-from midi import MidiError, events, parsing
+from midi import MidiError, events, parsing, repair
 from midi.encoding import encode_vlq
 
 # Variable-length quantities: a track with a place for one, and the byte where it stands
@@ -254,6 +254,14 @@ def test_long_runs_are_read_as_one_by_one(found, data):
     assert walked[0] == walked[1] == walked[2]
 
 
+def test_a_run_goes_on_with_the_status_before_it():
+    # A text ends the first run; the second has no status byte of its own.
+    track = bytes.fromhex("00 903c40 00 ff0100" + "05 3c00 05 3c40" * 90)
+    messages = events.read_track(track).messages
+    assert messages.status.tolist() == [0x90] * 181
+    assert messages.data2.tolist() == [0x40] + [0, 0x40] * 90
+
+
 def test_a_run_ends_before_a_delta_time_of_five_bytes():
     track = bytes.fromhex("00 903c40" + "05 3c00 05 3c40" * 90)
     with pytest.raises(events.BrokenTrack) as caught:
@@ -299,6 +307,21 @@ def test_notes_without_running_status_are_counted_without_a_walk(monkeypatch):
     )
     monkeypatch.delattr(events, "read_track")
     assert events.count_note_ons(track) == 1
+
+
+@pytest.mark.parametrize(
+    ("track", "may"),
+    [
+        (bytes.fromhex("ff7f 903c40") * 131_100, True),  # each 2**14 - 1 ticks
+        (bytes.fromhex("ffff7f 903c40") * 1025, True),  # 2**21 - 1
+        (bytes.fromhex("ffffff7f 903c40") * 9, True),  # 2**28 - 1
+        (bytes.fromhex("8740 903c40") * 1000, False),
+    ],
+)
+def test_tracks_that_may_reach_two_to_the_31_ticks_are_told(track, may):
+    # Fails if symusic wraps round unseen, or if the tracks of any file are walked.
+    assert (events.read_track(track).end_tick >= 2**31) == may
+    assert repair.may_pass_int32([b"", track]) == may
 
 
 # Notes left out

@@ -76,24 +76,24 @@ def test_every_gradient_is_that_of_pytensor_grad(network, minibatch, cost, origi
 @pytest.mark.parametrize("original", FORMS)
 @pytest.mark.parametrize("cost", COSTS)
 def test_gradients_are_slopes_of_the_cost(network, minibatch, cost, original):
-    # Along a random way of every parameter, by central differences of fourth order of
-    # the cost that `gradients` itself returns. Fails if cost and gradient do not belong
-    # together, whatever both are.
+    # Along a random direction of every parameter, by central differences of fourth
+    # order of the cost that `gradients` itself returns. Fails if cost and gradient do
+    # not belong together, whatever both are.
     model = network(cost, original)
     rng = np.random.default_rng(15)
     values = model.parameters()
     _, gradients = model.gradients(*minibatch)
     step = 1e-3
     for name in NAMES:
-        way = rng.normal(size=values[name].shape)
-        way /= np.linalg.norm(way)
+        direction = rng.normal(size=values[name].shape)
+        direction /= np.linalg.norm(direction)
         costs = {}
         for n in (-2, -1, 1, 2):
-            model.setParameters({name: values[name] + n * step * way})
+            model.setParameters({name: values[name] + n * step * direction})
             costs[n] = model.gradients(*minibatch)[0]
         model.setParameters({name: values[name]})
         slope = (8 * (costs[1] - costs[-1]) - (costs[2] - costs[-2])) / (12 * step)
-        error = abs(slope - (gradients[name] * way).sum())
+        error = abs(slope - (gradients[name] * direction).sum())
         assert error <= 1e-6 * np.abs(gradients[name]).max(), name
 
 

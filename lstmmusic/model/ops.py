@@ -153,10 +153,11 @@ def with_kernel(*like):
 
 
 def built_apart(build):
-    """Build a function's graph on variables of its own, then put the given ones there.
+    """Build the graph on fresh variables, then replace them by the arguments.
 
-    To infer the shape of each of a scan's results, PyTensor copies all that its first
-    values come from: three quarters of the time of building an update's graph.
+    To infer the shape of each of a scan's results, PyTensor copies all ancestors of its
+    initial values: three quarters of the time of building an update's graph.  Only the
+    arguments that are variables themselves are replaced.
     """
 
     @functools.wraps(build)
