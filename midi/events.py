@@ -32,8 +32,8 @@ _OTHER_STATUS = bytes(0xC0) + b"\1" * 0x20 + bytes(0x10) + b"\1" * 0x10
 _TWO_DATA_BYTES = (0x8, 0x9, 0xA, 0xB, 0xE)  # high half of a status byte
 _SHORTEST_RUN, _LONGEST_RUN = 256, 2**20  # bytes: below, a loop is quicker
 
+# The events of a track in which each has its status byte, and no text is long.
 _DELTA, _DATA = rb"[\x80-\xff]{0,3}+[\0-\x7f]", rb"[\0-\x7f]"
-# A length below 128, then as many bytes.
 _CONTENT = b"|".join(b"\\x%02x.{%d}" % (length, length) for length in range(128))
 _META_EVENT = rb"\xff(?:[^\x2f\x51\x80-\xff](?:%b)|\x51\x03...)" % _CONTENT
 _NO_NOTE_ON = (
