@@ -8,7 +8,6 @@ import numpy as np
 from timing import alternate, minibatch
 
 DROPOUT = 0.5
-UNITS = 128  # D, by default
 SKIPPED = 8  # one minibatch of so many is trained on
 MOST_COMPARED = 40  # minibatches
 
@@ -18,10 +17,11 @@ def updates_joint(threads, T, B, H, *names):
 
     ``names``: independent, L, joint; nn.LSTM; cumsum, loop, pieces, and each of these
     with ``-compiled`` behind it; floor: the joint update's products between the layers
-    and to Y and A, as if all else took no time.
+    and to Y and A alone.
     """
     import peers
     import peers_joint
+    import peers_whole
 
     x, k = minibatch(T, B)
     ours = {
@@ -40,25 +40,19 @@ def updates_joint(threads, T, B, H, *names):
         if name == "nn.LSTM":
             functions[name] = peers.torch_fused(x, k, H)
         elif name == "floor":
-            to_outputs = np.concatenate([k, normal_like(k, UNITS)], axis=2)
-            functions[name] = peers.floor(x, to_outputs, H, rolls=False)
+            outputs = np.ones((T, B, k.shape[2] + peers_whole.UNITS), k.dtype)
+            functions[name] = peers.floor(x, outputs, H, rolls=False)
         elif name not in ours:
             functions[name] = peers_joint.torch_joint(x, k, H, name)
     return alternate({name: functions[name] for name in names}, seconds=15)
 
 
-def normal_like(rolls, columns):
-    """Return random numbers of a roll's steps and tunes."""
-    shape = *rolls.shape[:2], columns
-    return np.random.default_rng(0).standard_normal(shape, rolls.dtype)
-
-
 def epoch(threads, dataset, output, H, form="cumsum", skipped=SKIPPED):
     """Measure updates on whole tunes, here and in PyTorch.
 
-    One minibatch of ``skipped``.  Wall-clock seconds an update, seconds of the
-    processor, and the minibatches; compiling is left out.  And the products between the
-    layers and to Y and A, as if all else took no time.
+    Also the products between the layers and to Y and A alone.  One minibatch of
+    ``skipped``.  Wall-clock seconds an update, seconds of the processor, and the
+    minibatches; compiling is left out.
     """
     import peers_joint
     import peers_whole

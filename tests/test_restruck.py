@@ -104,10 +104,11 @@ def test_gradients_is_the_slope_of_the_cost(restruck):
     joint_oracle.assert_slopes(model, *rolls(), names(JOINT_D), rng)
 
 
-def test_impossible_cells_have_no_gradient_at_all(restruck):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_impossible_cells_have_no_gradient_at_all(restruck, dtype):
     # Note 1 never sounds before, notes 2 and 3 never after. Fails unless the zeros are
     # exact, also where s is as large as float32 takes and a target is 1.
-    model = restruck(dtype="float32")
+    model = restruck(dtype=dtype)
     x, k = rolls()
     x[..., 1], k[..., [2, 3]], k[..., HALF:] = 0, 0, 1
     by = model.parameters()["by"]
@@ -214,7 +215,7 @@ def test_kernels_change_nothing_beyond_rounding(restruck, monkeypatch):
 
 @pytest.mark.slow
 def test_numba_and_jax_agree(restruck):
-    # Of all that Numba compiles, this has the most Ops: all passes go through them.
+    # The gradient has every Op of the passes; the test below is longer.
     models = [restruck(order="down", mode=mode) for mode in ("JAX", "NUMBA")]
     assert_close(*(model.gradients(*rolls()) for model in models), 1e-11)
 
