@@ -14,6 +14,7 @@ import subprocess
 import sys
 from functools import cache
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -300,8 +301,8 @@ def compilations(monkeypatch):
     counted(export, "compile_graph")
     from jax import monitoring
 
-    for dtype in ("float32", "float64"):
-        lowering.enabled(dtype)  # which compiles, once
+    for group, dtype in product(("products", "joint"), ("float32", "float64")):
+        lowering.enabled(group, dtype)  # which compiles, once
     export.has_options()  # the same
 
     def listen(event, seconds, **_):

@@ -13,23 +13,25 @@ from lstmmusic.engine.kernels import build
 JOURNEY = """
 import sys
 from lstmmusic.engine.kernels import build
-build.start_build("float64")
-code = build.object_code("float64")
-print(len(code), build.path_of("float64").exists(), "numba" in sys.modules)
+kernels = "products", "float64"
+build.start_build(*kernels)
+code = build.object_code(*kernels)
+print(len(code), build.path_of(*kernels).exists(), "numba" in sys.modules)
 """
+KERNELS = "products", "float32"
 WRITE = """
 import sys
 sys.path[:] = __import__("json").loads(sys.argv[1])
 from pathlib import Path
 from lstmmusic.engine import cache
-cache.write_entry(Path(sys.argv[3]), b"built")
+cache.write_entry(Path(sys.argv[4]), b"built")
 """
 
 
 @pytest.fixture
 def nothing_built(monkeypatch, tmp_path):
     """Nothing is cached, and the subprocess only writes what it should have built."""
-    monkeypatch.setattr(build, "path_of", lambda dtype: tmp_path / "kernels" / dtype)
+    monkeypatch.setattr(build, "path_of", lambda *_: tmp_path / "kernels/entry")
     monkeypatch.setattr(build, "_processes", {})
     monkeypatch.setattr(build, "CODE", WRITE)
 
@@ -56,17 +58,17 @@ def test_a_program_that_is_not_python_is_not_started(
         monkeypatch.setattr(build.sys, "frozen", True, raising=False)
     else:
         monkeypatch.setattr(build.sys, "executable", program)
-    build.start_build("float32")
-    assert build.is_built("float32")  # nothing to wait for
+    build.start_build(*KERNELS)
+    assert build.is_built(*KERNELS)  # nothing to wait for
     with pytest.raises(OSError, match="is not Python"):
-        build.object_code("float32")
+        build.object_code(*KERNELS)
 
 
 def test_python_that_does_not_start_is_no_wait(monkeypatch, nothing_built):
     monkeypatch.setattr(build.sys, "executable", "/no such folder/python3")
     with pytest.raises(OSError, match="no such folder"):
-        build.object_code("float32")
-    assert build.is_built("float32")
+        build.object_code(*KERNELS)
+    assert build.is_built(*KERNELS)
 
 
 def test_the_subprocess_finds_what_this_process_finds(
@@ -86,49 +88,49 @@ open({str(seen)!r}, "w").write(sys.argv[1])
     monkeypatch.setattr(build, "CODE", code + WRITE)
     monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    build.start_build("float32")
-    assert build.object_code("float32") == b"built"
+    build.start_build(*KERNELS)
+    assert build.object_code(*KERNELS) == b"built"
     assert json.loads(seen.read_text()) == [*build.sys.path[:-2], "x"]
 
 
 def test_a_subprocess_that_does_not_end_is_ended(monkeypatch, nothing_built):
     monkeypatch.setattr(build, "CODE", "import time; time.sleep(600)")
     monkeypatch.setattr(build, "LONGEST_S", 0.5)
-    build.start_build("float32")
-    assert not build.is_built("float32")
+    build.start_build(*KERNELS)
+    assert not build.is_built(*KERNELS)
     with pytest.raises(RuntimeError, match=r"it took longer than 0\.5 s"):
-        build.object_code("float32")
-    assert build._processes["float32"].returncode is not None
+        build.object_code(*KERNELS)
+    assert build._processes[KERNELS].returncode is not None
 
 
 def test_damaged_code_is_built_again(monkeypatch, nothing_built):
-    path = build.path_of("float32")
+    path = build.path_of(*KERNELS)
     cache.write_entry(path, b"as it was built")
-    build.start_build("float32")
+    build.start_build(*KERNELS)
     assert build._processes == {}
-    assert build.object_code("float32") == b"as it was built"
+    assert build.object_code(*KERNELS) == b"as it was built"
     path.write_bytes(path.read_bytes()[:-1])
-    assert build.object_code("float32") == b"built"
+    assert build.object_code(*KERNELS) == b"built"
 
 
 def test_code_of_sources_that_have_changed_is_not_cached(monkeypatch, tmp_path):
     from lstmmusic.engine.kernels import self_test
 
     monkeypatch.setattr(self_test, "check_header", lambda: None)
-    monkeypatch.setattr(self_test, "object_code", lambda dtype: b"code")
+    monkeypatch.setattr(self_test, "object_code", lambda *_: b"code")
     monkeypatch.setattr(build, "link", lambda code: None)
     monkeypatch.setattr(self_test.lowering, "register_with_xla", lambda *_: None)
-    monkeypatch.setattr(self_test, "self_test", lambda dtype: None)
-    monkeypatch.setattr(build, "path_of", lambda dtype: tmp_path / "kernels" / dtype)
-    path = build.path_of("float32")
-    self_test.build("float32", str(path))
+    monkeypatch.setattr(self_test, "self_test", lambda *_: None)
+    monkeypatch.setattr(build, "path_of", lambda *_: tmp_path / "kernels/entry")
+    path = build.path_of(*KERNELS)
+    self_test.build(*KERNELS, str(path))
     assert cache.read_entry(path) == b"code"
     path.unlink()
     with pytest.raises(RuntimeError, match="has changed meanwhile"):
-        self_test.build("float32", str(tmp_path / "another library's"))
+        self_test.build(*KERNELS, str(tmp_path / "another library's"))
     monkeypatch.setattr(cache, "SOURCES", "as they were at import")
     with pytest.raises(RuntimeError, match="has changed meanwhile"):
-        self_test.build("float32", str(path))
+        self_test.build(*KERNELS, str(path))
     assert not path.exists()
 
 
@@ -138,4 +140,4 @@ def test_code_that_calls_what_llvm_cannot_link_is_refused(monkeypatch):
 
     monkeypatch.setattr(code, "OUTSIDE", ())
     with pytest.raises(RuntimeError, match="roll_dot calls llvm"):
-        code.object_code("float32")
+        code.object_code(*KERNELS)

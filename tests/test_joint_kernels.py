@@ -24,7 +24,7 @@ SILENT, FEW, ALL = 0, 0.1, 1
 
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
-    assert lowering.enabled(request.param)
+    assert lowering.enabled("joint", request.param)
     with jax.enable_x64(request.param == "float64"):
         yield request.param
 

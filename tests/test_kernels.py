@@ -24,7 +24,7 @@ SIZES = [(1, 3, 5), (2, 1, 24), (3, 5, 1), (4, 7, 31), (5, 120, 480), (8, 9, 64)
 
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
-    assert lowering.enabled(request.param)
+    assert lowering.enabled("products", request.param)
     with jax.enable_x64(request.param == "float64"):
         yield request.param
 
@@ -96,7 +96,7 @@ def test_roll_outer_contracts_over_steps_and_tunes(dtype):
 
 def test_what_is_not_finite_does_not_go_lost():
     # A training that diverges ends by it; so it must not count as silence.
-    assert lowering.enabled("float32")
+    assert lowering.enabled("products", "float32")
     x, W = np.zeros((2, 1, 3), np.float32), np.ones((3, 4), np.float32)
     x[1, 0, 2] = np.nan
     found = in_jax(ops.roll_dot, x, W, np.zeros(4, np.float32))

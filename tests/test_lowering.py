@@ -60,7 +60,7 @@ def test_who_multiplies_how(monkeypatch):
     assert "lstmmusic." not in text
     assert text.count("dot_general") >= 2
     np.testing.assert_array_equal(found, np.full((3, 7), 11))
-    monkeypatch.setitem(lowering._enabled, "float32", False)
+    monkeypatch.setitem(lowering._enabled, ("products", "float32"), False)
     assert "lstmmusic." not in lowered("cpu")[0]
     assert "lstmmusic." in lowered("cpu", "float64")[0]
 
@@ -116,13 +116,13 @@ def test_numba_gets_plain_products_within_scans():
 def test_the_kernels_change_nothing_beyond_rounding(
     network, monkeypatch, minibatch, original
 ):
-    assert lowering.enabled("float64")
+    assert lowering.enabled("products", "float64")
     model = network(original=original)
     cost, found = model.gradients(*minibatch)
     form = {"originalForward": original, "dtype": "float64"}
     plain = RNN4Music(*H, N, **form)
     plain.setParameters(model.parameters())
-    monkeypatch.setitem(lowering._enabled, "float64", False)
+    monkeypatch.setitem(lowering._enabled, ("products", "float64"), False)
     plain_cost, gradients = plain.gradients(*minibatch)
     assert cost == pytest.approx(plain_cost, rel=1e-13)
     for name, gradient in gradients.items():
@@ -150,10 +150,10 @@ def test_weights_may_be_arrays(network):
 
 
 def assert_plain(match):
-    with pytest.warns(UserWarning, match=f"slower than they could be.*{match}") as seen:
-        assert not lowering.enabled("float32")
+    with pytest.warns(UserWarning, match=f"slower than it could be.*{match}") as seen:
+        assert not lowering.enabled("products", "float32")
     assert len(seen) == 1
-    assert not lowering.enabled("float32")  # without another warning
+    assert not lowering.enabled("products", "float32")  # without another warning
     assert "lstmmusic." not in lowered("cpu")[0]
 
 
@@ -163,13 +163,13 @@ import sys
 sys.path[:] = __import__("json").loads(sys.argv[1])
 import numpy as np
 from lstmmusic.engine.kernels import code, header, lowering, self_test
-self_test.object_code = lambda dtype: b""
+self_test.object_code = lambda *_: b""
 self_test.builder.link = lambda code: None
 lowering.register_with_xla = lambda *_: None
 """
 WRONG = "lowering.in_jax = lambda op, *a: op.compute(*a) + 1\n"
 HEADER = "header.MAJOR = 1\n"
-RUN = 'self_test.build("float32", sys.argv[3])'
+RUN = "self_test.build(*sys.argv[2:])"
 
 
 @pytest.mark.parametrize(
@@ -190,18 +190,18 @@ def test_what_fails_in_the_subprocess_ends_in_a_warning(
 ):
     # Fails if this process runs what crashed, or was found wrong, there.
     path = tmp_path / "kernels"
-    monkeypatch.setattr(build, "path_of", lambda dtype: path)
+    monkeypatch.setattr(build, "path_of", lambda *_: path)
     monkeypatch.setattr(build, "CODE", code)
     assert_plain(match)
     assert not path.exists()
 
 
 def test_a_build_that_cannot_start_ends_in_a_warning(monkeypatch, asked_anew):
-    monkeypatch.setattr(build, "start_build", lambda dtype: 1 / 0)
-    with pytest.warns(UserWarning, match="slower than they could be.*division"):
-        lowering.start_build("float32")
-    assert lowering.ready("float32")
-    assert not lowering.enabled("float32")
+    monkeypatch.setattr(build, "start_build", lambda *_: 1 / 0)
+    with pytest.warns(UserWarning, match="slower than it could be.*division"):
+        lowering.start_build("products", "float32")
+    assert lowering.ready("products", "float32")
+    assert not lowering.enabled("products", "float32")
 
 
 def test_jaxlibs_header_is_as_tested():
@@ -256,3 +256,15 @@ def test_the_plain_joint_output_keeps_no_array_of_all_steps_notes_and_units():
         types = [jax.ShapeDtypeStruct(v.type.shape, "float32") for v in inputs]
         made = jax.jit(jax_funcify(op.fgraph)).lower(*types).compile()
         assert made.memory_analysis().temp_size_in_bytes < 4 * M * N * D
+
+
+@pytest.mark.parametrize(
+    ("output", "wanted"),
+    [("independent", {"products"}), ("joint", {"products", "joint"})],
+)
+def test_a_network_builds_the_kernels_that_it_needs(monkeypatch, output, wanted):
+    # Fails if networks of independent notes wait for the joint output's kernels.
+    begun = []
+    monkeypatch.setattr(lowering, "start_build", lambda *key: begun.append(key))
+    RNN4Music(3, 2, 2, 6, output=output, dtype="float64")
+    assert sorted(begun) == sorted((group, "float64") for group in wanted)

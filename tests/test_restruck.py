@@ -201,13 +201,15 @@ def test_kernels_change_nothing_beyond_rounding(restruck, monkeypatch):
         music = model.genMusic(TUNES[0], 40, seed=4, maxNotes=3)
         return [cost, found.nll, found.nll_sounding, *music, *gradients.values()]
 
-    assert lowering.enabled("float64")
+    groups = [("products", "float64"), ("joint", "float64")]
+    assert all(lowering.enabled(*group) for group in groups)
     model = restruck(order="down")
     form = {"output": "joint", "jointUnits": JOINT_D, "noteOrder": "down"}
     plain = RNN4Music(*H, N, dtype="float64", **form, restruck=True)
     plain.setParameters(model.parameters())
     found = [all_of(model)]
-    monkeypatch.setitem(lowering._enabled, "float64", False)
+    for group in groups:
+        monkeypatch.setitem(lowering._enabled, group, False)
     found.append(all_of(plain))
     for with_kernels, dense in zip(*found, strict=True):
         np.testing.assert_allclose(with_kernels, dense, rtol=1e-11, atol=1e-12)

@@ -4,13 +4,15 @@ Numba takes arrays of any shape with one compilation.  JAX wants static shapes, 
 one compilation for each.
 """
 
+import gc
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from lstmmusic.engine import export, home, process
+from lstmmusic.engine import export, home, lowering, process
 from lstmmusic.engine.backend import as_given, on_device, precision
 from lstmmusic.model.network import State
 
@@ -28,12 +30,17 @@ class Compiler:
 
     def __init__(self, store, form, backend):
         home.folder()  # fail before training, not after
-        if backend.mode == "JAX":
-            process.apply_settings()  # has no effect once JAX has started
         self.store = store
         self.form = form
         self.backend = backend
         self.dtype = store.dtype.name
+        groups = ["products", "joint"] if store.weights.joint else ["products"]
+        self.kernels = [(group, self.dtype) for group in groups]
+        if backend.mode == "JAX":
+            if backend.device == "cpu":  # beside JAX's import, and the first graph
+                for group in self.kernels:
+                    lowering.start_build(*group)
+            process.apply_settings()  # has no effect once JAX has started
         self.N = store.weights.layers[0].W_x.type.shape[0]
         self.H = [vector.type.shape[0] for vector in store.state.h]
 
@@ -70,24 +77,27 @@ class Compiler:
         widths = [*(4 * H for H in self.H), *self.H]
         return [np.zeros((B, width), self.dtype) for width in widths]
 
-    def compile_once(self, build):
+    def compile_once(self, build, has_products=True):
         """Return a cached function that compiles the graph which ``build`` returns.
 
         ``build`` returns lists of inputs and of outputs, and updates or None.  Called
         with ``build``'s arguments, the result compiles at the first call and returns a
         function, which returns a list.  Threads may call that at once if it makes no
-        updates; compiling is for one thread alone.
+        updates; compiling is for one thread alone.  It waits for the kernels if the
+        graph has products.
         """
+        kernels = self.kernels if has_products else []
         # To record where each variable was made takes longer than the rest.
         flags = {"floatX": self.dtype, "traceback__limit": 0}
 
         @cache
         def get(*key):
             with (
+                no_collection(),
                 pytensor.config.change_flags(**flags),
                 precision(self.backend, self.dtype),
             ):
-                run = self._function(build, key)
+                run = self._function(build, key, kernels)
 
             def call(*args):
                 with precision(self.backend, self.dtype):
@@ -97,18 +107,28 @@ class Compiler:
 
         return get
 
-    def _function(self, build, key):
+    def _function(self, build, key, kernels):
         if self.backend.mode == "JAX":
-            return export.function(
-                build, key, self.store.variables, self.form, self.backend
-            )
+            what = self.store.variables, self.form, kernels, self.backend
+            return export.function(build, key, *what)
         inputs, outputs, updates = build(*key)
-        with export.no_collection():
-            return pytensor.function(
-                inputs,
-                outputs,
-                updates=updates,
-                mode=self.backend.mode,
-                trust_input=True,
-                on_unused_input="ignore",  # as the top layer's mask
-            )
+        return pytensor.function(
+            inputs,
+            outputs,
+            updates=updates,
+            mode=self.backend.mode,
+            trust_input=True,
+            on_unused_input="ignore",  # as the top layer's mask
+        )
+
+
+@contextmanager
+def no_collection():
+    """Collect no garbage: a fifth of the time, of millions of objects in use."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()

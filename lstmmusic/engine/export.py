@@ -6,10 +6,8 @@ machine code, made from that, is in JAX's own cache.
 """
 
 import functools
-import gc
 import json
 import warnings
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +36,7 @@ class Program(NamedTuple):
     changes: list
 
 
-def function(build, key, variables, form, backend):
+def function(build, key, variables, form, kernels, backend):
     """Return a function that computes the graph of ``build(*key)``, a list of arrays.
 
     It trusts its inputs: arrays of the right type, from `as_given`.  Without updates,
@@ -54,12 +52,14 @@ def function(build, key, variables, form, backend):
         All shared variables that the graph may contain.
     form : tuple
         What the graph depends on besides the build's name, key and variables.
+    kernels : list
+        The groups of kernels, with a dtype, that the graph's Ops may become.
     backend : Backend
         With mode JAX.
     """
     forks.note_jax()
     if backend.device == "cpu":
-        program = cpu_program(build, key, variables, form)
+        program = cpu_program(build, key, variables, form, kernels)
     else:
         program = donate(compile_graph(build(*key), variables, backend.device))
     return with_variables(program, variables, backend)
@@ -88,28 +88,25 @@ def with_variables(program, variables, backend):
     return call
 
 
-def cpu_program(build, key, variables, form):
+def cpu_program(build, key, variables, form, kernels):
     """Return the compiled Program of a graph, from the cache or new."""
-    dtype = variables[0].type.dtype
+    what = build.__qualname__, key, variables, form, kernels
     program = None
-    lowering.start_build(dtype)  # while PyTensor simplifies the graph
-    if lowering.ready(dtype):
-        path = path_of(build, key, variables, form)
-        program = load_program(path)
+    if all(lowering.ready(*group) for group in kernels):
+        program = load_program(path_of(*what))
     if program is None:
         program = compile_graph(build(*key), variables, "cpu")
-        path = path_of(build, key, variables, form)  # waits for the kernels
-        program = save_program(program, variables, path)
-    return with_fast_products(program, variables)
+        has_options()  # now: XLA starts while the kernels are built
+        program = save_program(program, variables, path_of(*what))  # waits for them
+    return with_fast_products(program, variables, kernels)
 
 
-def path_of(build, key, variables, form):
+def path_of(name, key, variables, form, kernels):
     """Return the path of a program's cache entry."""
     types = [str(variable.type) for variable in variables]
     flags = pytensor.config.floatX, pytensor.config.cast_policy
-    kernels = lowering.enabled(variables[0].type.dtype)
-    what = build.__qualname__, key, types, form, flags, kernels
-    return cache.entry_path("programs", *what)
+    enabled = [lowering.enabled(*group) for group in kernels]
+    return cache.entry_path("programs", name, key, types, form, flags, enabled)
 
 
 def compile_graph(graph, variables, device):
@@ -122,10 +119,9 @@ def compile_graph(graph, variables, device):
     numbers = {variable: n for n, variable in enumerate(variables)}
     reads = [numbers[v] for v in dict.fromkeys(graph_inputs(results)) if v in numbers]
     graph = FunctionGraph([*inputs, *(variables[n] for n in reads)], results)
-    with no_collection():
-        lowering.rewrite(graph)
-        # Rewrites a scan's own graph by the default mode's rewrites.
-        run = jax_funcify(graph, device=device)
+    lowering.rewrite(graph)
+    # Rewrites a scan's own graph by the default mode's rewrites.
+    run = jax_funcify(graph, device=device)
     return Program(
         run,
         inputs=[(v.type.shape, v.type.dtype) for v in inputs],
@@ -133,18 +129,6 @@ def compile_graph(graph, variables, device):
         reads=reads,
         changes=[numbers[variable] for variable in updates],
     )
-
-
-@contextmanager
-def no_collection():
-    """Collect no garbage: a fifth of the time, of millions of objects in use."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def donate(program):
@@ -156,7 +140,7 @@ def donate(program):
     return program._replace(run=jax.jit(program.run, donate_argnums=places))
 
 
-def with_fast_products(program, variables):
+def with_fast_products(program, variables, kernels):
     """Compile a program for a CPU, with the faster of XLA's libraries of products.
 
     YNNPACK, XLA's default, is faster for the products of a step of few tunes; Eigen is
@@ -166,8 +150,8 @@ def with_fast_products(program, variables):
     import jax
 
     tunes = [shape[1] for shape, _ in program.inputs if len(shape) == 3]
-    dtype = variables[0].type.dtype
-    many = lowering.enabled(dtype) or (tunes and tunes[0] >= MANY_TUNES)
+    ours = any(lowering.enabled(*group) for group in kernels)
+    many = ours or (tunes and tunes[0] >= MANY_TUNES)
     with jax.default_device(jax.devices("cpu")[0]):  # where the variables are
         options = EIGEN if many and has_options() else None
         run = jax.jit(program.run).lower(*types_of(program, variables))

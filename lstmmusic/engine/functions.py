@@ -63,7 +63,7 @@ class Functions:
         form = output, original_forward
         self.inside = Inside(self.compiler, *form, self.gradient.plan)
         self._step = self.compiler.compile_once(self._build_step)
-        self._apply = self.compiler.compile_once(self._build_apply)
+        self._apply = self.compiler.compile_once(self._build_apply, has_products=False)
         self._counts = self.compiler.compile_once(self._build_counts)
         self._probabilities = self.compiler.compile_once(self._build_probabilities)
         self._generate = self.compiler.compile_once(self._build_generate)
@@ -96,14 +96,22 @@ class Functions:
 
     def in_one_program(self, minibatch: Minibatch) -> bool:
         """Return whether one program makes the update: one thread takes one block."""
-        workers, _ = self.gradient.plan(minibatch.x.shape[1])
-        return self.backend.mode == "JAX" and workers == 1 and minibatch.in_one
+        one_part = self.parts(minibatch) == 1
+        return self.backend.mode == "JAX" and one_part and minibatch.in_one
+
+    def parts(self, minibatch: Minibatch) -> int:
+        """Return the number of parts of a minibatch's gradient: one per thread."""
+        return self.gradient.plan(minibatch.x.shape[1])[0]
 
     def partial_gradients(
         self, minibatch: Minibatch, masks: Sequence[np.ndarray] = ()
     ) -> list[PartialGradient]:
         """Return a minibatch's gradient in parts; nothing is changed yet."""
         return self.gradient.partial_gradients(minibatch, masks)
+
+    def compile_apply(self, n_parts: int, settings: Settings) -> None:
+        """Compile `apply`; if called first, while the gradient's kernels are built."""
+        self._apply(n_parts, is_limited(settings))
 
     def apply(self, parts: Sequence[PartialGradient], settings: Settings):
         """Make one update from partial gradients; return the cost as `step` does."""

@@ -39,46 +39,50 @@ WRONG_REWRITES = ("local_reduce_broadcastable",)
 # In layers of more cells, XLA shares the product of a step out to its threads.
 MOST_CELLS = 768
 PRODUCTS = ops.RollDot, ops.RollOuter, ops.Pack, ops.PackedDot
+# By group of kernels; see `kernels.host.KERNELS`.
+SLOWER = {"products": "the network is", "joint": "the joint output is"}
 TARGETS = kernels.TARGETS if kernels else []
 LOCK = threading.Lock()
-_enabled: dict[str, bool] = {}  # by dtype, for the rest of the process
+_enabled: dict[tuple[str, str], bool] = {}  # (group, dtype), while the process runs
 
 
-def start_build(dtype):
-    """Start to build the kernels for a dtype if they are not cached; do not wait."""
-    if kernels and dtype not in _enabled:
+def start_build(group, dtype):
+    """Start to build a group of kernels if it is not cached; do not wait."""
+    if kernels and (group, dtype) not in _enabled:
         try:
-            build.start_build(dtype)
+            build.start_build(group, dtype)
         except Exception as error:
-            disable_kernels(dtype, error)
+            disable_kernels(group, dtype, error)
 
 
-def ready(dtype):
+def ready(group, dtype):
     """Tell whether `enabled` answers without waiting."""
-    return not kernels or dtype in _enabled or build.is_built(dtype)
+    key = group, dtype
+    return not kernels or key in _enabled or build.is_built(*key)
 
 
-def enabled(dtype):
-    """Wait for the kernels for a dtype, and tell whether they can be used.
+def enabled(group, dtype):
+    """Wait for a group of kernels, and tell whether it can be used.
 
-    Warn once if they cannot.
+    Warn once if it cannot.
     """
+    key = group, dtype
     with LOCK:
-        if dtype not in _enabled:
+        if key not in _enabled:
             try:
                 if kernels:
-                    kernels.enable(dtype)
-                _enabled[dtype] = bool(kernels)
+                    kernels.enable(*key)
+                _enabled[key] = bool(kernels)
             except Exception as error:
-                disable_kernels(dtype, error)
-        return _enabled[dtype]
+                disable_kernels(*key, error)
+        return _enabled[key]
 
 
-def disable_kernels(dtype, error):
-    """Warn that plain products take the kernels' place."""
-    _enabled[dtype] = False
+def disable_kernels(group, dtype, error):
+    """Warn that XLA's own code takes the kernels' place."""
+    _enabled[group, dtype] = False
     checks.warn_caller(
-        f"products are slower than they could be: the kernels for {dtype} cannot be "
+        f"{SLOWER[group]} slower than it could be: the kernels for {dtype} cannot be "
         f"used ({error})"
     )
 
@@ -109,8 +113,10 @@ def register_with_jax():
         if not on_cpu:
             plain()  # now: JAX traces later, under other flags of PyTensor's
 
+        group = "joint" if isinstance(op, ops.GraphOp) else "products"
+
         def compute(*arrays):  # JAX traces it
-            if on_cpu and enabled(str(arrays[0].dtype)):
+            if on_cpu and enabled(group, str(arrays[0].dtype)):
                 return kernels.in_jax(op, *arrays)
             return plain()(*arrays)
 

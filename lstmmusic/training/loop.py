@@ -178,13 +178,16 @@ class Training:
         """Make one update; Ctrl-C never interrupts between weights and position."""
         functions, masks = self.model._functions, self.masks(minibatch)
         broken: list[int] = []
+        settings = self.settings()
         if self.ranks.alone and functions.in_one_program(minibatch):
             update = partial(functions.step, minibatch, masks)
         else:  # not postponed: Ctrl-C may interrupt between several programs
+            n_parts = functions.parts(minibatch) if self.ranks.alone else 1
+            functions.compile_apply(n_parts, settings)
             parts, broken = self.partial_gradients(minibatch, masks, ctrl_c)
             update = partial(functions.apply, parts)
         with ctrl_c.postponed():
-            cost = update(self.settings())
+            cost = update(settings)
             self.settle()  # a GPU makes this update while the last one is recorded
             place = self.state.position
             self.pending = Pending(

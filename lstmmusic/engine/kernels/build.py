@@ -18,29 +18,32 @@ from lstmmusic.engine import cache
 from lstmmusic.engine.kernels.host import host
 
 LONGEST_S = 120
+# Python would look for garbage a tenth of the time.
 CODE = """
-import json, sys
+import gc, json, sys
+gc.disable()
 sys.path[:] = json.loads(sys.argv[1])
 from lstmmusic.engine.kernels import self_test
 self_test.build(*sys.argv[2:])
 """
 LOCK = threading.Lock()
-_processes: dict = {}  # dtype: the subprocess that builds, or has built, its kernels
+_processes: dict = {}  # (group, dtype): the subprocess that builds, or has built, it
 
 
-def start_build(dtype):
-    """Start to build the kernels for a dtype if they are not cached; do not wait."""
+def start_build(group, dtype):
+    """Start to build a group of kernels if it is not cached; do not wait."""
+    key = group, dtype
     with LOCK:
-        if dtype not in _processes and cache.read_entry(path_of(dtype)) is None:
-            _processes[dtype] = start(dtype)
+        if key not in _processes and cache.read_entry(path_of(*key)) is None:
+            _processes[key] = start(*key)
 
 
-def start(dtype):
+def start(group, dtype):
     """Start the subprocess; return it, or the error that says why there is none."""
     if not is_python():
         return OSError(f"{sys.executable!r} is not Python")
     path = [entry for entry in sys.path if isinstance(entry, str)]
-    arguments = CODE, json.dumps(path), dtype, str(path_of(dtype))
+    arguments = CODE, json.dumps(path), group, dtype, str(path_of(group, dtype))
     plain = {key: v for key, v in os.environ.items() if not key.startswith("NUMBA_")}
     try:
         process = subprocess.Popen(
@@ -69,24 +72,24 @@ def end(process):
     process.communicate()
 
 
-def is_built(dtype):
+def is_built(group, dtype):
     """Tell whether `object_code` does not wait: kernels are cached, or cannot be."""
-    process = _processes.get(dtype)
+    process = _processes.get((group, dtype))
     if isinstance(process, subprocess.Popen):
         return process.poll() is not None
-    return process is not None or cache.read_entry(path_of(dtype)) is not None
+    return process is not None or cache.read_entry(path_of(group, dtype)) is not None
 
 
-def object_code(dtype):
-    """Return the kernels for a dtype, an object file that passed the self-test.
+def object_code(group, dtype):
+    """Return a group of kernels, an object file that passed the self-test.
 
     Raises
     ------
     OSError, RuntimeError
         If the subprocess cannot start, or fails, crashes or does not end.
     """
-    start_build(dtype)
-    process = _processes.get(dtype)
+    start_build(group, dtype)
+    process = _processes.get((group, dtype))
     if isinstance(process, OSError):
         raise process
     if process is not None:
@@ -98,15 +101,16 @@ def object_code(dtype):
         if process.returncode:
             last = said.decode(errors="replace").strip().rpartition("\n")[2]
             raise RuntimeError(last or f"it ended with {process.returncode}")
-    code = cache.read_entry(path_of(dtype))
+    path = path_of(group, dtype)
+    code = cache.read_entry(path)
     if code is None:
-        raise RuntimeError(f"{path_of(dtype)} cannot be written or read")
+        raise RuntimeError(f"{path} cannot be written or read")
     return code
 
 
-def path_of(dtype):
-    """Return the path of the kernels' cache entry."""
-    return cache.entry_path("kernels", dtype)
+def path_of(group, dtype):
+    """Return the path of the cache entry of a group of kernels."""
+    return cache.entry_path("kernels", group, dtype)
 
 
 def link(code):

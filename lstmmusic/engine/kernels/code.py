@@ -150,14 +150,14 @@ def packed_dot(frame):
     return 0
 
 
-def object_code(dtype):
-    """Return the machine code of `KERNELS` for a dtype, an object file as bytes.
+def object_code(group, dtype):
+    """Return the machine code of a group of `KERNELS`, an object file as bytes.
 
     It calls nothing of Numba's or Python's: LLVM alone can link it.
     """
     kind = {"KIND": np.dtype(dtype).type(0)}
     module = llvm.parse_assembly("")
-    for name in KERNELS:
+    for name in KERNELS[group]:
         function = getattr(joint, name, None) or globals()[name]
         names = function.__globals__ | kind
         found = numba.cfunc(

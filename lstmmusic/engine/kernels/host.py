@@ -3,10 +3,11 @@
 import llvmlite.binding as llvm
 import numpy as np
 
-KERNELS = (
-    "roll_dot", "roll_outer", "pack", "pack_transposed", "packed_dot",
-    "joint_dot", "joint_outer", "joint_draw",
-)  # fmt: skip
+# By group: those of a group are built, tested and registered together.
+KERNELS = {
+    "products": ("roll_dot", "roll_outer", "pack", "pack_transposed", "packed_dot"),
+    "joint": ("joint_dot", "joint_outer", "joint_draw"),
+}
 
 # Bytes of a vector, vectors beside one another, and rows at once, for which
 # `vectors.multiply_rows` keeps sums: in 12 of 16 registers with AVX, in 16 of 32 with

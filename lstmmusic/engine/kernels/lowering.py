@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+from itertools import chain
 
 from lstmmusic.engine.kernels import build
 from lstmmusic.engine.kernels.host import KERNELS, columns_of_block, lanes
@@ -11,7 +12,7 @@ from lstmmusic.model import ops
 # enough to be shared out to threads by XLA, and W too large to be read by each of them.
 LARGEST = 4 * 768**2
 DTYPES = ("float32", "float64")
-_engines: dict = {}  # dtype: what keeps its linked kernels in memory
+_engines: dict = {}  # (group, dtype): what keeps its linked kernels in memory
 
 
 def target(kernel, dtype):
@@ -19,23 +20,23 @@ def target(kernel, dtype):
     return f"lstmmusic.{kernel}.{dtype}"
 
 
-TARGETS = [target(kernel, dtype) for kernel in KERNELS for dtype in DTYPES]
+TARGETS = [target(k, dtype) for k in chain(*KERNELS.values()) for dtype in DTYPES]
 
 
-def enable(dtype):
-    """Wait for the kernels for a dtype, and register them with XLA, once.
+def enable(group, dtype):
+    """Wait for a group of kernels, and register it with XLA, once.
 
     Raises what `build.object_code` raises.
     """
-    _engines[dtype] = build.link(build.object_code(dtype))
-    register_with_xla(_engines[dtype], dtype)
+    _engines[group, dtype] = build.link(build.object_code(group, dtype))
+    register_with_xla(_engines[group, dtype], group, dtype)
 
 
-def register_with_xla(engine, dtype):
+def register_with_xla(engine, group, dtype):
     """Tell XLA where the kernels' handlers are."""
     import jax
 
-    for kernel in KERNELS:
+    for kernel in KERNELS[group]:
         address = ctypes.c_void_p(engine.get_function_address(kernel))
         capsule = jax.ffi.pycapsule(address)
         jax.ffi.register_ffi_target(target(kernel, dtype), capsule, platform="cpu")

@@ -15,26 +15,25 @@ from lstmmusic.engine.kernels.header import check_header
 from lstmmusic.model import ops
 
 
-def build(dtype, path):
-    """Build and test the kernels for a dtype, and write them to the cache."""
+def build(group, dtype, path):
+    """Build and test a group of kernels, and write it to the cache."""
     check_header()
-    code = object_code(dtype)
+    code = object_code(group, dtype)
     engine = builder.link(code)
-    lowering.register_with_xla(engine, dtype)
-    self_test(dtype)
+    lowering.register_with_xla(engine, group, dtype)
+    self_test(group, dtype)
     changed = cache.digest_of_sources() != cache.SOURCES
-    if changed or Path(path) != builder.path_of(dtype):
+    if changed or Path(path) != builder.path_of(group, dtype):
         raise RuntimeError("the library, or its cache, has changed meanwhile")
     cache.write_entry(Path(path), code)
 
 
-def self_test(dtype):
+def self_test(group, dtype):
     """Raise ArithmeticError if XLA gets other numbers of the kernels than NumPy."""
     import jax
 
     with jax.enable_x64(dtype == "float64"):
-        test_products(dtype)
-        test_joint(dtype)
+        {"products": test_products, "joint": test_joint}[group](dtype)
 
 
 def test_products(dtype):
