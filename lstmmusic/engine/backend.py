@@ -11,7 +11,7 @@ import numpy as np
 import pytensor
 
 from lstmmusic import checks
-from lstmmusic.engine import forks
+from lstmmusic.engine import forks, process
 
 MODES = ("JAX", "NUMBA")
 DEVICES = ("cpu", "cuda")
@@ -70,10 +70,12 @@ def precision(backend, dtype):
     """Return a context in which JAX computes in ``dtype``.
 
     PyTensor alone would fix it once for the process, by the floatX of its first use.
+    All that the library does with JAX is within it, so JAX starts with our settings.
     """
     if backend.mode != "JAX":
         yield
         return
+    process.apply_settings()
     import jax
 
     with jax.enable_x64(dtype == "float64"):

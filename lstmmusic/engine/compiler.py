@@ -30,17 +30,13 @@ class Compiler:
 
     def __init__(self, store, form, backend):
         home.folder()  # fail before training, not after
+        process.is_allowed()  # the same
         self.store = store
         self.form = form
         self.backend = backend
         self.dtype = store.dtype.name
         groups = ["products", "joint"] if store.weights.joint else ["products"]
         self.kernels = [(group, self.dtype) for group in groups]
-        if backend.mode == "JAX":
-            if backend.device == "cpu":  # beside JAX's import, and the first graph
-                for group in self.kernels:
-                    lowering.start_build(*group)
-            process.apply_settings()  # has no effect once JAX has started
         self.N = store.weights.layers[0].W_x.type.shape[0]
         self.H = [vector.type.shape[0] for vector in store.state.h]
 
@@ -92,6 +88,9 @@ class Compiler:
 
         @cache
         def get(*key):
+            if self.backend.mode == "JAX" and self.backend.device == "cpu":
+                for group in self.kernels:  # beside JAX's import, and the first graph
+                    lowering.start_build(*group)
             with (
                 no_collection(),
                 pytensor.config.change_flags(**flags),

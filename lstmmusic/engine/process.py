@@ -31,7 +31,7 @@ def is_allowed():
 
 @functools.cache
 def apply_settings():
-    """Set what makes JAX's functions on a CPU faster, once, at the first network.
+    """Set what makes JAX's functions on a CPU faster, once, before JAX starts.
 
     ``LSTMMUSIC_PROCESS_SETTINGS=0`` in the environment prevents all of it.  Numbers do
     not depend on it.
