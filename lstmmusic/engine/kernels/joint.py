@@ -17,7 +17,6 @@ from numba.extending import intrinsic
 from lstmmusic.engine.kernels.frame import (
     ARGUMENTS,
     RESULTS,
-    answer_version_query,
     array,
     inlined,
     numbers,
@@ -113,8 +112,6 @@ def joint_dot(frame):
 
     The second result, (2, D), is scratch memory.
     """
-    if answer_version_query(frame):
-        return 0
     A, M, D = array(frame, ARGUMENTS, 0, KIND)
     k, _, N = array(frame, ARGUMENTS, 1, KIND)
     U = numbers(frame, ARGUMENTS, 2, KIND)
@@ -129,7 +126,6 @@ def joint_dot(frame):
             value = k[m * N + n]
             if value != 0:
                 change_units(D, value, offset(V, n * D), a, u)
-    return 0
 
 
 def joint_outer(frame):
@@ -139,8 +135,6 @@ def joint_outer(frame):
     ``dU_n = Σ dz_n u_n``, ``dV_m = Σ k_m Σ_{n>m} da_n``.  The fourth result,
     (N + 1, D), is scratch memory: a, and for each run of notes first u, then Σ da_n.
     """
-    if answer_version_query(frame):
-        return 0
     dz, M, N = array(frame, ARGUMENTS, 0, KIND)
     A, _, D = array(frame, ARGUMENTS, 1, KIND)
     k = numbers(frame, ARGUMENTS, 2, KIND)
@@ -170,7 +164,6 @@ def joint_outer(frame):
         sum_later(last, N - 2, D, offset(k, m * N), runs, dV)
         for d in range(D):
             dA[m * D + d] = runs[d]
-    return 0
 
 
 @inlined
@@ -200,8 +193,6 @@ def joint_draw(frame):
     0.  A (…, D) and U, V (N, D) give the units; D may be 0.  The third result, (2, D),
     is scratch memory.
     """
-    if answer_version_query(frame):
-        return 0
     Y, M, N = array(frame, ARGUMENTS, 0, KIND)
     A, _, D = array(frame, ARGUMENTS, 1, KIND)
     bound = numbers(frame, ARGUMENTS, 2, KIND)
@@ -225,4 +216,3 @@ def joint_draw(frame):
                 change_units(D, chord[place], offset(V, n * D), a, u)
                 for later in range(n + 1, N):
                     s[m * N + later] += L[later * N + n]
-    return 0
