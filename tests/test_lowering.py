@@ -204,6 +204,26 @@ def test_a_build_that_cannot_start_ends_in_a_warning(monkeypatch, asked_anew):
     assert not lowering.enabled("products", "float32")
 
 
+def test_a_program_traced_for_kernels_that_then_fail_is_compiled_anew(
+    monkeypatch, tmp_path, asked_anew
+):
+    # Fails if XLA is given the names of kernels that nothing has registered.
+    monkeypatch.setattr(build, "path_of", lambda *_: tmp_path / "kernels")
+    monkeypatch.setattr(build, "CODE", "import time; time.sleep(1); 1 / 0")
+    x = np.zeros((2, 5, 6))
+
+    def gradients():
+        return RNN4Music(3, 2, 2, 6, seed=1, dtype="float64").gradients(x, x)
+
+    with pytest.warns(UserWarning, match="cannot be used.*division") as seen:
+        cost, found = gradients()
+    assert len(seen) == 1
+    plain_cost, plain = gradients()  # without kernels from the first
+    assert cost == plain_cost
+    for name, gradient in plain.items():
+        np.testing.assert_array_equal(found[name], gradient)
+
+
 def test_jaxlibs_header_is_as_tested():
     header.check_header()
 

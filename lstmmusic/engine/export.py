@@ -95,10 +95,23 @@ def cpu_program(build, key, variables, form, kernels):
     if all(lowering.ready(*group) for group in kernels):
         program = load_program(path_of(*what))
     if program is None:
-        program = compile_graph(build(*key), variables, "cpu")
-        has_options()  # now: XLA starts while the kernels are built
-        program = save_program(program, variables, path_of(*what))  # waits for them
+        program, code = new_program(build, key, variables, kernels)
+        if code is not None:
+            content = json.dumps(program[1:]).encode() + b"\n" + code
+            cache.write_entry(path_of(*what), content)
     return with_fast_products(program, variables, kernels)
+
+
+def new_program(build, key, variables, kernels):
+    """Compile a graph and trace it while the kernels are built, then wait for them.
+
+    Return the Program and its code.  Without the kernels it is compiled anew.
+    """
+    expected = [lowering.expected(*group) for group in kernels]
+    traced = trace(compile_graph(build(*key), variables, "cpu"), variables)
+    if [lowering.enabled(*group) for group in kernels] != expected:
+        traced = trace(compile_graph(build(*key), variables, "cpu"), variables)
+    return traced
 
 
 def path_of(name, key, variables, form, kernels):
@@ -121,7 +134,7 @@ def compile_graph(graph, variables, device):
     graph = FunctionGraph([*inputs, *(variables[n] for n in reads)], results)
     lowering.rewrite(graph)
     # Rewrites a scan's own graph by the default mode's rewrites.
-    run = jax_funcify(graph, device=device)
+    run = jax_funcify(graph, device=device, wait=False)
     return Program(
         run,
         inputs=[(v.type.shape, v.type.dtype) for v in inputs],
@@ -178,10 +191,10 @@ def has_options():
     return True
 
 
-def save_program(program, variables, path):
-    """Trace a Program, cache it, and return it as it will be loaded.
+def trace(program, variables):
+    """Trace a Program; return it as it will be loaded, and its code to cache.
 
-    On failure, warn and return the program uncached.
+    On failure, warn and return the program and None.
     """
     import jax
 
@@ -193,10 +206,8 @@ def save_program(program, variables, path):
         code = bytes(exported.serialize())
     except Exception as error:
         warnings.warn(f"a compiled function was not cached: {error}", stacklevel=2)
-        return program._replace(run=run)
-    program = program._replace(run=exported.call)
-    cache.write_entry(path, json.dumps(program[1:]).encode() + b"\n" + code)
-    return program
+        return program._replace(run=run), None
+    return program._replace(run=exported.call), code
 
 
 def load_program(path):

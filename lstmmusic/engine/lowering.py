@@ -61,6 +61,11 @@ def ready(group, dtype):
     return not kernels or key in _enabled or build.is_built(*key)
 
 
+def expected(group, dtype):
+    """Tell whether a group of kernels can be used; not yet known, it can."""
+    return _enabled.get((group, dtype), bool(kernels))
+
+
 def enabled(group, dtype):
     """Wait for a group of kernels, and tell whether it can be used.
 
@@ -98,12 +103,13 @@ def rewrite(graph):
 def register_with_jax():
     """Tell PyTensor what the Ops become in JAX.
 
-    ``jax_funcify(graph, device=...)`` says where the graph will run.
+    ``jax_funcify(graph, device=...)`` says where the graph will run; with
+    ``wait=False`` JAX traces it before the kernels are known to work.
     """
     import jax
     from pytensor.link.jax.dispatch import jax_funcify
 
-    def lower(op, device=None, **_):
+    def lower(op, device=None, wait=True, **_):
         on_cpu = (device or jax.default_backend()) == "cpu"
 
         @functools.cache
@@ -114,9 +120,10 @@ def register_with_jax():
             plain()  # now: JAX traces later, under other flags of PyTensor's
 
         group = "joint" if isinstance(op, ops.GraphOp) else "products"
+        usable = enabled if wait else expected
 
         def compute(*arrays):  # JAX traces it
-            if on_cpu and enabled(group, str(arrays[0].dtype)):
+            if on_cpu and usable(group, str(arrays[0].dtype)):
                 return kernels.in_jax(op, *arrays)
             return plain()(*arrays)
 
