@@ -1,4 +1,4 @@
-"""Carry the backward pass on to its input: the derivative by each cell of the roll.
+"""Extend the backward pass to the input: differentiate by each cell of the roll.
 
 The backward pass ends at da, the derivative by each layer's pre-activations.  A row of
 the roll enters all of them, so one product more for each layer gives its derivative.
@@ -22,7 +22,8 @@ def backward_to_roll(dZ, state, residuals, network, carry, original_forward=Fals
     (`outputs.JointOutput.log_odds`).  As there, a long tune can be gone through in
     blocks, the last one first.
     """
-    given = network, original_forward, None, carry
-    da, carry_prev = backward_errors(dZ, state, residuals, *given)
+    da, carry_prev = backward_errors(
+        dZ, state, residuals, network, original_forward, None, carry
+    )
     W_x = [layer.W_x for layer in network.layers]
     return sum(pt.dot(da_n, W.T) for da_n, W in zip(da, W_x, strict=True)), carry_prev

@@ -1,9 +1,11 @@
-"""Define one peephole LSTM layer, A. Graves 2013 (arXiv:1308.0850), eqs. 7-11, and
-under it its derivative, written out by hand.
+"""Define a peephole LSTM layer and its hand-written derivative.
 
-Shapes: T steps, B tunes, H cells.  The four pre-activations (and so the weights that
-lead to them) stand side by side in the order i, f, g, o, as one array (…, 4H): input
-gate, forget gate, cell input (Graves' tanh term of eq. 9) and output gate.
+A. Graves 2013 (arXiv:1308.0850), eqs. 7-11.
+
+Shapes: T steps, B tunes, H cells.  Weights are stored (inputs, outputs), so ``W x`` is
+computed as ``x.dot(W)``.  The four pre-activations (and so the weights that lead to
+them) stand side by side in the order i, f, g, o, as one array (…, 4H): input gate,
+forget gate, cell input (Graves' tanh term of eq. 9) and output gate.
 ``dX`` is ∂cost/∂X and has X's shape; ``_prev`` and ``_next`` are neighbours in time.
 """
 
@@ -25,13 +27,13 @@ class Layer(NamedTuple):
 
 
 def split(a):
-    """Take the blocks i, f, g, o of an array (…, 4H)."""
-    H = (a.type.shape[-1] or a.shape[-1]) // 4  # known when compiling, as a rule
+    """Return the blocks i, f, g, o of an array (…, 4H)."""
+    H = (a.type.shape[-1] or a.shape[-1]) // 4  # the static size, if the type has it
     return a[..., :H], a[..., H : 2 * H], a[..., 2 * H : 3 * H], a[..., 3 * H :]
 
 
 def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False):
-    """Go one step forward; a_in (B, 4H) holds b + W_x x + W_j h_below, W_h is packed.
+    """Compute one forward step: h, c (B, H), and the gates i, f, g, o as one (B, 4H).
 
     ::
 
@@ -43,7 +45,9 @@ def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False):
         o = σ(a_o + w_co ∘ c)                           (10)
         h = o ∘ tanh(c)                                 (11)
 
-    Returns h (B, H), c (B, H) and the gates i, f, g, o side by side (B, 4H).
+    ``a_in`` (B, 4H) is b + W_x x + W_j h_below; ``h_prev`` and ``c_prev`` (B, H);
+    ``W_h`` comes from `ops.pack`; ``w_c`` (3, H).  With ``original_forward`` eq. 10
+    reads a_g in place of c (D3).
     """
     a_i, a_f, a_g, a_o = split(packed_dot(a_in, h_prev, W_h))
     w_ci, w_cf, w_co = w_c[0], w_c[1], w_c[2]
@@ -51,14 +55,14 @@ def forward_step(a_in, h_prev, c_prev, W_h, w_c, original_forward=False):
     f = pt.sigmoid(a_f + w_cf * c_prev)  # (8)
     g = pt.tanh(a_g)
     c = f * c_prev + i * g  # (9)
-    seen = a_g if original_forward else c  # D3: the original's layer 1 looks at a_g
-    o = pt.sigmoid(a_o + w_co * seen)  # (10)
+    peephole_input = a_g if original_forward else c  # D3: a_g in the original's layer 1
+    o = pt.sigmoid(a_o + w_co * peephole_input)  # (10)
     h = o * pt.tanh(c)  # (11)
     return h, c, pt.concatenate([i, f, g, o], axis=-1)
 
 
 def backward_step(dh, gates, c, c_prev, dc_next, w_c, original_forward=False):
-    """Go one step backward through `forward_step`, whose lines this reverses.
+    """Differentiate `forward_step`: return da (B, 4H), and dc (B, H) for step t−1.
 
     ::
 
@@ -70,7 +74,8 @@ def backward_step(dh, gates, c, c_prev, dc_next, w_c, original_forward=False):
         dc_prev = dc ∘ f + da_i ∘ w_ci + da_f ∘ w_cf    (9), (7), (8)
 
     ``dh`` (B, H) comes from the output, from the layer above and, as W_h' da_next, from
-    step t+1, like ``dc_next`` (B, H).  Returns da (B, 4H) and the dc (B, H) for t−1.
+    step t+1, like ``dc_next`` (B, H).  With ``original_forward``, da_o ∘ w_co is added
+    to da_g, not to dc (D3).
     """
     i, f, g, o = split(gates)
     w_ci, w_cf, w_co = w_c[0], w_c[1], w_c[2]
@@ -81,7 +86,7 @@ def backward_step(dh, gates, c, c_prev, dc_next, w_c, original_forward=False):
         dc = dc + da_o * w_co  # (10), at the SAME step (D2)
     da_g = dc * i * (1 - g**2)  # (9)
     if original_forward:
-        da_g = da_g + da_o * w_co  # D3: the peephole looked at a_g
+        da_g = da_g + da_o * w_co  # D3: the peephole read a_g
     da_f = dc * c_prev * f * (1 - f)  # (9), (8)
     da_i = dc * g * i * (1 - i)  # (9), (7)
     dc_prev = dc * f + da_i * w_ci + da_f * w_cf  # (9), (7), (8)

@@ -78,10 +78,7 @@ def tree_map(function, *networks):
 
 
 class State(NamedTuple):
-    """Hold each layer's h and c of the step before.
-
-    (B, H_n); as it is kept between calls, the same for all tunes: (H_n,).
-    """
+    """Hold h and c of the previous step, (B, H_n); in the store (H_n,) for all."""
 
     h: tuple
     c: tuple
@@ -175,16 +172,16 @@ def forward_pass(x, state, network, original_forward=False, masks=None):
     residuals : Residuals
     """
     network = tree_map(pt.as_tensor, network)
-    h, c, gates, h_up = [], [], [], None
+    h, c, gates, h_below = [], [], [], None
     for n, layer in enumerate(network.layers):
-        below = [] if h_up is None else [pt.dot(h_up, layer.W_j)]
+        below = [] if h_below is None else [pt.dot(h_below, layer.W_j)]
         a_in = roll_dot(x, layer.W_x, layer.b, *below)
         d3 = original_forward and n == 0
         gates_n, h_n, c_n = forward_scan(a_in, state.h[n], state.c[n], layer, d3)
         h.append(h_n)
         c.append(c_n)
         gates.append(gates_n)
-        h_up = h_n if masks is None else h_n * masks[n]
+        h_below = h_n if masks is None else h_n * masks[n]
     Z = output(dropped(h, masks), network)
     return Z, Residuals(tuple(h), tuple(c), tuple(gates))
 
@@ -244,24 +241,27 @@ def backward_pass(
         What reaches step −1 from step 0.
     """
     network = tree_map(pt.as_tensor, network)
-    carried = network, original_forward, masks, carry or zero_carry(state)
-    da, carry_prev = backward_errors(dZ, state, residuals, *carried)
-    h_up, layers = dropped(residuals.h, masks), []
+    if carry is None:
+        carry = zero_carry(state)
+    da, carry_prev = backward_errors(
+        dZ, state, residuals, network, original_forward, masks, carry
+    )
+    h_out, layers = dropped(residuals.h, masks), []
     for n, layer in enumerate(network.layers):
         h_prev = shift_right(residuals.h[n], state.h[n])
         c_prev = shift_right(residuals.c[n], state.c[n])
-        h_below, seen = h_up[n - 1] if n else None, residuals.c[n]
+        h_below, peephole_input = h_out[n - 1] if n else None, residuals.c[n]
         if original_forward and n == 0:
-            seen = pre_activation_g(x, h_prev, layer)
-        layers.append(layer_gradient(x, h_below, h_prev, c_prev, seen, da[n]))
-    W_y = tuple(contraction(h_n, dZ) for h_n in h_up)
+            peephole_input = pre_activation_g(x, h_prev, layer)
+        layers.append(layer_gradient(x, h_below, h_prev, c_prev, peephole_input, da[n]))
+    W_y = tuple(contraction(h_n, dZ) for h_n in h_out)
     gradients = Network(tuple(layers), W_y, b_y=total(dZ, axis=(0, 1)))
     return gradients, carry_prev
 
 
 def backward_errors(dZ, state, residuals, network, original_forward, masks, carry):
     """Return each layer's da (T, B, 4 H_n), and the carry: see `backward_pass`."""
-    errors, da_first, dc_first, da_above = [], [], [], None
+    da, da_first, dc_first, da_above = [], [], [], None  # the top layer comes first
     for n, layer in reversed(list(enumerate(network.layers))):
         d3 = original_forward and n == 0
         dh = pt.dot(dZ, network.W_y[n].T)
@@ -270,13 +270,15 @@ def backward_errors(dZ, state, residuals, network, original_forward, masks, carr
         if masks is not None:
             dh = dh * masks[n]
         c = pt.concatenate([state.c[n][None], residuals.c[n]])
-        carried = carry.da[n], carry.dc[n]
-        da, da_0, dc_0 = backward_scan(dh, residuals.gates[n], c, *carried, layer, d3)
-        errors.insert(0, da)
-        da_first.insert(0, da_0)
-        dc_first.insert(0, dc_0)
-        da_above = da
-    return errors, BackwardCarry(tuple(da_first), tuple(dc_first))
+        gates = residuals.gates[n]
+        da_above, da_0, dc_0 = backward_scan(
+            dh, gates, c, carry.da[n], carry.dc[n], layer, d3
+        )
+        da.append(da_above)
+        da_first.append(da_0)
+        dc_first.append(dc_0)
+    carry_prev = BackwardCarry(tuple(da_first[::-1]), tuple(dc_first[::-1]))
+    return da[::-1], carry_prev  # layer 1 first again
 
 
 def zero_carry(state):
@@ -306,14 +308,14 @@ def backward_scan(dh, gates, c, da_last, dc_last, layer, original_forward):
     return da[-1], da_0[-1], dc_0[-1]
 
 
-def backward_at(t, da, da_next, dc_next, *whole, original_forward):
+def backward_at(t, da, da_next, dc_next, *non_sequences, original_forward):
     """Do `backward_step` at step t, and write its errors to da (T, B, 4H).
 
     Index dh, gates, c and da by t: as sequences and outputs of the scan they would be
     reversed, which copies each of them.  c (T+1, B, H) begins with the memory at step
     −1.
     """
-    dh, gates, c, W_h_T, w_c = whole
+    dh, gates, c, W_h_T, w_c = non_sequences
     dh_t = packed_dot(dh[t], da_next, W_h_T)
     da_t, dc_prev = backward_step(
         dh_t, gates[t], c[t + 1], c[t], dc_next, w_c, original_forward
@@ -321,13 +323,13 @@ def backward_at(t, da, da_next, dc_next, *whole, original_forward):
     return pt.set_subtensor(da[t], da_t), da_t, dc_prev  # D1: at t, not in turn
 
 
-def layer_gradient(x, h_below, h_prev, c_prev, seen, da):
-    """Contract da (T, B, 4H) with what each weight multiplied.
+def layer_gradient(x, h_below, h_prev, c_prev, peephole_input, da):
+    """Return the gradients of one layer's weights from da (T, B, 4H).
 
-    ``seen`` (T, B, H) is what the output gate's peephole looked at.
+    ``peephole_input`` (T, B, H) is what the output gate's peephole multiplied.
     """
     da_i, da_f, _, da_o = split(da)
-    peepholes = [da_i * c_prev, da_f * c_prev, da_o * seen]
+    peepholes = [da_i * c_prev, da_f * c_prev, da_o * peephole_input]
     return Layer(
         W_x=roll_outer(x, da),
         W_j=None if h_below is None else contraction(h_below, da),
@@ -343,5 +345,5 @@ def pre_activation_g(x, h_prev, layer):
 
 
 def shift_right(values, first):
-    """Give each step the value one step before; ``first`` (B, H) is step −1's."""
+    """Shift values by one step; ``first`` (B, H) is the value at step −1."""
     return pt.concatenate([first[None], values[:-1]])

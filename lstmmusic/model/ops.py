@@ -69,7 +69,7 @@ class RollOuter(Product):
 
 
 class Pack(Product):
-    """Lay W (K, Q), or the transpose of W (Q, K), out for `PackedDot`.
+    """Pack W (K, Q), or the transpose of W (Q, K), for `PackedDot`.
 
     Once for all steps of a scan.  The result is a matrix, whose shape and layout the
     backend chooses.
@@ -124,7 +124,7 @@ def total(a, axis=None):
 
 
 class GraphOp(OpFromGraph):
-    """Compute what a graph does, or a kernel of the same name in its place.
+    """Compute a graph, or run the kernel of the same name.
 
     ``like`` has, for each output, the number of the input whose shape it has.
     """

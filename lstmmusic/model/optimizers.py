@@ -7,9 +7,8 @@ import pytensor.tensor as pt
 from lstmmusic.model.network import Network, fields, leaves, tree_map
 from lstmmusic.model.ops import total
 
-DECAY = 0.9  # of RMSprop's means, and of Adam's momenta
-DECAY_ADAM = 0.999  # of Adam's means
-EPSILON_ADAM = 1e-8
+RHO = 0.9  # decay of RMSprop's mean of squares
+BETA_1, BETA_2, EPSILON_ADAM = 0.9, 0.999, 1e-8
 LARGEST_WEIGHT = 1e6
 
 
@@ -62,8 +61,9 @@ def new_values(network, gradients, moments, settings, limited):
 
     References
     ----------
-    R. Pascanu, T. Mikolov, Y. Bengio 2013, arXiv:1211.5063 (the norm); D. P. Kingma,
-    J. Ba 2015, arXiv:1412.6980 (Adam).
+    R. Pascanu, T. Mikolov, Y. Bengio 2013, arXiv:1211.5063 (the norm); T. Tieleman,
+    G. Hinton 2012, Coursera lecture 6.5 (RMSprop); D. P. Kingma, J. Ba 2015,
+    arXiv:1412.6980 (Adam).
     """
     if limited:
         gradients = limit_norm(gradients, settings.gradNorm)
@@ -71,11 +71,12 @@ def new_values(network, gradients, moments, settings, limited):
     adam = moments.momenta is not None
     if adam:
         t = updates[moments.updates] = moments.updates + 1
-    momenta = moments.momenta if adam else moments.means  # RMSprop ignores them
-    arrays = map(leaves, (gradients, moments.means, momenta))
-    for (place, name, W), g, v, m in zip(fields(network), *arrays, strict=True):
+    means = leaves(moments.means)
+    momenta = leaves(moments.momenta) if adam else [None] * len(means)
+    rows = zip(fields(network), leaves(gradients), means, momenta, strict=True)
+    for (place, name, W), g, v, m in rows:
         g = pt.clip(g, -settings.gradClip, settings.gradClip)
-        if name not in ("b", "b_y"):  # which holds b_a, too
+        if name not in ("b", "b_y"):  # b_y includes b_a
             g = g + settings.lam * pt.sign(W)
         if adam:
             updates[v], updates[m], step = adam_step(g, v, m, t)
@@ -100,7 +101,7 @@ def rmsprop_step(g, v, epsilon):
         v ← 0.9 v + 0.1 g²                                 (D4: of squares)
         step = g / sqrt(max(v, epsilon))
     """
-    v_next = DECAY * v + (1 - DECAY) * g**2
+    v_next = RHO * v + (1 - RHO) * g**2
     return v_next, g / pt.sqrt(pt.maximum(v_next, epsilon))
 
 
@@ -112,23 +113,24 @@ def adam_step(g, v, m, t):
         v ← 0.999 v + 0.001 g²    m ← 0.9 m + 0.1 g
         step = m / (1 − 0.9ᵗ) / (sqrt(v / (1 − 0.999ᵗ)) + 1e-8)
     """
-    v_next = DECAY_ADAM * v + (1 - DECAY_ADAM) * g**2
-    m_next = DECAY * m + (1 - DECAY) * g
-    root = pt.sqrt(v_next / (1 - DECAY_ADAM**t))
-    return v_next, m_next, m_next / (1 - DECAY**t) / (root + EPSILON_ADAM)
+    v_next = BETA_2 * v + (1 - BETA_2) * g**2
+    m_next = BETA_1 * m + (1 - BETA_1) * g
+    root = pt.sqrt(v_next / (1 - BETA_2**t))
+    return v_next, m_next, m_next / (1 - BETA_1**t) / (root + EPSILON_ADAM)
 
 
-def reject_nonfinite(updates, weights, cost, before):
+def reject_nonfinite(updates, weights, cost, previous_cost):
     """Keep every old value if the cost or any new value is not finite.
 
     Keep them also if a weight exceeds ±`LARGEST_WEIGHT`, as the training has diverged
-    by then, and if ``before``, the cost of the last update, which may be awaited later,
-    is not finite.  Returns the guarded updates, and the cost, NaN if they are rejected.
+    by then, and if ``previous_cost``, that of the update before, which may be awaited
+    later, is not finite.  Returns the guarded updates, and the cost, NaN if they are
+    rejected.
     """
     others = [new for old, new in updates.items() if old not in weights]
-    finite = pt.isfinite(before + cost + sum(map(total, others)))
+    finite = pt.isfinite(previous_cost + cost + sum(map(total, others)))
     for weight in weights:
-        inside = pt.all(abs(updates[weight]) <= LARGEST_WEIGHT)  # NaN is not
+        inside = pt.all(abs(updates[weight]) <= LARGEST_WEIGHT)  # False for NaN
         finite = pt.and_(finite, inside)
     guarded = {old: pt.switch(finite, new, old) for old, new in updates.items()}
     return guarded, pt.switch(finite, cost, pt.constant(float("nan"), dtype=cost.dtype))

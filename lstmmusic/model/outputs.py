@@ -1,4 +1,4 @@
-"""Define the two outputs: what a row of notes costs, its derivative, how it is drawn.
+"""Define the two outputs: the cost of a row of notes, its derivative, and sampling.
 
 ``Y`` (..., N) is what the layers send to the notes, ``k`` (..., N) the row that
 follows, all of it in the roll's order of notes.  In the *independent* output each note
@@ -57,13 +57,13 @@ class Joint(NamedTuple):
 
 
 def halves(a):
-    """Return what sounds (..., N/2) of rows (..., N), and what is struck again."""
+    """Split rows (..., N) into sounding and restruck halves (..., N/2)."""
     half = a.type.shape[-1] // 2
     return a[..., :half], a[..., half:]
 
 
 class Independent(NamedTuple):
-    """Let each note sound with probability σ(Y_n), whatever the others do."""
+    """Predict each note independently, with probability σ(Y_n)."""
 
     cost: str  # of `COSTS`
     restruck: bool = False
@@ -131,10 +131,10 @@ class JointOutput(NamedTuple):
     def logits(self, Z, k, weights):
         """Return s (..., N)."""
         Y, A, U, V = self.split(Z, weights)
-        before = as_matrix(self.ordered(k))
-        no_bias = pt.zeros((before.type.shape[-1],), dtype=Y.dtype)
-        of_units = Y if U is None else Y + joint_dot(A, before, U, V)
-        s = roll_dot(before, weights.L.T, no_bias, of_units)
+        k_ordered = as_matrix(self.ordered(k))
+        no_bias = pt.zeros((k_ordered.type.shape[-1],), dtype=Y.dtype)
+        of_units = Y if U is None else Y + joint_dot(A, k_ordered, U, V)
+        s = roll_dot(k_ordered, weights.L.T, no_bias, of_units)
         return self.ordered(with_axes_of(k, s))
 
     def cost_of(self, Z, x, k, weights, loss_weight):
@@ -153,11 +153,11 @@ class JointOutput(NamedTuple):
         cost, ds = cross_entropy(self.logits(Z, k, weights), k)
         cost, ds = masked(cost, M), masked(ds, M) * loss_weight[..., None]
         _, A, U, V = self.split(Z, weights)
-        dz, before = as_matrix(self.ordered(ds)), as_matrix(self.ordered(k))
-        dL = pt.tril(roll_outer(before, dz).T, -1)
+        dz, k_ordered = as_matrix(self.ordered(ds)), as_matrix(self.ordered(k))
+        dL = pt.tril(roll_outer(k_ordered, dz).T, -1)
         if U is None:
             return cost, ds, Joint(dL)
-        dA, dU, dV = joint_outer(dz, A, before, U, V)
+        dA, dU, dV = joint_outer(dz, A, k_ordered, U, V)
         dA = dA.reshape((*k.shape[:-1], U.type.shape[1]))
         dZ = pt.concatenate([ds, dA], axis=-1)
         dU, dV = (
@@ -200,7 +200,7 @@ class JointOutput(NamedTuple):
         return k > 0, s
 
     def turned(self, a):
-        """Bring notes of one half to the order of drawing, or back."""
+        """Reverse the notes of one half if they are drawn downwards."""
         return a if self.order == "up" else a[..., ::-1]
 
     def log_odds(self, Z, k, note, weights):

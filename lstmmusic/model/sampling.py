@@ -60,11 +60,11 @@ def generate(
         After the last step (D6: of all three layers, from the same step).
     """
     packed = pack_weights(network)
-    L = len(packed.layers)
+    n_layers = len(packed.layers)
 
     def step(source, is_primer, row, *args):
-        state = State(args[:L], args[L : 2 * L])
-        packed_here = from_leaves(packed, args[2 * L :])
+        state = State(args[:n_layers], args[n_layers : 2 * n_layers])
+        packed_here = from_leaves(packed, args[2 * n_layers :])
         Z, state = step_forward(row, state, packed_here, original_forward)
         if isinstance(output, Independent):
             row_next, y = draw_independent(source, Z, drawing)
@@ -83,7 +83,7 @@ def generate(
         name="generate",
     )
     last = [s[-1] for s in states]
-    return rows, probabilities, State(tuple(last[:L]), tuple(last[L:]))
+    return rows, probabilities, State(tuple(last[:n_layers]), tuple(last[n_layers:]))
 
 
 def draw_independent(uniform, Y, drawing):
@@ -119,7 +119,7 @@ def draw_joint(source, is_primer, row, Z, joint, drawing):
 
 
 def as_row(drawn, s, uniform, drawing):
-    """Return the notes that are kept, and the probabilities, of s (B, N).
+    """Limit the notes drawn by s (B, N); return them and their probabilities.
 
     Given notes are kept first, and have their probability without the threshold.
     """
@@ -150,7 +150,7 @@ def logit(y):
 
 
 def chances(Y, threshold, temperature):
-    """Return what notes are sampled with: σ(Y / temperature), and 0 where σ(Y) is low.
+    """Return sampling probabilities: σ(Y / temperature), 0 below the threshold.
 
     Temperature 0 gives 1 where σ(Y) is above ½, and 0 elsewhere.  ``threshold`` is for
     the network's own σ(Y): which notes can sound does not depend on the temperature.
