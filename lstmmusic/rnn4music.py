@@ -103,7 +103,7 @@ class RNN4Music:
     trainings : list of dict
         Of each training, oldest first, ``command``, ``updates`` and settings.
     trainingOver : bool
-        False from when a training was stopped until it is resumed to its end.
+        Whether no training is unfinished: none has begun, or the last has ended.
     rollFormat : midi.RollFormat or None
         Pitches and step of the tunes trained on, from MidiRoll, PackedRoll or
         RollArray.  Tunes of another format are then refused, and generated tunes carry

@@ -10,8 +10,9 @@ from midi.checks import MidiError
 
 DEFAULT_TEMPO_US = 500_000  # per beat: 120 beats per minute
 MINUTE_US = 60_000_000
+# tempo: quarter notes per minute
 TEMPO_DTYPE = np.dtype([("onset_beats", "f8"), ("onset_s", "f8"), ("tempo", "f8")])
-# The SMPTE rates as (frames, per so many seconds); 29 is 29.97, drop-frame.
+# SMPTE rates as (frames, seconds); code 29 is 29.97 frames per second, drop-frame.
 _SMPTE_RATES = {24: (24, 1), 25: (25, 1), 29: (30_000, 1001), 30: (30, 1)}
 _Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -19,7 +20,8 @@ _Ints: TypeAlias = npt.NDArray[np.int64]
 class TickLength(NamedTuple):
     """Hold a tick's length, numerator / denominator seconds.
 
-    It is multiplied by the µs per beat if it `follows_tempo`; SMPTE time does not.
+    If it `follows_tempo`, the numerator is 1 and stands for the µs per beat; SMPTE time
+    does not.
     """
 
     numerator: int
@@ -35,9 +37,9 @@ class TempoMap(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """Tell the time of ticks.
+    """Convert ticks to seconds and beats.
 
-    ticks_per_beat : 0 for SMPTE time, which has no beats
+    ticks_per_beat : 0 for SMPTE time, which has no beats, tempo changes or mean tempo
     """
 
     ticks_per_beat: int
@@ -54,15 +56,15 @@ class Clock(NamedTuple):
 
     def tempo_changes(self) -> npt.NDArray[np.void]:
         """Return the tempo map as an array of TEMPO_DTYPE, from beat 0 on."""
-        tick, tempo_us = _from_the_start(self.tempos)
-        counts = np.append(tick[1:] > tick[:-1], True)  # the last on a tick
-        tick, tempo_us = tick[counts], tempo_us[counts]
+        tick, tempo_us = _with_default_tempo(self.tempos)
+        is_last_on_tick = np.append(tick[1:] > tick[:-1], True)
+        tick, tempo_us = tick[is_last_on_tick], tempo_us[is_last_on_tick]
         changes = np.append(True, tempo_us[1:] != tempo_us[:-1])
-        found = np.empty(np.count_nonzero(changes), TEMPO_DTYPE)
-        found["onset_beats"] = self.beats(tick[changes])
-        found["onset_s"] = self.seconds(tick[changes])
-        found["tempo"] = MINUTE_US / tempo_us[changes]
-        return found
+        table = np.empty(np.count_nonzero(changes), TEMPO_DTYPE)
+        table["onset_beats"] = self.beats(tick[changes])
+        table["onset_s"] = self.seconds(tick[changes])
+        table["tempo"] = MINUTE_US / tempo_us[changes]
+        return table
 
     def mean_tempo(self, first_tick: int, last_tick: int) -> float:
         """Return the mean tempo between two ticks, in quarter notes per minute.
@@ -117,7 +119,7 @@ def ticks_to_seconds(
     """
     if not length.follows_tempo:
         return ticks * length.numerator / length.denominator
-    start_tick, tempo_us = _from_the_start(tempos)
+    start_tick, tempo_us = _with_default_tempo(tempos)
     # int64 is exact: the whole numbers stay below 2**31 ticks x 2**24 µs.
     start = np.concatenate([[0], np.cumsum(np.diff(start_tick) * tempo_us[:-1])])
     at = np.searchsorted(start_tick, ticks, side="right") - 1
@@ -125,7 +127,7 @@ def ticks_to_seconds(
     return elapsed / length.denominator
 
 
-def _from_the_start(tempos: TempoMap) -> tuple[_Ints, _Ints]:
+def _with_default_tempo(tempos: TempoMap) -> tuple[_Ints, _Ints]:
     """Return ticks and µs per beat, beginning with the default tempo at tick 0."""
     # D10: one tempo map holds the tempo events of all tracks. Of several on one tick
     # the last counts.

@@ -1,9 +1,10 @@
 """Walk the events of a track.
 
 symusic returns notes quickly, but neither their channels nor the notes that it drops.
-This walk finds both, and refuses nothing that symusic reads correctly. Runs of notes,
-controllers and pitch bends are read at once, at 0.03 µs an event, the others one by
-one, at 0.5 µs. To count the notes of a track without running status takes no walk.
+This walk finds both, and refuses nothing that symusic reads correctly. Runs of channel
+events with two data bytes (notes, key pressure, controllers, pitch bends) are read at
+once, at 0.03 µs an event, the others one by one, at 0.5 µs. To count the notes of a
+track without running status takes no walk.
 """
 
 import re
@@ -100,15 +101,16 @@ def read_track(track: bytes) -> TrackEvents:
     messages: list[Message] = []
     system_events: list[tuple[int, int | None]] = []
     data_over_127: list[int] = []
-    tick, status, pos, walk_to = 0, 0, 0, 0
+    tick, status, pos, run_end = 0, 0, 0, 0
     other_status = track.translate(_OTHER_STATUS)
     try:
         while pos < len(track):
-            if pos >= walk_to and status >> 4 in _TWO_DATA_BYTES:
-                walk_to = other_status.find(b"\1", pos, pos + _LONGEST_RUN)
-                walk_to = pos + _LONGEST_RUN if walk_to < 0 else walk_to
-                if walk_to - pos >= _SHORTEST_RUN:
-                    run, pos = _read_run(track[pos:walk_to], tick, status, pos)
+            # A long stretch without other status bytes is read at once.
+            if pos >= run_end and status >> 4 in _TWO_DATA_BYTES:
+                run_end = other_status.find(b"\1", pos, pos + _LONGEST_RUN)
+                run_end = pos + _LONGEST_RUN if run_end < 0 else run_end
+                if run_end - pos >= _SHORTEST_RUN:
+                    run, pos = _read_run(track[pos:run_end], tick, status, pos)
                     if len(run.tick):
                         tick, status = int(run.tick[-1]), int(run.status[-1])
                         parts += [*_as_columns(messages), run]
@@ -149,7 +151,7 @@ def _join(parts: list[Messages]) -> Messages:
 
 
 def _read_run(run: bytes, tick: int, status: int, begin: int) -> tuple[Messages, int]:
-    """Read the channel events of two data bytes each that some bytes begin with.
+    """Read the leading run of channel events with two data bytes each.
 
     Data bytes are below 128, and so is the last byte of a delta time: three bytes of
     each event. The bytes before the first belong to the delta time, too; the one

@@ -49,14 +49,7 @@ class TickNotes(NamedTuple):
 
     def select(self, mask: npt.NDArray[np.bool_]) -> "TickNotes":
         """Return the notes of a mask of shape (notes,)."""
-        pitch, onset_tick, offset_tick, percussion, ended = self
-        return TickNotes(
-            pitch[mask],
-            onset_tick[mask],
-            offset_tick[mask],
-            percussion[mask],
-            ended[mask],
-        )
+        return TickNotes._make(column[mask] for column in self)
 
 
 def unwrap_riff(data: bytes, name: str) -> bytes:

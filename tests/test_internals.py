@@ -9,18 +9,18 @@ import pytensor
 from lstmmusic.engine import internals
 
 
-def test_a_cell_holds_the_value_of_a_shared_variable():
+def test_the_storage_holds_the_value_of_a_shared_variable():
     # Checked on PyTensor 3.0.7.  Fails if what we put there is not what a function, or
     # get_value, reads.
     import jax
 
     variable = pytensor.shared(np.zeros(3))
-    cell = internals.cell(variable)
-    np.testing.assert_array_equal(cell[0], np.zeros(3))
+    storage = internals.storage_of(variable)
+    np.testing.assert_array_equal(storage[0], np.zeros(3))
     variable.set_value(np.ones(3))
-    np.testing.assert_array_equal(cell[0], np.ones(3))
-    cell[0] = jax.numpy.full(3, 2.0)
-    assert variable.get_value(borrow=True) is cell[0]
+    np.testing.assert_array_equal(storage[0], np.ones(3))
+    storage[0] = jax.numpy.full(3, 2.0)
+    assert variable.get_value(borrow=True) is storage[0]
     doubled = pytensor.function([], 2 * variable, mode="JAX")
     np.testing.assert_array_equal(doubled(), np.full(3, 4.0))
 

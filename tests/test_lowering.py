@@ -17,7 +17,7 @@ from pytensor.scan.op import Scan
 from pytensor.tensor.math import Dot
 
 from lstmmusic import RNN4Music
-from lstmmusic.engine import lowering
+from lstmmusic.engine import export, lowering
 from lstmmusic.model import ops
 from lstmmusic.model.network import State, backward_pass, forward_pass
 from lstmmusic.model.outputs import joint_dot, joint_outer
@@ -284,7 +284,11 @@ def test_the_plain_joint_output_keeps_no_array_of_all_steps_notes_and_units():
 )
 def test_a_network_builds_the_kernels_that_it_needs(monkeypatch, output, wanted):
     # Fails if networks of independent notes wait for the joint output's kernels.
-    begun = []
+    begun, x = [], np.zeros((2, 5, 6))
     monkeypatch.setattr(lowering, "start_build", lambda *key: begun.append(key))
-    RNN4Music(3, 2, 2, 6, output=output, dtype="float64")
+    monkeypatch.setattr(export, "function", lambda *_: 1 / 0)
+    model = RNN4Music(3, 2, 2, 6, output=output, dtype="float64")
+    assert begun == []  # a network that is only loaded, or looked at, needs none
+    with pytest.raises(ZeroDivisionError):
+        model.gradients(x, x)
     assert sorted(begun) == sorted((group, "float64") for group in wanted)

@@ -120,7 +120,7 @@ class Minibatch(NamedTuple):
 def draw_tunes(
     rng: np.random.Generator, tunes: Sequence, size: int
 ) -> list[np.ndarray]:
-    """Draw an epoch's one minibatch without replacement: a list of one list."""
+    """Draw an epoch's only minibatch without replacement: a list of one array."""
     return [rng.choice(len(tunes), size=size, replace=False)]
 
 

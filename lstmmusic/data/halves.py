@@ -1,4 +1,4 @@
-"""Take a roll apart: the notes that sound, and those of them that are struck again.
+"""Split a roll into sounding notes and notes struck again.
 
 A restruck roll has 2 N columns: the first N say which notes sound, the second which of
 them are struck again.  Column N + n may be 1 only where note n sounds in this row and

@@ -30,7 +30,7 @@ class Compiler:
 
     def __init__(self, store, form, backend):
         home.folder()  # fail before training, not after
-        process.is_allowed()  # the same
+        process.is_allowed()  # an invalid switch also fails here
         self.store = store
         self.form = form
         self.backend = backend
@@ -69,7 +69,7 @@ class Compiler:
             return on_device(self.backend, arrays)
 
     def zero_carry(self, B):
-        """Return what reaches the last step of B tunes: zeros (B, 4H), then (B, H)."""
+        """Return a zero carry for B tunes: arrays (B, 4H), then (B, H)."""
         widths = [*(4 * H for H in self.H), *self.H]
         return [np.zeros((B, width), self.dtype) for width in widths]
 
@@ -117,13 +117,13 @@ class Compiler:
             updates=updates,
             mode=self.backend.mode,
             trust_input=True,
-            on_unused_input="ignore",  # as the top layer's mask
+            on_unused_input="ignore",  # the top layer's mask, where there is no Z
         )
 
 
 @contextmanager
 def no_collection():
-    """Collect no garbage: a fifth of the time, of millions of objects in use."""
+    """Disable garbage collection, which takes a fifth of a compilation."""
     collecting = gc.isenabled()
     gc.disable()
     try:

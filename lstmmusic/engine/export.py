@@ -17,9 +17,10 @@ from pytensor.graph.traversal import graph_inputs
 
 from lstmmusic.engine import cache, forks, lowering
 from lstmmusic.engine.backend import on_device
-from lstmmusic.engine.internals import cell
+from lstmmusic.engine.internals import storage_of
 
 MANY_TUNES = 16
+# YNNPACK for sums alone; products go to Eigen.
 EIGEN = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 
@@ -71,41 +72,40 @@ def with_variables(program, variables, backend):
     PyTensor's own call keeps arguments and results in the function object, which
     threads would share.
     """
-    cells = [cell(variable) for variable in variables]
-    read = [cells[n] for n in program.reads]
-    changed = [cells[n] for n in program.changes]
+    read = [storage_of(variables[n]) for n in program.reads]
+    changed = [storage_of(variables[n]) for n in program.changes]
     run, outputs = program.run, program.outputs
 
     def call(*args):
-        for value in read:
-            if isinstance(value[0], np.ndarray):  # set, and no update since
-                (value[0],) = on_device(backend, value)
-        found = run(*args, *(value[0] for value in read))
-        for value, new in zip(changed, found[outputs:], strict=True):
-            value[0] = new
-        return list(found[:outputs])
+        for storage in read:
+            if isinstance(storage[0], np.ndarray):  # set, and no update since
+                (storage[0],) = on_device(backend, storage)
+        results = run(*args, *(storage[0] for storage in read))
+        for storage, new in zip(changed, results[outputs:], strict=True):
+            storage[0] = new
+        return list(results[:outputs])
 
     return call
 
 
 def cpu_program(build, key, variables, form, kernels):
     """Return the compiled Program of a graph, from the cache or new."""
-    what = build.__qualname__, key, variables, form, kernels
+    entry = build.__qualname__, key, variables, form, kernels
     program = None
     if all(lowering.ready(*group) for group in kernels):
-        program = load_program(path_of(*what))
+        program = load_program(path_of(*entry))
     if program is None:
         program, code = new_program(build, key, variables, kernels)
         if code is not None:
             content = json.dumps(program[1:]).encode() + b"\n" + code
-            cache.write_entry(path_of(*what), content)
+            cache.write_entry(path_of(*entry), content)
     return with_fast_products(program, variables, kernels)
 
 
 def new_program(build, key, variables, kernels):
     """Compile a graph and trace it while the kernels are built, then wait for them.
 
-    Return the Program and its code.  Without the kernels it is compiled anew.
+    Return the Program and its code.  Compile again if the kernels are not as expected.
     """
     expected = [lowering.expected(*group) for group in kernels]
     traced = trace(compile_graph(build(*key), variables, "cpu"), variables)
@@ -115,7 +115,7 @@ def new_program(build, key, variables, kernels):
 
 
 def path_of(name, key, variables, form, kernels):
-    """Return the path of a program's cache entry."""
+    """Return the path of a program's cache entry, after waiting for the kernels."""
     types = [str(variable.type) for variable in variables]
     flags = pytensor.config.floatX, pytensor.config.cast_policy
     enabled = [lowering.enabled(*group) for group in kernels]
@@ -131,10 +131,10 @@ def compile_graph(graph, variables, device):
     results = [*outputs, *updates.values()]
     numbers = {variable: n for n, variable in enumerate(variables)}
     reads = [numbers[v] for v in dict.fromkeys(graph_inputs(results)) if v in numbers]
-    graph = FunctionGraph([*inputs, *(variables[n] for n in reads)], results)
-    lowering.rewrite(graph)
-    # Rewrites a scan's own graph by the default mode's rewrites.
-    run = jax_funcify(graph, device=device, wait=False)
+    fgraph = FunctionGraph([*inputs, *(variables[n] for n in reads)], results)
+    lowering.rewrite(fgraph)
+    # `jax_funcify` also rewrites each scan's inner graph, in the default mode.
+    run = jax_funcify(fgraph, device=device, wait=False)
     return Program(
         run,
         inputs=[(v.type.shape, v.type.dtype) for v in inputs],
@@ -181,7 +181,7 @@ def types_of(program, variables):
 
 @functools.cache
 def has_options():
-    """Tell whether this jaxlib has the options `EIGEN`."""
+    """Return whether this jaxlib accepts the options `EIGEN`."""
     import jax
 
     try:

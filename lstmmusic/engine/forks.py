@@ -9,7 +9,7 @@ import os
 
 from lstmmusic.engine import internals
 
-_ours_ran = False  # compiled code of this library, in this process or one it is from
+_ours_ran = False  # this library used JAX, in this process or an ancestor
 _refused = False  # in this process
 
 

@@ -31,9 +31,9 @@ from lstmmusic.model.outputs import halves
 from lstmmusic.model.sampling import Drawing, generate
 
 CHUNK = 32  # steps
-COUNTED = 32, 16  # steps of a chunk in `counts`: a tune's last chunk is padded
-CHUNK_ROWS = 75  # measured: a chunk takes as much longer as these rows of it
-FEWEST_TUNES, MOST_TUNES = 8, 64  # that a thread generates at once
+COUNTED = 32, 16  # steps that a chunk of `counts` may have; a tune's last is padded
+CHUNK_ROWS = 75  # the fixed cost of a chunk, in rows; measured
+FEWEST_TUNES, MOST_TUNES = 8, 64  # for each thread and call of `generate`
 
 
 class Functions:
@@ -56,7 +56,7 @@ class Functions:
         self.original_forward = original_forward
         self.backend = backend
         self.asynchronous = backend.device != "cpu"  # a GPU computes in the background
-        self.begin()
+        self.reset_cost()
         # In the instance, so that the compiled functions go when it goes.
         self.compiler = Compiler(store, (output, original_forward), backend)
         self.gradient = Gradient(self.compiler, output, original_forward)
@@ -71,7 +71,7 @@ class Functions:
     def step(
         self, minibatch: Minibatch, masks: Sequence[np.ndarray], settings: Settings
     ):
-        """Make one update from a minibatch.
+        """Make one update from a minibatch, in one program or from `partial_gradients`.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class Functions:
         cost : float
             Before the update; NaN if the update would not be finite, and changed
             nothing.  On a GPU a JAX array: ``float(cost)`` waits for the update.  After
-            a cost of NaN no update changes anything until `begin`.
+            a cost of NaN no update changes anything until `reset_cost`.
         """
         if not self.in_one_program(minibatch):
             return self.apply(self.partial_gradients(minibatch, masks), settings)
@@ -120,12 +120,12 @@ class Functions:
         return self._call(run, settings, arrays)
 
     def _call(self, run, settings, arrays):
-        [self._cost_before] = run(self._cost_before, *settings, *arrays)
-        return self._cost_before if self.asynchronous else float(self._cost_before)
+        [self._previous_cost] = run(self._previous_cost, *settings, *arrays)
+        return self._previous_cost if self.asynchronous else float(self._previous_cost)
 
-    def begin(self) -> None:
-        """Forget a cost of NaN, so that updates change something again."""
-        self._cost_before = np.zeros((), self.store.dtype)
+    def reset_cost(self) -> None:
+        """Clear a NaN cost, which blocks all further updates."""
+        self._previous_cost = np.zeros((), self.store.dtype)
 
     def gradients(self, minibatch: Minibatch) -> tuple[float, list[np.ndarray]]:
         """Return the cost, and its gradient as arrays in the order of `fields`."""
@@ -244,7 +244,7 @@ class Functions:
         return CHUNK if self.backend.mode == "JAX" else T
 
     def share_out(self, B):
-        """Return how many threads generate B tunes, and how many tunes one at once.
+        """Return the number of threads that generate B tunes, and of tunes in a call.
 
         Samples are sensitive to rounding, so they must not depend on the number of
         threads: the kernels round the same for all numbers of tunes.  Layers of over
@@ -271,10 +271,10 @@ class Functions:
         updates = new_values(
             self.store.weights, gradients, self.store.moments, given, limited
         )
-        before = pt.scalar("cost_before")
+        previous_cost = pt.scalar("previous_cost")
         weights = leaves(self.store.weights)
-        updates, new_cost = reject_nonfinite(updates, weights, cost, before)
-        return [before, *given, *inputs], [new_cost], updates
+        updates, new_cost = reject_nonfinite(updates, weights, cost, previous_cost)
+        return [previous_cost, *given, *inputs], [new_cost], updates
 
     def _pass(self, x, state):
         return forward_pass(x, state, self.store.weights, self.original_forward)
@@ -310,17 +310,18 @@ class Functions:
         outputs = [y, *flatten(last_state(residuals))]
         return [x, targets, *flatten(state)], outputs, None
 
-    def _build_generate(self, T, B, limited):
+    def _build_generate(self, T, B, has_most):
         (source,), state = self.compiler.rolls(T, B, "source"), self.compiler.state(B)
         is_primer = pt.tensor("is_primer", shape=(T,), dtype="bool")
         row = pt.tensor("row", shape=(B, self.compiler.N))
-        limits = threshold, temperature = pt.scalars("threshold", "temperature")
-        most = pt.scalar("most") if limited else None
+        threshold, temperature = pt.scalars("threshold", "temperature")
+        most = pt.scalar("most") if has_most else None
+        drawing = Drawing(threshold, temperature, most)
         rows, probabilities, after = generate(
-            source, is_primer, row, state, self.store.weights,
-            self.output, Drawing(threshold, temperature, most), self.original_forward,
+            source, is_primer, row, state, self.store.weights, self.output, drawing,
+            self.original_forward,
         )  # fmt: skip
-        limits = [*limits, most] if limited else limits
+        limits = [scalar for scalar in drawing if scalar is not None]
         return (
             [source, is_primer, *limits, row, *flatten(state)],
             [rows, probabilities, rows[-1], *flatten(after)],

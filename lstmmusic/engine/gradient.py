@@ -3,9 +3,8 @@
 A block is some steps of a thread's tunes, of few lengths.  The forward pass goes
 through the blocks from the first, the backward pass from the last.  A block hands its
 exact `State` or `BackwardCarry` to the next, so blocks change no number beyond
-rounding.
-They bound the memory that is touched at once, and tunes of all lengths share one
-compilation.
+rounding.  They bound the memory that is touched at once, and tunes of all lengths share
+one compilation.
 """
 
 import math

@@ -49,7 +49,7 @@ class Attributions(NamedTuple):
 
 
 class Inside:
-    """Compile what looks inside a network at its first use.
+    """Compile the functions behind `states` and `influence` at their first call.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ Checked on PyTensor 3.0.7 with JAX 0.8.0 and 0.10.2, by tests/test_internals.py.
 import sys
 
 
-def cell(variable):
+def storage_of(variable):
     """Return the list whose one element is a shared variable's value.
 
     ``get_value`` and ``set_value`` would turn JAX's arrays into NumPy's.

@@ -117,7 +117,7 @@ def register_with_jax():
             return of_graph(op, device) if isinstance(op, ops.GraphOp) else op.compute
 
         if not on_cpu:
-            plain()  # now: JAX traces later, under other flags of PyTensor's
+            plain()  # build now: JAX traces later, under other PyTensor flags
 
         group = "joint" if isinstance(op, ops.GraphOp) else "products"
         usable = enabled if wait else expected

@@ -93,8 +93,8 @@ class Listener:
         self.validated = validated
 
     @property
-    def form(self) -> tuple[bool, Any]:
-        """Return what must be the same on all ranks."""
+    def shared_settings(self) -> tuple[bool, Any]:
+        """Return the settings that all ranks must share."""
         return self.callback is not None, self.every
 
     def is_due(self, done: int, epoch_over: bool) -> bool:
@@ -106,7 +106,7 @@ class Listener:
         return self.every is not None and done % self.every == 0
 
     def tell(self, model, began: Began, rates: tuple[float, ...]) -> bool:
-        """Call the callback; return whether it says True, and nothing else.
+        """Call the callback; return True only if it does.
 
         What it draws from the model's random numbers does not change the training.
         """

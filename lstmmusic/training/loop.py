@@ -34,7 +34,7 @@ from lstmmusic.training.interrupt import Interruption
 from lstmmusic.training.log import Began, Listener, progress_bar
 from lstmmusic.training.mpi import Ranks
 from lstmmusic.training.settings import SETTINGS
-from lstmmusic.training.state import Plan, Position
+from lstmmusic.training.state import Plan, Position, TrainState
 
 
 class TrainingError(ValueError, ArithmeticError):
@@ -64,8 +64,9 @@ class Pending:
 class Training:
     """Run a plan on a model, from the position of its `TrainState`.
 
-    The loop alone changes that state, after each update.  A GPU is asked for the next
-    update before the cost of the last one is there: that one is ``pending``.
+    During `run` the loop alone changes that state, after each update and each epoch.  A
+    GPU is asked for the next update before the cost of the last one is there: that one
+    is ``pending``.
 
     Parameters
     ----------
@@ -91,12 +92,17 @@ class Training:
         self.stop = False  # as all ranks agree
         self.stopped_by = "Ctrl-C"
         self.pending: Pending | None = None
+        # Set by `begin`.
+        self.state: TrainState
+        self.rng: np.random.Generator
+        self.divergence: Divergence
+        self.began: Began
 
     def begin(self, resume: bool, checkpoint) -> None:
         """Set the model's `TrainState`: a new one, or the one to resume."""
         self.ranks.same("the training", self.plan)
         self.ranks.same("rollFormat", self.roll_format)
-        self.ranks.same("the callback, callbackEvery", self.listener.form)
+        self.ranks.same("the callback, callbackEvery", self.listener.shared_settings)
         if self.ranks.first and resume:
             resume_training(self.model, self.plan, checkpoint, self.roll_format)
         elif self.ranks.first:
@@ -104,15 +110,15 @@ class Training:
         broadcast_first(self.model, self.ranks)
         self.state = self.model._train_state
         self.rng = copy.deepcopy(self.state.rng)  # the state's follows each update
-        done = self.done()
+        done = self.updates_done
         self.divergence = Divergence(self.state.costs_per_step[-done:] if done else [])
-        self.model._functions.begin()
+        self.model._functions.reset_cost()
         self.began = Began(len(self.state.costs), time.time(), time.monotonic())
 
     def run(self, show: bool) -> None:
         """Run to the end, or until Ctrl-C; show a progress bar if ``show``."""
         show = show and self.ranks.first
-        bar = progress_bar(self.done(), self.updates_in_all(), show)
+        bar = progress_bar(self.updates_done, self.total_updates, show)
         with bar, Interruption() as ctrl_c:
             try:
                 while not self.over and not self.to_stop(ctrl_c):
@@ -123,10 +129,11 @@ class Training:
                     if self.state.over and self.state.best is not None:
                         self.model._store.set(self.state.best)
             if self.saver.path is not None:
-                self.saver.save(self.model, self.done())
+                self.saver.save(self.model, self.updates_done)
         if not self.state.over and self.ranks.first:
-            done = f"{self.done()} of {self.updates_in_all()} updates; can be resumed"
-            bar.write(f"stopped by {self.stopped_by} after {done}", file=sys.stderr)
+            done = f"{self.updates_done} of {self.total_updates} updates"
+            what = f"stopped by {self.stopped_by} after {done}; can be resumed"
+            bar.write(what, file=sys.stderr)
 
     @property
     def position(self) -> Position:
@@ -137,23 +144,28 @@ class Training:
     def over(self) -> bool:
         return self.state.stopped or self.position.epoch >= self.plan.noOfEpoch
 
+    @property
     def updates_per_epoch(self) -> int:
         whole = self.plan.lengthOfMB is None
         batches = math.ceil(len(self.tunes) / self.plan.sizeOfMiniBatch) if whole else 1
         return batches * self.plan.noOfEpochPerMB
 
-    def updates_in_all(self) -> int:
-        return self.plan.noOfEpoch * self.updates_per_epoch()
+    @property
+    def total_updates(self) -> int:
+        return self.plan.noOfEpoch * self.updates_per_epoch
 
-    def done(self) -> int:
+    @property
+    def updates_done(self) -> int:
         """Return the number of updates so far, the pending one included."""
         place = self.position
-        return place.epoch * self.updates_per_epoch() + place.update
+        return place.epoch * self.updates_per_epoch + place.update
 
     def run_epoch(self, bar: tqdm, ctrl_c: Interruption) -> None:
+        """Make the epoch's remaining updates; return early if a stop is requested."""
         minibatch = drawn = None
         epoch_rng_state, order = self.draw()
         for numbers in order:
+            # noOfEpochPerMB updates share a minibatch.
             if minibatch is None or numbers is not drawn:
                 drawn, minibatch = numbers, self.make_minibatch(numbers)
             self.update(minibatch, epoch_rng_state, ctrl_c)
@@ -161,13 +173,12 @@ class Training:
             bar.update()
             if self.ranks.first:
                 self.divergence.warn_once(self.model.rates)
-            last = self.position.update == self.updates_per_epoch()
-            if not last:
-                self.tell_if_due()
-            if self.to_stop(ctrl_c) and not last:
+            if self.position.update == self.updates_per_epoch:
+                break
+            self.tell_if_due()
+            if self.to_stop(ctrl_c):
                 return
-            if not last:
-                self.save_if_due()
+            self.save_if_due()
         self.end_epoch(bar, ctrl_c)
         self.tell_if_due(epoch_over=True)
         self.save_if_due()
@@ -238,12 +249,12 @@ class Training:
         state.position = made.position
 
     def record_training(self, epoch_rng_state: Mapping | None) -> None:
-        """Count an update in the record of this training; begin that at the first."""
+        """Count an update in this training's record; create that at the first."""
         state, model = self.state, self.model
         if state.position[:2] == (0, 0) or not state.records:
             settings = {name: getattr(model, name) for name in SETTINGS}
             record = {"command": self.source.command, "updates": 0}
-            record |= {**state.plan, **settings, "processes": self.ranks.size}
+            record |= {**(state.plan or {}), **settings, "processes": self.ranks.size}
             record["randomState"] = provenance.digest_of_state(epoch_rng_state)
             provenance.add_training(state.records, record)
         state.records[-1]["updates"] += 1
@@ -287,7 +298,7 @@ class Training:
     def settings(self) -> Settings:
         """Return the numbers of the next update, as arrays."""
         model = self.model
-        R1, R2, R3, Rout = self.rates(self.done())
+        R1, R2, R3, Rout = self.rates(self.updates_done)
         numbers = Settings(
             R1=R1,
             R2=R2,
@@ -305,7 +316,7 @@ class Training:
         """Return the rates of the update after ``done`` others."""
         factor = 1.0
         if self.plan.rateDecay == "cosine":
-            factor = 0.5 * (1 + math.cos(math.pi * done / self.updates_in_all()))
+            factor = 0.5 * (1 + math.cos(math.pi * done / self.total_updates))
         return tuple(rate * factor for rate in self.model.rates)
 
     def end_epoch(self, bar: tqdm, ctrl_c: Interruption) -> None:
@@ -323,11 +334,11 @@ class Training:
             (self.pending or self.state).position = next_epoch
 
     def tell_if_due(self, epoch_over: bool = False) -> None:
-        """Call the callback, on the first rank alone; its True stops all."""
-        if not self.listener.is_due(self.done(), epoch_over):
+        """Call the callback if due, on rank 0; stop all ranks if it returns True."""
+        if not self.listener.is_due(self.updates_done, epoch_over):
             return
         self.settle()
-        began, rates = self.began, self.rates(self.done() - 1)
+        began, rates = self.began, self.rates(self.updates_done - 1)
         wanted = self.ranks.first and self.listener.tell(self.model, began, rates)
         if self.ranks.first_says(wanted):
             self.stop, self.stopped_by = True, "the callback"
@@ -335,4 +346,4 @@ class Training:
     def save_if_due(self) -> None:
         if self.saver.is_due():
             self.settle()
-            self.saver.save(self.model, self.done())
+            self.saver.save(self.model, self.updates_done)

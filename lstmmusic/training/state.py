@@ -51,12 +51,12 @@ class Plan(NamedTuple):
     average: str
     rateDecay: str | None
     patience: int | None
-    dataset: str  # as by `described`
+    dataset: str  # see `fingerprint`
     validation: str
 
 
-def described(tunes: Sequence, dtype) -> str:
-    """Return a text that tells tunes (steps, N) from others, in other order too."""
+def fingerprint(tunes: Sequence, dtype) -> str:
+    """Return a fingerprint of tunes (steps, N), in their order."""
     checksum = 0
     for tune in tunes:
         checksum = zlib.crc32(b"%d" % len(tune), checksum)
@@ -91,8 +91,8 @@ def make_plan(
         average=checked(checks.one_of, "average", ("tune", "step")),
         rateDecay=optional(checks.one_of, "rateDecay", ("cosine",)),
         patience=optional(checks.check_int, "patience"),
-        dataset=described(tunes, dtype),
-        validation=described(validation, dtype),
+        dataset=fingerprint(tunes, dtype),
+        validation=fingerprint(validation, dtype),
     )
     if len(tunes) < plan.sizeOfMiniBatch:
         raise ValueError(
@@ -161,7 +161,7 @@ class TrainState:
 
     @property
     def over(self) -> bool:
-        """Return False from when a training stops until it is resumed to its end."""
+        """Return whether no training is unfinished: none began, or the last ended."""
         return (
             self.plan is None
             or self.stopped

@@ -43,10 +43,10 @@ def roll_dot(frame):
     W, _, Q = array(frame, ARGUMENTS, 1, KIND)
     b = numbers(frame, ARGUMENTS, 2, KIND)
     out = numbers(frame, RESULTS, 0, KIND)
-    on_below = frame[ARGUMENT_COUNT] == 4  # which lies in ``out``, by `in_jax`
+    has_below = frame[ARGUMENT_COUNT] == 4  # it lies in ``out``: see `lowering.call`
     for m in range(M):
         row = offset(out, m * Q)
-        if on_below:
+        if has_below:
             for q in range(Q):
                 row[q] += b[q]
         else:

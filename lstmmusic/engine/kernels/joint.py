@@ -168,7 +168,7 @@ def joint_outer(frame):
 
 @inlined
 def sum_later(last, n, D, k, runs, dV):
-    """Add the sums of later runs to each run, and to dV of the note that ends it.
+    """Form suffix sums over the runs; add each to dV of the note before its run.
 
     ``n`` is the last note that another one may follow.
     """

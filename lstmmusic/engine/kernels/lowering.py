@@ -43,34 +43,54 @@ def register_with_xla(engine, group, dtype):
 
 
 def is_packed(packed, K, Q):
-    """Tell whether a matrix (K, Q) was laid out for `packed_dot`, or is as it was."""
+    """Return whether a matrix (K, Q) has been packed."""
     columns = columns_of_block(packed.dtype)
     return packed.shape == (math.ceil(Q / columns) * K, columns)
 
 
 def in_jax(op, *arrays):
     """Compute an Op by its kernel, in a function that JAX traces."""
-    first, last = arrays[0], arrays[-1]
     if isinstance(op, ops.GraphOp):
         return JOINT[op.kernel](*arrays)
-    if isinstance(op, ops.RollDot):
-        shape = *first.shape[:-1], arrays[1].shape[1]
-        on_below = {3: 0} if len(arrays) == 4 else None
-        return call("roll_dot", shape, *arrays, aliases=on_below)
-    if isinstance(op, ops.RollOuter):
-        return call("roll_outer", (first.shape[-1], last.shape[-1]), *arrays)
-    if isinstance(op, ops.Pack) and first.size <= LARGEST:
-        K, Q = first.shape[::-1] if op.transposed else first.shape
-        columns = columns_of_block(first.dtype)
-        shape = math.ceil(Q / columns) * K, columns
-        return call("pack_transposed" if op.transposed else "pack", shape, first)
-    if isinstance(op, ops.PackedDot):
-        a, rows, packed = arrays
-        (M, K), Q = rows.shape, a.shape[-1]
-        if is_packed(packed, K, Q):
-            shape = M, packed.size // K
-            return a + call("packed_dot", shape, rows, packed)[:, :Q]
-    return op.compute(*arrays)
+    return PRODUCTS[type(op)](op, *arrays)
+
+
+def roll_dot(op, x, W, b, *below):
+    """Call the kernel for a `RollDot`."""
+    aliases = {3: 0} if below else None  # the result may take the place of ``below``
+    shape = *x.shape[:-1], W.shape[1]
+    return call("roll_dot", shape, x, W, b, *below, aliases=aliases)
+
+
+def roll_outer(op, x, da):
+    """Call the kernel for a `RollOuter`."""
+    return call("roll_outer", (x.shape[-1], da.shape[-1]), x, da)
+
+
+def pack(op, W):
+    """Call the kernel for a `Pack`, unless W is too large."""
+    if W.size > LARGEST:
+        return op.compute(W)
+    K, Q = W.shape[::-1] if op.transposed else W.shape
+    columns = columns_of_block(W.dtype)
+    shape = math.ceil(Q / columns) * K, columns
+    return call("pack_transposed" if op.transposed else "pack", shape, W)
+
+
+def packed_dot(op, a, rows, packed):
+    """Call the kernel for a `PackedDot`, if the matrix has been packed."""
+    (M, K), Q = rows.shape, a.shape[-1]
+    if not is_packed(packed, K, Q):
+        return op.compute(a, rows, packed)
+    return a + call("packed_dot", (M, packed.size // K), rows, packed)[:, :Q]
+
+
+PRODUCTS = {
+    ops.RollDot: roll_dot,
+    ops.RollOuter: roll_outer,
+    ops.Pack: pack,
+    ops.PackedDot: packed_dot,
+}
 
 
 def joint_dot(A, k, U, V):
