@@ -7,6 +7,7 @@ one compilation for each.
 import gc
 from contextlib import contextmanager
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import pytensor
@@ -15,6 +16,14 @@ import pytensor.tensor as pt
 from lstmmusic.engine import export, home, lowering, process
 from lstmmusic.engine.backend import as_given, on_device, precision
 from lstmmusic.model.network import State
+
+
+class Graph(NamedTuple):
+    """Hold a symbolic function: inputs, outputs, and new values of variables."""
+
+    inputs: list
+    outputs: list
+    updates: dict | None = None
 
 
 class Compiler:
@@ -76,11 +85,10 @@ class Compiler:
     def compile_once(self, build, has_products=True):
         """Return a cached function that compiles the graph which ``build`` returns.
 
-        ``build`` returns lists of inputs and of outputs, and updates or None.  Called
-        with ``build``'s arguments, the result compiles at the first call and returns a
-        function, which returns a list.  Threads may call that at once if it makes no
-        updates; compiling is for one thread alone.  It waits for the kernels if the
-        graph has products.
+        ``build`` returns a `Graph`.  Called with its arguments, the result compiles at
+        the first call and returns a function, which returns a list.  Threads may call
+        that at once if it makes no updates; compiling is for one thread alone.  It
+        waits for the kernels if the graph has products.
         """
         kernels = self.kernels if has_products else []
         # To record where each variable was made takes longer than the rest.

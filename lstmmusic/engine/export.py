@@ -46,8 +46,7 @@ def function(build, key, variables, form, kernels, backend):
     Parameters
     ----------
     build : callable
-        Returns lists of inputs and of outputs, and updates as `pytensor.function`
-        takes them, or None.
+        Returns a `compiler.Graph`.
     key : tuple
     variables : list
         All shared variables that the graph may contain.
@@ -123,7 +122,7 @@ def path_of(name, key, variables, form, kernels):
 
 
 def compile_graph(graph, variables, device):
-    """Return the Program of inputs, outputs and updates; JAX has not traced it yet."""
+    """Return the Program of a `compiler.Graph`; JAX has not traced it yet."""
     from pytensor.link.jax.dispatch import jax_funcify
 
     inputs, outputs, updates = graph

@@ -14,7 +14,7 @@ import pytensor.tensor as pt
 
 from lstmmusic.data.batches import Minibatch, in_columns, piece
 from lstmmusic.engine.backend import in_threads, threads
-from lstmmusic.engine.compiler import Compiler
+from lstmmusic.engine.compiler import Compiler, Graph
 from lstmmusic.engine.gradient import (
     Gradient,
     PartialGradient,
@@ -274,7 +274,7 @@ class Functions:
         previous_cost = pt.scalar("previous_cost")
         weights = leaves(self.store.weights)
         updates, new_cost = reject_nonfinite(updates, weights, cost, previous_cost)
-        return [previous_cost, *given, *inputs], [new_cost], updates
+        return Graph([previous_cost, *given, *inputs], [new_cost], updates)
 
     def _pass(self, x, state):
         return forward_pass(x, state, self.store.weights, self.original_forward)
@@ -300,7 +300,7 @@ class Functions:
             for each_note in (nats, hit, added, missed, *of_sounding)
         ]
         outputs = [pt.stack(counts), *flatten(last_state(residuals))]
-        return [x, targets, mask, *flatten(state)], outputs, None
+        return Graph([x, targets, mask, *flatten(state)], outputs)
 
     def _build_probabilities(self, T, B):
         x, targets = self.compiler.rolls(T, B, "x", "targets")
@@ -308,7 +308,7 @@ class Functions:
         Z, residuals = self._pass(x, state)
         y, _ = self.output.predict(Z, x, targets, self.store.weights.joint)
         outputs = [y, *flatten(last_state(residuals))]
-        return [x, targets, *flatten(state)], outputs, None
+        return Graph([x, targets, *flatten(state)], outputs)
 
     def _build_generate(self, T, B, has_most):
         (source,), state = self.compiler.rolls(T, B, "source"), self.compiler.state(B)
@@ -322,10 +322,9 @@ class Functions:
             self.original_forward,
         )  # fmt: skip
         limits = [scalar for scalar in drawing if scalar is not None]
-        return (
+        return Graph(
             [source, is_primer, *limits, row, *flatten(state)],
             [rows, probabilities, rows[-1], *flatten(after)],
-            None,
         )
 
 

@@ -18,6 +18,7 @@ import pytensor.tensor as pt
 
 from lstmmusic.data.batches import Minibatch, piece
 from lstmmusic.engine.backend import in_threads, threads
+from lstmmusic.engine.compiler import Graph
 from lstmmusic.engine.lowering import MOST_CELLS
 from lstmmusic.model.network import (
     BackwardCarry,
@@ -173,7 +174,7 @@ class Gradient:
 
     def _build_whole(self, T, B, mask_steps):
         inputs, cost, gradients = self.whole(T, B, mask_steps)
-        return inputs, [cost, *leaves(gradients)], None
+        return Graph(inputs, [cost, *leaves(gradients)])
 
     def _inputs(self, T, B, mask_steps, *names):
         rolls = self.compiler.rolls(T, B, *names)
@@ -186,7 +187,7 @@ class Gradient:
         network = self.compiler.store.weights
         _, residuals = forward_pass(x, state, network, self.original_forward, masks)
         outputs = flatten(residuals, last_state(residuals))
-        return [x, *(masks or ()), *flatten(state)], outputs, None
+        return Graph([x, *(masks or ()), *flatten(state)], outputs)
 
     def _build_backward(self, T, B, mask_steps):
         (x, targets), masks, state = self._inputs(T, B, mask_steps, "x", "targets")
@@ -207,16 +208,8 @@ class Gradient:
         cost = so_far.cost + total(loss_weight * total(cost, axis=2))
         gradients = map(pt.add, so_far.gradients, leaves(gradients))
         inputs = [x, targets, loss_weight, *(masks or ())]
-        return (
-            [
-                *inputs,
-                *flatten(state, residuals, carry),
-                so_far.cost,
-                *so_far.gradients,
-            ],
-            [*flatten(carry_prev), cost, *gradients],
-            None,
-        )
+        inputs += [*flatten(state, residuals, carry), so_far.cost, *so_far.gradients]
+        return Graph(inputs, [*flatten(carry_prev), cost, *gradients])
 
 
 def steps_used(loss_weight: np.ndarray) -> int:

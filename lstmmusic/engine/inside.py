@@ -13,6 +13,7 @@ import pytensor.tensor as pt
 
 from lstmmusic.data.batches import WHOLE_BLOCK, piece
 from lstmmusic.engine.backend import in_threads
+from lstmmusic.engine.compiler import Graph
 from lstmmusic.engine.gradient import flatten, last_state, unflatten
 from lstmmusic.model.influence import backward_to_roll
 from lstmmusic.model.network import BackwardCarry, Residuals, State, forward_pass
@@ -176,7 +177,7 @@ class Inside:
         network = self.compiler.store.weights
         Z, residuals = forward_pass(x, state, network, self.original_forward)
         outputs = [Z, *flatten(residuals, last_state(residuals))]
-        return [x, *flatten(state)], outputs, None
+        return Graph([x, *flatten(state)], outputs)
 
     def _build_log_odds(self, B):
         Z = pt.tensor("Z", shape=(B, self.width))
@@ -184,7 +185,7 @@ class Inside:
             pt.tensor(name, shape=(B, self.compiler.N)) for name in ("k", "note")
         )
         joint = self.compiler.store.weights.joint
-        return [Z, k, note], [*self.output.log_odds(Z, k, note, joint)], None
+        return Graph([Z, k, note], [*self.output.log_odds(Z, k, note, joint)])
 
     def _build_backward(self, T, B):
         layers = self.compiler.each_layer
@@ -194,7 +195,7 @@ class Inside:
         passed = state, residuals, self.compiler.store.weights, carry
         dx, carry_prev = backward_to_roll(dZ, *passed, self.original_forward)
         inputs = [dZ, *flatten(state, residuals, carry)]
-        return inputs, [dx, *flatten(carry_prev)], None
+        return Graph(inputs, [dx, *flatten(carry_prev)])
 
 
 def run_block(forward, x, state):
