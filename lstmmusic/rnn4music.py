@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from lstmmusic import checks, stuck
 from lstmmusic.checks import Checked, Fixed, check_float, check_int
 from lstmmusic.data.batches import check_tune, mean_over_tunes
-from lstmmusic.data.formats import Held, check_format
+from lstmmusic.data.formats import FormatCheck, check_format
 from lstmmusic.engine import forks
 from lstmmusic.engine.backend import Backend, choose_device, choose_dtype, choose_mode
 from lstmmusic.engine.functions import Functions
@@ -326,7 +326,7 @@ class RNN4Music:
         `setParameters`, and the tune was not trained on since.  ValueError if the tune
         has another format than `rollFormat`.
         """
-        Held.by(self).hold_roll("the tune", tune)
+        FormatCheck.of_model(self).check_roll("the tune", tune)
         checked = check_tune("tune", tune, self.io_length, self.dtype)
         return self._train_state.trained_on.holds(checked)
 
@@ -379,7 +379,7 @@ class RNN4Music:
         and rounding: 1e-6 in float32, more if the network amplifies differences.
         """
         forks.refuse("probabilities", self.mode)
-        Held.by(self).hold_roll("the tune", tune)
+        FormatCheck.of_model(self).check_roll("the tune", tune)
         roll = checks.roll("tune", tune, self.io_length, self.dtype)
         memory.check_probabilities(check_targets(self, "tune", roll))
         y = self._functions.probabilities(roll[:, None], np.roll(roll, -1, 0)[:, None])
@@ -447,7 +447,7 @@ class RNN4Music:
         forks.refuse("gradients", self.mode)
         given = {"inputs": inputs, "targets": targets}
         for name, rolls in given.items():
-            Held.by(self).hold_roll(name, rolls)
+            FormatCheck.of_model(self).check_roll(name, rolls)
         x, rows_after = checks.minibatches(given, self.io_length, self.dtype)
         check_targets(self, "targets", rows_after.swapaxes(0, 1))
         memory.check_gradients(self, x)

@@ -63,8 +63,8 @@ def check_format(value: Any, io_length: int, restruck: bool) -> "RollFormat | No
     return value
 
 
-class Held:
-    """Hold rolls to a format, or to the first that one of them brings.
+class FormatCheck:
+    """Check that rolls have one format: a given one, or that of the first roll.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ class Held:
 
     Attributes
     ----------
-    found : RollFormat or None
-        What the rolls brought.
+    format_found : RollFormat or None
+        That of the rolls checked.
     """
 
     def __init__(
@@ -88,45 +88,45 @@ class Held:
         allowed: str = ONE,
     ):
         self.format, self.owner, self.allowed = format, owner, allowed
-        self.found: RollFormat | None = None
+        self.format_found: RollFormat | None = None
 
     @classmethod
-    def by(cls, model) -> "Held":
-        """Return what a network holds rolls to."""
+    def of_model(cls, model) -> "FormatCheck":
+        """Return the check against the format that a network was trained on."""
         return cls(model.rollFormat, "the network was trained on", LIFTED)
 
-    def hold(self, name: str, format: "RollFormat | None") -> None:
-        """Take the format of a roll ``name``, or raise ValueError if it is another."""
+    def check(self, name: str, format: "RollFormat | None") -> None:
+        """Check the format of a roll ``name``; raise ValueError if it is another."""
         if format is None:
             return
         if self.format is None:
             self.format, self.owner, self.allowed = format, f"{name} has", ONE
         if format == self.format:
-            self.found = format
+            self.format_found = format
             return
         _compare(
             name, _in_words(format), self.owner, _in_words(self.format), self.allowed
         )
 
-    def hold_roll(self, name: str, roll: Any) -> None:
-        """Hold what may be a roll, or a list or tuple of rolls."""
-        self._hold(name, roll)
+    def check_roll(self, name: str, roll: Any) -> None:
+        """Check what may be a roll, or a list or tuple of rolls."""
+        self._check(name, roll)
         if isinstance(roll, list | tuple):
-            self.hold_tunes(name, roll)
+            self.check_tunes(name, roll)
 
-    def hold_tunes(self, name: str, tunes: Iterable) -> None:
-        """Hold each tune of a data set ``name``."""
+    def check_tunes(self, name: str, tunes: Iterable) -> None:
+        """Check each tune of a data set ``name``."""
         for n, tune in enumerate(tunes):
-            self._hold(f"tune {n} of {name}", tune)
+            self._check(f"tune {n} of {name}", tune)
 
-    def _hold(self, name: str, roll: Any) -> None:
+    def _check(self, name: str, roll: Any) -> None:
         format = format_of(roll)
-        if format is None or format is self.found:
+        if format is None or format is self.format_found:
             return
         from midi.files import printable
 
         file = getattr(roll, "name", None)  # of a MidiRoll or PackedRoll
-        self.hold(name if file is None else f"{name} ({printable(file)})", format)
+        self.check(name if file is None else f"{name} ({printable(file)})", format)
 
 
 def check_same_time(name: str, tune: Any, owner: str, other: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lstmmusic import checks
-from lstmmusic.data.formats import Held
+from lstmmusic.data.formats import FormatCheck
 from lstmmusic.model import parameters
 from lstmmusic.model.optimizers import Moments
 from lstmmusic.training import parameter_file, provenance
@@ -218,8 +218,10 @@ def resume_training(model, plan: Plan, checkpoint, roll_format) -> None:
             "not the training that was stopped: "
             + "; ".join(f"{n} was {was!r:.60}, is {is_!r}" for n, was, is_ in found)
         )
-    held = Held(training.roll_format, "the stopped training has", "allowed is the same")
-    held.hold("the dataset", roll_format)
+    formats = FormatCheck(
+        training.roll_format, "the stopped training has", "allowed is the same"
+    )
+    formats.check("the dataset", roll_format)
     if saved is not None and not has_gone_on(model._train_state, saved.training):
         restore(model, saved, checkpoint)
 

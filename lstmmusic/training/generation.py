@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmmusic import checks
-from lstmmusic.data.formats import Held, with_format
+from lstmmusic.data.formats import FormatCheck, with_format
 from lstmmusic.data.halves import check_strikes
 from lstmmusic.data.primers import check_given, check_primers, with_first_rows
 from lstmmusic.model.sampling import SILENT, SOUNDS
@@ -34,9 +34,9 @@ def generate(model, wanted: Wanted) -> tuple[np.ndarray, np.ndarray, bool]:
     N, dtype = model.io_length, model.dtype
     most = checks.optional(checks.check_int, "maxNotes", wanted.maxNotes)
     most = None if most is None or most >= model.notes else most
-    held, given = Held.by(model), wanted.given
-    held.hold_roll("the primer", wanted.startVectors)
-    held.hold_roll("given", given)
+    formats, given = FormatCheck.of_model(model), wanted.given
+    formats.check_roll("the primer", wanted.startVectors)
+    formats.check_roll("given", given)
     keep = checks.truth("keepPrimer", wanted.keepPrimer)
     keep = keep and wanted.startVectors is not None
     primers, many = check_primers(wanted.startVectors, wanted.noOfTunes, N, dtype)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmmusic import checks
-from lstmmusic.data.formats import Held
+from lstmmusic.data.formats import FormatCheck
 from lstmmusic.engine.inside import Targets
 from lstmmusic.training import memory
 from lstmmusic.training.integrated import integrate
@@ -75,7 +75,7 @@ class Influence(NamedTuple):
 
 def find_states(model, tune) -> States:
     """Return the `States` of a model over a tune (T, N)."""
-    Held.by(model).hold_roll("the tune", tune)
+    FormatCheck.of_model(model).check_roll("the tune", tune)
     roll = checks.roll("tune", tune, model.io_length, model.dtype)
     memory.check_states(model, len(roll))
     with memory.explained("tunes"):
@@ -89,7 +89,7 @@ def find_states(model, tune) -> States:
 
 def find_influence(model, tune, step, note, integrated) -> Influence:
     """Return the `Influence` on notes of a tune (T, N); see `RNN4Music.influence`."""
-    Held.by(model).hold_roll("the tune", tune)
+    FormatCheck.of_model(model).check_roll("the tune", tune)
     roll = checks.roll("tune", tune, model.io_length, model.dtype)
     check_targets(model, "tune", roll)
     joint = model.output == "joint"  # whose last row has to be there

@@ -2,7 +2,7 @@
 
 from lstmmusic import checks
 from lstmmusic.data.batches import check_dataset, is_packed, list_tunes, unpacked
-from lstmmusic.data.formats import Held, check_format
+from lstmmusic.data.formats import FormatCheck, check_format
 from lstmmusic.data.halves import check_strikes
 from lstmmusic.training import memory
 from lstmmusic.training.checkpoint import make_saver
@@ -16,16 +16,20 @@ ABOVE_ZERO = ("R1", "R2", "R3", "Rout", "epsilon", "gradClip", "gradNorm")
 
 
 def check_tunes(
-    model, dataset, name: str = "validation", least: int = 2, held: Held | None = None
+    model,
+    dataset,
+    name: str = "validation",
+    least: int = 2,
+    formats: FormatCheck | None = None,
 ) -> list:
     """Return a dataset's tunes, each checked; raise ValueError for others.
 
-    ``name`` stands in errors; ``least`` is the fewest steps of a tune; ``held`` has the
-    format that they must have, by default the model's.
+    ``name`` stands in errors; ``least`` is the fewest steps of a tune; ``formats`` has
+    the format that they must have, by default the model's.
     """
     memory.check_copies(name, dataset, model.dtype)
     given = list_tunes(dataset, name)
-    (held or Held.by(model)).hold_tunes(name, given)
+    (formats or FormatCheck.of_model(model)).check_tunes(name, given)
     tunes = check_dataset(given, model.io_length, model.dtype, name, least)
     for n, tune in enumerate(tunes):
         check_targets(model, f"tune {n} of {name}", tune)
@@ -50,20 +54,20 @@ def prepare_training(model, ranks: Ranks, arguments: Arguments) -> Training:
     checks.truth("resume", arguments.resume)
     checks.truth("progress", arguments.progress)
     whole = arguments.lengthOfMB is None
-    held, rows = Held.by(model), (model.io_length, model.restruck)
-    held.hold("rollFormat", check_format(arguments.rollFormat, *rows))
-    tunes = check_tunes(model, arguments.dataset, "the dataset", 1 + whole, held)
+    formats, rows = FormatCheck.of_model(model), (model.io_length, model.restruck)
+    formats.check("rollFormat", check_format(arguments.rollFormat, *rows))
+    tunes = check_tunes(model, arguments.dataset, "the dataset", 1 + whole, formats)
     validation, sources = [], tunes
     if arguments.validation is not None:
-        validation = check_tunes(model, arguments.validation, held=held)
+        validation = check_tunes(model, arguments.validation, formats=formats)
     if arguments.sources is not None:
-        sources = check_tunes(model, arguments.sources, "sources", 1, held)
-    check_format(held.found, *rows)
+        sources = check_tunes(model, arguments.sources, "sources", 1, formats)
+    check_format(formats.format_found, *rows)
     numbers = {name: getattr(model, name) for name in ABOVE_ZERO}
     checks.stay_above_zero(numbers, model.dtype)
     plan = make_plan(tunes, validation, model.dtype, arguments)
     memory.check_training(model, tunes, validation, plan, ranks)
     others = make_saver(arguments, ranks), make_listener(arguments), ranks
     source = make_source(arguments.command, sources)
-    data = TrainingData(tunes, validation, source, held.found)
+    data = TrainingData(tunes, validation, source, formats.format_found)
     return Training(model, data, plan, *others)
