@@ -116,8 +116,9 @@ class Compiler:
 
     def _function(self, build, key, kernels):
         if self.backend.mode == "JAX":
-            what = self.store.variables, self.form, kernels, self.backend
-            return export.function(build, key, *what)
+            return export.function(
+                build, key, self.store.variables, self.form, kernels, self.backend
+            )
         inputs, outputs, updates = build(*key)
         return pytensor.function(
             inputs,

@@ -165,8 +165,7 @@ class Gradient:
         state = State(*(tuple(tunes + vector for vector in all_h) for all_h in start))
         network, d3 = self.compiler.store.weights, self.original_forward
         Z, residuals = forward_pass(x, state, network, d3, masks)
-        given = Z, x, targets, network.joint, loss_weight
-        cost, dZ, joint = self.output.cost_of(*given)
+        cost, dZ, joint = self.output.cost_of(Z, x, targets, network.joint, loss_weight)
         gradients, _ = backward_pass(x, dZ, state, residuals, network, d3, masks)
         gradients = gradients._replace(joint=joint)
         inputs = [x, targets, loss_weight, *(masks or ())]
@@ -199,8 +198,7 @@ class Gradient:
         so_far = like_partial(network)
 
         Z = output(dropped(residuals.h, masks), network)
-        given = Z, x, targets, network.joint, loss_weight
-        cost, dZ, joint = self.output.cost_of(*given)
+        cost, dZ, joint = self.output.cost_of(Z, x, targets, network.joint, loss_weight)
         gradients, carry_prev = backward_pass(
             x, dZ, state, residuals, network, self.original_forward, masks, carry
         )

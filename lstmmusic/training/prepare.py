@@ -67,7 +67,7 @@ def prepare_training(model, ranks: Ranks, arguments: Arguments) -> Training:
     checks.stay_above_zero(numbers, model.dtype)
     plan = make_plan(tunes, validation, model.dtype, arguments)
     memory.check_training(model, tunes, validation, plan, ranks)
-    others = make_saver(arguments, ranks), make_listener(arguments), ranks
+    saver, listener = make_saver(arguments, ranks), make_listener(arguments)
     source = make_source(arguments.command, sources)
     data = TrainingData(tunes, validation, source, formats.format_found)
-    return Training(model, data, plan, *others)
+    return Training(model, data, plan, saver, listener, ranks)
