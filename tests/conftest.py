@@ -112,6 +112,26 @@ def as_shipped(monkeypatch):
     return copy.deepcopy
 
 
+_programs = {}
+
+
+@pytest.fixture
+def programs_stay(monkeypatch):
+    """Share programs among networks: to load one takes a third of a second.
+
+    Whether a new process finds them is for tests that run one.
+    """
+    cpu_program = export.cpu_program
+
+    def shared_program(build, *what):
+        path = export.path_of(build.__qualname__, *what)
+        if path not in _programs:
+            _programs[path] = cpu_program(build, *what)
+        return _programs[path]
+
+    monkeypatch.setattr(export, "cpu_program", shared_program)
+
+
 JOINT_N, JOINT_D = 8, 9
 
 

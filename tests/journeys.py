@@ -124,9 +124,11 @@ def error_of(run, capsys):
 
 
 @pytest.fixture
-def no_pictures(monkeypatch):
-    """Write a few bytes for a picture: drawing takes two thirds of a tiny run."""
+def no_pictures(monkeypatch, programs_stay):
+    """Write a few bytes for a picture and a sound: they take most of a tiny run."""
     monkeypatch.setattr(Figure, "savefig", lambda _, file, **__: file.write(b"drawn"))
+    sound = load_module("results")
+    monkeypatch.setattr(sound, "save_wav", lambda file, *_, **__: file.write(b"played"))
 
 
 def at_update(n, act):
