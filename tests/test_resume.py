@@ -670,7 +670,6 @@ def test_rates_of_1000_are_warned_of(network):
     # By plain steps, of which none leaves the finite numbers.
     model = network()
     model.setNewRates(*4 * [1000.0])
-    model.dropout = 0.25  # the program of test_functions.py
     with pytest.warns(UserWarning, match="R1, R2, R3, Rout are 1000, 1000") as told:
         train(model, "cut", noOfEpoch=30, validation=None, lengthOfMB=8)
     assert [warning.filename for warning in told] == [__file__]
