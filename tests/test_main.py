@@ -122,11 +122,11 @@ def test_independent_notes_are_taken_up_as_joint_ones(run, tmp_path):
     """Fails if ``--output joint`` begins anew, or is not what is trained."""
     first, second = (tmp_path / name for name in ("first.npz", "second.npz"))
     run("--output", "independent", "--save", first, "--keys", 0)
-    load = ["--load", first, "--output", "joint"]
+    load = ["--load", first, "--output", "joint", "--joint-units", 3]
     run(*load, "--save", second)
     before, after = map(RNN4Music.fromFile, (first, second))
     assert (before.output, after.output) == ("independent", "joint")
-    assert (after.jointUnits, after.noteOrder) == (128, "down")
+    assert (after.jointUnits, after.noteOrder) == (3, "down")
     assert len(after.instantaneousCost) == 2 * UPDATES
     assert after.instantaneousCost[:UPDATES] == before.instantaneousCost
     run("--load", first, "--save", second)
