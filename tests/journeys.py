@@ -124,9 +124,16 @@ def error_of(run, capsys):
 
 
 @pytest.fixture
-def no_pictures(monkeypatch):
+def no_pictures(monkeypatch, programs_stay):
     """Write a few bytes for a picture: drawing takes two thirds of a tiny run."""
     monkeypatch.setattr(Figure, "savefig", lambda _, file, **__: file.write(b"drawn"))
+
+
+@pytest.fixture
+def no_sounds(monkeypatch):
+    """Write a few bytes for a sound, which takes a third of what is left."""
+    results = load_module("results")
+    monkeypatch.setattr(results, "save_wav", lambda file, *_, **__: file.write(b"..."))
 
 
 def at_update(n, act):

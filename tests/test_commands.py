@@ -23,7 +23,7 @@ from journeys import (
 
 from lstmmusic import RNN4Music
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures", "no_sounds")
 
 
 def in_place_of(name, act):

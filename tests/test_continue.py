@@ -10,7 +10,7 @@ from pages import files_in, page_of, words
 
 from midi import RollArray, RollFormat, midiread, midiwrite
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures", "no_sounds")
 ALL = (0, 128)
 BEATS = "--range 50 62 --unit beats --dt 0.5".split()
 MAJOR = [0, 2, 4, 5, 7, 9, 11]

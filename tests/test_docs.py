@@ -164,7 +164,7 @@ def test_a_quoted_line_is_that_of_the_library(name, file, code):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, programs_stay):
     """Return the current folder, a temporary one, with ten short tunes."""
     monkeypatch.chdir(folder_of_tunes(tmp_path, 10))
     return tmp_path

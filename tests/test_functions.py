@@ -96,9 +96,9 @@ def test_float64_lasts_though_floatX_changes_before_the_first_use():
     # Compilation waits for the first call; by then floatX may be another's.
     pytest.importorskip("jax")
     with pytensor.config.change_flags(floatX="float64"):
-        model = RNN4Music(4, 3, 2, 5, seed=1)
+        model = RNN4Music(*H, N, seed=1)
     with pytensor.config.change_flags(floatX="float32"):
-        tune = rolls(10, width=5)
+        tune = rolls(10)
         found = model.probabilities(tune)
         assert found.dtype == model.parameters()["by"].dtype == np.float64
         wanted = oracle.probabilities(model.parameters(), tune)
@@ -156,19 +156,19 @@ def test_deleted_networks_leave_nothing_behind():
 
 
 def test_an_update_in_one_program_is_that_of_its_parts(network):
-    # Fails if the program of a whole update differs from gradients and update.
+    # Fails if the program of a whole update differs from gradients and update.  Its
+    # masks: test_training.py, beside the loop.
     settings = Settings(*np.array([0.01, 0.02, 0.03, 0.04, 1e-5, 0.1, np.inf, 0.001]))
     rng = np.random.default_rng(5)
-    minibatch = mean_over_tunes(*(rng.random((2, 7, 3, N)) < 0.3).astype(float))
-    masks = [(rng.random((7, 3, cells)) < 0.5) * 2.0 for cells in H]
+    minibatch = mean_over_tunes(*(rng.random((2, 7, 2, N)) < 0.3).astype(float))
     functions = network()._functions
     assert functions.in_one_program(minibatch)
 
     def step():
-        return functions.step(minibatch, masks, settings)
+        return functions.step(minibatch, (), settings)
 
     def parts():
-        return functions.apply(functions.partial_gradients(minibatch, masks), settings)
+        return functions.apply(functions.partial_gradients(minibatch), settings)
 
     found = []
     for update in (step, parts):
@@ -179,10 +179,10 @@ def test_an_update_in_one_program_is_that_of_its_parts(network):
 
 
 def test_an_update_of_two_threads_is_that_of_one(network, monkeypatch):
-    # Fails if an update leaves out the gradient of a thread.
+    # Fails if an update leaves out the gradient of a thread, or counts its padding.
     monkeypatch.setattr(gradient, "FEWEST_TUNES", 1)
     settings = Settings(*np.array([0.01, 0.02, 0.03, 0.04, 1e-5, 1.0, np.inf, 0.001]))
-    rolls = (np.random.default_rng(6).random((2, 7, 2, N)) < 0.3).astype(float)
+    rolls = (np.random.default_rng(6).random((2, 7, 3, N)) < 0.3).astype(float)
     found = []
     for workers in (1, 2):
         monkeypatch.setattr(gradient, "threads", lambda backend, n=workers: n)

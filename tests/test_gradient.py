@@ -105,8 +105,9 @@ def test_blocks_of_time_change_nothing(network, minibatch):
     assert_close(blocks, whole, 1e-12)
 
 
-@pytest.mark.parametrize("block", [T, 3])
-@pytest.mark.parametrize(("workers", "parts"), [(2, 2), (3, 3), (4, 3)])
+@pytest.mark.parametrize(
+    ("workers", "parts", "block"), [(2, 2, T), (3, 3, T), (4, 3, T), (3, 3, 3)]
+)
 def test_threads_and_parts_change_nothing(network, monkeypatch, workers, parts, block):
     # 5 tunes in parts of 3 or 2: the last part is filled up. Fails if a tune is lost
     # or taken twice, or the filling costs something.

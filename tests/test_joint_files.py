@@ -5,8 +5,8 @@ import pickle
 
 import numpy as np
 import pytest
+from conftest import JOINT_D, H, rewritten
 from conftest import JOINT_N as N
-from conftest import H, rewritten
 from test_joint import NEW, TUNES
 
 from lstmmusic import ParameterFileError, RNN4Music
@@ -129,7 +129,8 @@ def test_setParameters_refuses_notes_not_yet_drawn(everything, same, values, mes
 
 @pytest.fixture
 def trained(tmp_path):
-    model = RNN4Music(*H, N, *[0.01] * 4, sigRand=0.4, seed=3, dtype="float64")
+    form = {"dtype": "float64", "optimizer": "Adam"}
+    model = RNN4Music(*H, N, *[0.01] * 4, sigRand=0.4, seed=3, **form)
     model.train(TUNES, **PLAN, **MORE)
     model.saveParameters(tmp_path / "plain.npz")
     return model, tmp_path / "plain.npz"
@@ -140,17 +141,17 @@ def test_a_trained_independent_network_is_taken_up(trained):
     # of the new arrays would make steps of several times the rate.
     plain, path = trained
     wanted = plain.evaluate(TUNES[1:3]).nll
-    new = {"output": "joint", "jointUnits": 6, "noteOrder": "down"}
+    new = {"output": "joint", "jointUnits": JOINT_D}
     taken = RNN4Music.fromFile(path, dtype="float64", **new)
-    loaded = RNN4Music(*H, N, dtype="float64", **new)
+    loaded = RNN4Music(*H, N, dtype="float64", optimizer="Adam", **new)
     loaded.loadParameters(path)
     for model in (taken, loaded):
         assert model.evaluate(TUNES[1:3]).nll == pytest.approx(wanted, abs=1e-6)
     means, momenta, updates = taken._store.get_moments()
     assert not updates
-    assert not any(a.any() for a in (*means.values(), *(momenta or {}).values()))
+    assert not any(a.any() for a in (*means.values(), *momenta.values()))
     assert taken.instantaneousCost == plain.instantaneousCost
-    taken.train(TUNES, **PLAN, **MORE)
+    train(taken)
     assert taken.validationCost[-1][1] < plain.validationCost[-1][1]
     assert RNN4Music.fromFile(path).output == "independent"
 

@@ -83,9 +83,10 @@ def assert_drawn_from(counts, p):
     assert abs(chi2 - freedom) < 4 * np.sqrt(2 * freedom), (chi2, freedom)
 
 
-@pytest.mark.parametrize("order", ["up", "down"])
-def test_chords_are_drawn_as_often_as_their_probability(joint, order):
-    # Fails if a note is drawn without those before it, or given those after it.
+def test_chords_are_drawn_as_often_as_their_probability(joint):
+    # Fails if a note is drawn without those before it, or given those after it.  The
+    # other order: by the loop above.
+    order = "down"
     model = joint(order=order)
     model.genProbThreshold = 0
     w = model.parameters()

@@ -10,7 +10,7 @@ from pages import files_in, page_of, words
 from lstmmusic.statistics import top_line
 from midi.utils import midiread, midiwrite
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures", "no_sounds")
 LINE = [5, 7, 7, -1, 9, 5]  # columns of R; −1 rests
 
 

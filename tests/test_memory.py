@@ -121,13 +121,15 @@ def test_validation_is_looked_at_before_the_training(model, available):
     assert model.instantaneousCost == []
 
 
-def test_each_note_beside_each_other_needs_memory(available):
+def test_each_note_beside_each_other_needs_memory(available, monkeypatch):
     model = RNN4Music(3, 3, 3, 3000, seed=1)
     available(500 * 10**6)
     primer = np.zeros((2, 3000), np.uint8)
     message = refused(lambda: model.genMusic(primer, 2, noOfTunes=30, maxNotes=4))
     assert message.startswith("noOfTunes is 30; generation with maxNotes needs")
-    model.genMusic(primer, 2, noOfTunes=30)  # without maxNotes
+    monkeypatch.setattr(model._functions, "generate", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # without maxNotes it begins
+        model.genMusic(primer, 2, noOfTunes=30)
 
 
 def test_the_inputs_of_probabilities_and_gradients_are_named(
@@ -277,22 +279,26 @@ def test_control_groups(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits are read from /proc")
-@pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
-def test_limits_of_the_process(in_new_process, limit):
-    printed = in_new_process(f"""
+def test_limits_of_the_process(in_new_process):
+    printed = in_new_process("""
 import resource
 import numpy as np
 from lstmmusic import RNN4Music
 from lstmmusic.training import free_memory
 model = RNN4Music(5, 4, 3, 6, seed=1)
-resource.setrlimit(resource.{limit}, (10**10, 10**10))
-assert 0 < free_memory.free() < 10**10
-try:
-    model.genMusic(np.zeros((2, 6)), 10**9)
-except ValueError as error:
-    print(error)
+for limit in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+    before = resource.getrlimit(limit)
+    resource.setrlimit(limit, (10**10, before[1]))
+    assert 0 < free_memory.free() < 10**10
+    try:
+        model.genMusic(np.zeros((2, 6)), 10**9)
+    except ValueError as error:
+        print(error)
+    resource.setrlimit(limit, before)
 """)
-    assert printed.startswith("noOfSamps is 1000000000; generation needs about 144 GB")
+    for line in printed.splitlines():
+        assert line.startswith("noOfSamps is 1000000000; generation needs about 144 GB")
+    assert len(printed.splitlines()) == 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")

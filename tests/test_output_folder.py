@@ -8,7 +8,7 @@ from pages import files_in, make_model, make_roll, named, page_of, write
 
 from lstmmusic import atomic
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures", "no_sounds")
 
 FIRST = """<!DOCTYPE html>
 <html lang="en">

@@ -39,7 +39,7 @@ PLAY = """async audio => {
 }"""
 LOADED = "image => image.complete && image.naturalWidth > 0"
 CAN_PLAY = "audio => audio.readyState >= 3 || audio.error"  # HAVE_FUTURE_DATA
-NO_PICTURES = pytest.mark.usefixtures("no_pictures")
+NO_PICTURES = pytest.mark.usefixtures("no_pictures", "no_sounds")
 
 
 @pytest.fixture(scope="module")

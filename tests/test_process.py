@@ -30,8 +30,8 @@ def settings():
     ]
 before = settings()
 tunes = [(np.random.default_rng(n).random((n, 6)) < 0.3) * 1.0 for n in (20, 21, 22)]
-model = RNN4Music(5, 4, 3, 6, seed=1, dropout=0.3)
-costs = model.train(tunes, 2, 2, 2, 9, progress=False)
+model = RNN4Music(5, 4, 3, 6, seed=1, dtype="float64")  # programs of other tests, too
+costs = model.train(tunes, 2, 2, 2, 8, progress=False)
 sums = [float(np.sum(value)) for value in model.parameters().values()]
 made = model.genMusic(tunes[0], 4, seed=2)[1].tolist()
 from lstmmusic.engine.process import return_freed_memory

@@ -178,7 +178,7 @@ def test_trainings_of_other_lengths_each_have_their_own_steps(network):
 
 def test_steps_that_are_not_known_are_NaN(network, tmp_path):
     train(network()).saveParameters(tmp_path / "a")
-    model = RNN4Music.fromFile(of_version_2(tmp_path / "a.npz"))
+    model = RNN4Music.fromFile(of_version_2(tmp_path / "a.npz"), dtype="float64")
     train(model)
     assert np.isnan(model.costPerStep).tolist() == [True, True, False, False]
     for history in ([3.0], [3.0] * 7):  # of a user's own

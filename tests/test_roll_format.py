@@ -23,15 +23,21 @@ WIDE = RollFormat((60, 60 + N // 2), 0.2, restruck=True)
 QUANTIZED = RollFormat((60, 60 + N), Fraction(1, 2), "beats", quantize=True)
 LOW = RollFormat((59, 59 + N), Fraction(1, 2), "beats")
 ROLL = np.random.default_rng(71).integers(0, 2, (9, N), np.uint8)
-PLAN = {"noOfEpochPerMB": 1, "noOfEpoch": 2, "sizeOfMiniBatch": 1, "lengthOfMB": 8}
+PLAN = {"noOfEpochPerMB": 1, "noOfEpoch": 2, "sizeOfMiniBatch": 2, "lengthOfMB": 8}
 
 
 def tune(format=BEATS, roll=ROLL):
     return RollArray.of(roll.copy(), format)
 
 
+def twice(*rolls):
+    """Return a minibatch of the shape for which other tests compile, too."""
+    return [[roll[:7]] * 2 for roll in rolls]
+
+
 def train(model, *tunes, **arguments):
-    model.train(list(tunes), **(PLAN | arguments), progress=False)
+    dataset = list(tunes) * (1 if len(tunes) > 1 else 2)
+    model.train(dataset, **(PLAN | arguments), progress=False)
     return model
 
 
@@ -207,8 +213,8 @@ CALLS = {
     "probabilities": lambda model, given: model.probabilities(given),
     "states": lambda model, given: model.states(given),
     "influence": lambda model, given: model.influence(given, 3, 2),
-    "inputs": lambda model, given: model.gradients([given], [ROLL]),
-    "targets": lambda model, given: model.gradients([ROLL], [given]),
+    "inputs": lambda model, given: model.gradients(*twice(given, ROLL)),
+    "targets": lambda model, given: model.gradients(*twice(ROLL, given)),
     "the primer": lambda model, given: model.genMusic(given, 2),
     "a slice": lambda model, given: model.genMusic(given[2:4], 2),
     "primers": lambda model, given: model.genMusic([ROLL, given], 2),
@@ -289,7 +295,7 @@ def test_generated_music_tells_it(network):
     assert [array.shape for array in many] == [(2, 12, N)] * 2
 
 
-@pytest.mark.parametrize("arguments", [{}, {"noOfTunes": 3}, {"maxNotes": 1}])
+@pytest.mark.parametrize("arguments", [{}, {"noOfTunes": 2}, {"maxNotes": 1}])
 @pytest.mark.parametrize("keep", [False, True])
 def test_music_from_nothing_follows_a_row_of_silence_that_is_not_in_it(
     network, arguments, keep
