@@ -86,7 +86,7 @@ def shared_model(cost, original, dtype, mode, optimizer):
 
 @pytest.fixture
 def network():
-    """A function that returns a shared network as good as new.
+    """Return a function that returns a shared network as good as new.
 
     Float64, JAX and RMSprop, if not said otherwise.
     """
@@ -109,7 +109,7 @@ def network():
 
 @pytest.fixture
 def as_shipped(monkeypatch):
-    """A function that returns a copy of a network, compiled as for users."""
+    """Return a function that returns a copy of a network, compiled as for users."""
     if WITH_THESE.match(version("jaxlib")):
         options = export.EIGEN if export.has_options() else {}
         monkeypatch.setattr(export, "EIGEN", options | SHIPPED)
@@ -155,7 +155,7 @@ def shared_joint(units, order, mode, dtype, restruck):
 
 @pytest.fixture
 def joint():
-    """A function that returns a shared network with the joint output, good as new.
+    """Return a function that returns a shared, fresh network with the joint output.
 
     No weight is zero that need not be.
     """
@@ -185,7 +185,7 @@ def tunes():
 
 @pytest.fixture
 def shared():
-    """A function that gives the path of a file below ../shared/data, or skips."""
+    """Return a function that finds a file below ../shared/data, or skips."""
 
     def get(name):
         path = SHARED / name
@@ -215,7 +215,7 @@ class Everything(Mapping):
 
 @pytest.fixture
 def everything(tmp_path):
-    """A function that gives all a network goes on from, by name, as arrays."""
+    """Return a function that gives all a network goes on from, by name, as arrays."""
 
     def get(model):
         path = tmp_path / "everything.npz"
@@ -229,7 +229,7 @@ def everything(tmp_path):
 
 @pytest.fixture
 def in_new_process(tmp_path):
-    """A function that runs Python code elsewhere and returns what it printed."""
+    """Return a function that runs Python code elsewhere and returns what it printed."""
 
     def run(code, fails=False, **environment):
         done = subprocess.run(

@@ -98,7 +98,7 @@ def journey(midi_folder, tmp_path_factory):
 
 @pytest.fixture
 def run(main, midi_folder, tmp_path):
-    """A function that runs main.py in this process, on the tunes, into tmp_path/out."""
+    """Return a function that runs main.py here, on the tunes, into tmp_path/out."""
 
     def run_here(*arguments):
         given = ["--midi", midi_folder, "--out", tmp_path / "out", *TINY, *arguments]
@@ -109,7 +109,7 @@ def run(main, midi_folder, tmp_path):
 
 @pytest.fixture
 def error_of(run, capsys):
-    """A function that runs main.py to an error; it returns the error's one line."""
+    """Return a function that runs main.py to an error, and returns its one line."""
 
     def refused(*arguments, code=2):
         with pytest.raises(SystemExit) as exit_:

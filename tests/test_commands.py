@@ -116,7 +116,7 @@ FAILED = {  # with exit code 1
 
 @pytest.fixture
 def typed(main, error_of, tmp_path, monkeypatch):
-    """A function that runs main.py until it ends early, and types what it prints."""
+    """Return a function that runs main.py to an early end, and types what it prints."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def run_and_type(state, *more, message=None):

@@ -39,7 +39,7 @@ def shared_cuda():
 
 @pytest.fixture
 def cuda(a_gpu):
-    """A function that returns one network for a GPU, as good as new."""
+    """Return a function that returns one network for a GPU, as good as new."""
 
     def get():
         model, first = shared_cuda()

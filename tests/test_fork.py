@@ -84,7 +84,7 @@ PLAIN = "files", "midi", "statistics"
 
 @pytest.fixture
 def in_child(in_new_process):
-    """A function that runs code after `SETTING`; returns what `child` printed."""
+    """Return a function that runs code after `SETTING`, and returns `child`'s output."""
 
     def run(code, mode="JAX"):
         setting = SETTING.replace("MODE", repr(mode))

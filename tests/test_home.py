@@ -36,7 +36,7 @@ root = pytest.mark.skipif(
 
 @pytest.fixture
 def elsewhere(tmp_path):
-    """A function that runs code in an empty folder: output, and what it warned of."""
+    """Return a function that runs code in an empty folder: output and warnings."""
     (tmp_path / "empty").mkdir()
 
     def run(code=JOURNEY, fails=False, python=(sys.executable,), **environment):

@@ -41,7 +41,7 @@ forms = pytest.mark.parametrize(
 
 @pytest.fixture
 def model_of(network, joint, monkeypatch):
-    """A function that returns the shared network of a form, which has short blocks.
+    """Return a function that returns the shared network of a form, in short blocks.
 
     Minibatches have 8 tunes, so few programs are compiled.
     """

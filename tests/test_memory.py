@@ -22,7 +22,7 @@ def model():
 
 @pytest.fixture
 def available(monkeypatch):
-    """A function that sets how many bytes there are."""
+    """Return a function that sets how many bytes there are."""
 
     def set_to(number):
         monkeypatch.setattr(free_memory, "free", lambda: number)

@@ -66,7 +66,7 @@ def test_texts_of_bytes_over_127_are_no_quantities():
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_one_quantity_too_long_among_many_events_is_named(seed):
+def test_error_names_the_overlong_quantity(seed):
     # Fails if the walk stops before it, or a skipped event hides it.
     rng = Random(seed)
     kinds = ["903c40", "803c40", "c005", "ff0105 fffefdfcfb", "f0027ef7", "b0407f"]
@@ -119,7 +119,7 @@ NO_NOTES = {
 
 @pytest.mark.parametrize("case", NO_NOTES)
 @pytest.mark.parametrize("pedal", [False, True])
-def test_an_event_that_is_no_note_costs_no_note(case, pedal):
+def test_other_events_cost_no_notes(case, pedal):
     data = smf(
         f"00 903c40 00 {NO_NOTES[case]} 60 803c40"  # C4, the event within it
         "00 903d40 60 803d40",  # C#4 after it
@@ -129,7 +129,7 @@ def test_an_event_that_is_no_note_costs_no_note(case, pedal):
     assert notes == [(60, 0, 96), (62, 10, 106), (61, 96, 192)]
 
 
-def test_a_control_of_value_168_costs_none_of_5046_notes():
+def test_control_value_over_127_costs_no_notes():
     # symusic refuses such a file.
     notes = "00 903c40 01 803c40" * 2523
     result = read(smf(notes + "00 b007a8" + notes), dt=0.001)
@@ -318,7 +318,7 @@ def test_notes_without_running_status_are_counted_without_a_walk(monkeypatch):
         (bytes.fromhex("8740 903c40") * 1000, False),
     ],
 )
-def test_tracks_that_may_reach_two_to_the_31_ticks_are_told(track, may):
+def test_may_pass_int32_bounds_the_ticks(track, may):
     # Fails if symusic wraps round unseen, or if the tracks of any file are walked.
     assert (events.read_track(track).end_tick >= 2**31) == may
     assert repair.may_pass_int32([b"", track]) == may

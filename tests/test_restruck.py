@@ -20,7 +20,7 @@ forms = pytest.mark.parametrize(("units", "order"), FORMS)
 
 @pytest.fixture
 def restruck(joint):
-    """A function that returns a shared network with restruck columns, good as new."""
+    """Return a function that returns a shared, fresh network with restruck columns."""
     return lambda *args, **form: joint(*args, restruck=True, **form)
 
 

@@ -17,7 +17,7 @@ PRIMER[-1] = [1, 0, 1, 1, *[0] * HALF]
 
 @pytest.fixture
 def restruck(joint):
-    """A function that returns a shared network with restruck columns, good as new."""
+    """Return a function that returns a shared, fresh network with restruck columns."""
     return lambda *args, **form: joint(*args, restruck=True, **form)
 
 

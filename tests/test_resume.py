@@ -39,7 +39,7 @@ EPOCHS = {"whole": (6, 12), "cut": (2, 4, 6, 8, 10, 12)}  # their last updates
 
 @pytest.fixture
 def begin(network):
-    """A function that gives the network as it is before any training.
+    """Return a function that gives the network as it is before any training.
 
     With all that draws random numbers, or remembers something.
     """
@@ -77,7 +77,7 @@ def ctrl_c():
 
 @pytest.fixture
 def at_update(monkeypatch):
-    """A function that makes something happen at the end of update n."""
+    """Return a function that makes something happen at the end of update n."""
 
     def hook(model, n, act):
         record = Training.record
@@ -211,7 +211,7 @@ def test_ctrl_c_is_ignored_where_it_was_ignored(begin, at_update):
 
 @pytest.fixture
 def checkpoints(begin, monkeypatch, tmp_path):
-    """A function that trains with a checkpoint; the paths of a copy of each save."""
+    """Return a function that trains, and returns the path of a copy of each save."""
 
     def get(every, plan="whole", **arguments):
         model, copies = begin(), []

@@ -441,7 +441,7 @@ class Stop(Exception):
 
 @pytest.fixture
 def stopped(network, tmp_path, monkeypatch):
-    """A function that trains for one update of two, and gives the checkpoint."""
+    """Return a function that trains for one update of two, and gives the checkpoint."""
 
     def run(given):
         path = tmp_path / "stopped.npz"

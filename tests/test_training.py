@@ -36,7 +36,7 @@ def adam(network):
 
 @pytest.fixture
 def seen(monkeypatch):
-    """A function that gives lists which grow by what each update of a model is given.
+    """Return a function that gives lists of what each update of a model is given.
 
     With ``stub`` nothing is computed: an update does nothing, and costs 1.
     """
@@ -258,7 +258,7 @@ def test_rates_fall_as_half_a_cosine_wave(adam, seen, length, per_epoch):
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """A function that makes validations of a model give certain numbers.
+    """Return a function that makes validations of a model give certain numbers.
 
     It returns a list that grows by the weights at each.
     """
