@@ -84,7 +84,7 @@ PLAIN = "files", "midi", "statistics"
 
 @pytest.fixture
 def in_child(in_new_process):
-    """Return a function that runs code after `SETTING`, and returns `child`'s output."""
+    """Return a function that runs code after `SETTING`, and returns its output."""
 
     def run(code, mode="JAX"):
         setting = SETTING.replace("MODE", repr(mode))

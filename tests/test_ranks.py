@@ -80,7 +80,7 @@ def at_update(number, do):
 
 @pytest.fixture
 def ranks(tmp_path):
-    """Return a function that runs a program as so many ranks, and returns its output."""
+    """Return a function that runs a program as some ranks, and returns its output."""
     pytest.importorskip("mpi4py", reason="mpi4py is not installed")
     if MPIEXEC is None:
         pytest.skip("there is no mpiexec")
