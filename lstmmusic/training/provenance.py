@@ -39,7 +39,7 @@ class TrainedOn(NamedTuple):
 
     def holds(self, tune) -> bool | None:
         """Return whether a tune (steps, N) is among them; None if that is unknown."""
-        if np.isin(digest_of(tune), self.digests):
+        if digest_of(tune) in self.digests:
             return True
         return False if self.complete else None
 
