@@ -140,6 +140,10 @@ class RollArray(np.ndarray):
             part.format = self.format if is_roll and _is_consecutive(index) else None
         return part
 
+    def repeat(self, repeats: Any, axis: Any = None) -> "RollArray":
+        """Repeat elements; the result has no format, with a NumPy below 2.3, too."""
+        return np.asarray(self).repeat(repeats, axis).view(RollArray)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return RollArray.of, (np.asarray(self), self.format)
 

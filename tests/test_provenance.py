@@ -134,8 +134,9 @@ def test_of_an_older_file_without_training_it_is_known(network, tmp_path):
 
 
 def test_of_the_originals_files_it_is_never_known(shared):
+    path = shared("original/fixedTrial_xEnError_182.npz")
     with pytest.warns(UserWarning, match="D4"):
-        model = RNN4Music.fromFile(shared("original/fixedTrial_xEnError_182.npz"))
+        model = RNN4Music.fromFile(path)
     assert model.wasTrainedOn(np.zeros((3, 88))) is None
 
 
