@@ -27,6 +27,7 @@ def public():
 
 PUBLIC = public()
 HOMES = {value.__module__ for value in PUBLIC.values()} | set(MODULES)
+HOMES |= {"lstmmusic.model.lstm"}
 EXAMPLES = {
     test.name: test
     for home in sorted(HOMES)
