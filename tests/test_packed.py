@@ -12,7 +12,7 @@ from conftest import B, N, T
 
 from lstmmusic import datasets, mark_silence, music_statistics
 from lstmmusic.data.batches import check_dataset
-from lstmmusic.training.state import described
+from lstmmusic.training.state import fingerprint
 from midi import PackedRoll, midiread, midiwrite
 
 
@@ -166,7 +166,7 @@ def test_training_gives_the_same_weights_bit_for_bit(network, same, way):
 
 def test_a_checkpoint_of_unpacked_tunes_resumes_with_packed_ones(network, tmp_path):
     # Fails if the checkpoint's plan takes them for other tunes.
-    assert described(packed(TUNES), np.float32) == described(TUNES, np.float32)
+    assert fingerprint(packed(TUNES), np.float32) == fingerprint(TUNES, np.float32)
     file = tmp_path / "checkpoint.npz"
     way = {"noOfEpochPerMB": 1, **WAYS["whole"], "progress": False}
     model = network(optimizer="Adam")
