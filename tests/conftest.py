@@ -197,7 +197,7 @@ def shared():
 
 
 class Everything(Mapping):
-    """Give the arrays of a file, by name; `sums` are those of their bytes."""
+    """Give the arrays of a file, by name; `sums`: the CRC-32 of each array's bytes."""
 
     def __init__(self, path):
         self.file = np.load(io.BytesIO(path.read_bytes()))

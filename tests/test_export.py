@@ -77,7 +77,10 @@ def test_all_that_a_program_depends_on_is_in_its_name(monkeypatch):
             gradients(*sizes, **given)
         return asked.value.args[0]
 
-    for dtype in ("float32", "float64"):  # programs are looked for with kernels alone
+    for dtype in (
+        "float32",
+        "float64",
+    ):  # a program is looked up only if they are ready
         assert export.lowering.enabled("products", dtype)
     monkeypatch.setattr(export, "load_program", ask)
     first = path_of(3, 2, 2, 6)

@@ -156,19 +156,19 @@ def test_deleted_networks_leave_nothing_behind():
 
 
 def test_an_update_in_one_program_is_that_of_its_parts(network):
-    # Fails if the program of a whole update differs from gradients and update.  Its
-    # masks: test_training.py, beside the loop.
+    # Fails if the program of a whole update differs from gradients and update.
     settings = Settings(*np.array([0.01, 0.02, 0.03, 0.04, 1e-5, 0.1, np.inf, 0.001]))
     rng = np.random.default_rng(5)
     minibatch = mean_over_tunes(*(rng.random((2, 7, 2, N)) < 0.3).astype(float))
+    masks = [(rng.random((7, 2, cells)) < 0.5) * 2.0 for cells in H]
     functions = network()._functions
     assert functions.in_one_program(minibatch)
 
     def step():
-        return functions.step(minibatch, (), settings)
+        return functions.step(minibatch, masks, settings)
 
     def parts():
-        return functions.apply(functions.partial_gradients(minibatch), settings)
+        return functions.apply(functions.partial_gradients(minibatch, masks), settings)
 
     found = []
     for update in (step, parts):

@@ -255,11 +255,11 @@ def test_more_points_are_taken_where_they_are_needed(monkeypatch):
 
 
 def test_integrated_begins_at_silence(model_of):
-    model = model_of("down")
+    model = model_of("up")
     tune, w = tune_of(model), model.parameters()
     found = model.influence(tune, 9, 4, integrated=3)
     for name, rows in (("log_odds", tune), ("baseline", np.zeros_like(tune))):
-        wanted = log_odds(w, list(rows), 9, 4, "down")
+        wanted = log_odds(w, list(rows), 9, 4, "up")
         assert getattr(found, name) == pytest.approx(wanted, abs=1e-12)
 
 

@@ -207,14 +207,26 @@ def test_a_program_traced_for_kernels_that_then_fail_is_compiled_anew(
     # Fails if XLA is given the names of kernels that nothing has registered.
     monkeypatch.setattr(build, "path_of", lambda *_: tmp_path / "kernels")
     monkeypatch.setattr(build, "CODE", "import time; time.sleep(1); 1 / 0")
-    x = np.zeros((2, 5, 6))
+    monkeypatch.setattr(lowering, "ready", lambda *key: key in lowering._enabled)
+    codes, trace, x = [], export.trace, np.zeros((2, 5, 6))
+
+    def traced(*args):
+        program, code = trace(*args)
+        codes.append(code)
+        return program, code
 
     def gradients():
         return RNN4Music(3, 2, 2, 6, seed=1, dtype="float64").gradients(x, x)
 
+    monkeypatch.setattr(export, "trace", traced)
     with pytest.warns(UserWarning, match="cannot be used.*division") as seen:
         cost, found = gradients()
     assert len(seen) == 1
+    # Once it is among the names whose check is left out.
+    first, second = (code.count(b"lstmmusic.packed_dot.float64") for code in codes)
+    assert first > second
+    monkeypatch.undo()
+    monkeypatch.setitem(lowering._enabled, ("products", "float64"), False)
     plain_cost, plain = gradients()  # without kernels from the first
     assert cost == plain_cost
     for name, gradient in plain.items():

@@ -117,6 +117,7 @@ def test_a_second_run_knows_what_the_first_one_trained_on(journey, run, tmp_path
     assert f"cost per step: {first:.2f} nats at first" in page_of(tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_independent_notes_are_taken_up_as_joint_ones(run, tmp_path):
     """Fails if ``--output joint`` begins anew, or is not what is trained."""

@@ -85,6 +85,20 @@ def test_numbers_do_not_depend_on_the_switch(journeys):
     assert journeys[None][3] == journeys["0"][3]
 
 
+def test_short_memory_stays_short_when_the_settings_come_later(in_new_process):
+    # Fails if the first compiled function makes glibc keep what a training, before it,
+    # found no room for.
+    code = """
+from lstmmusic.engine import process
+calls = []
+process.set_malloc = lambda *settings: calls.append(settings)
+process.return_freed_memory()
+process.apply_settings()
+print(len(calls), calls[0] == calls[-1] != calls[1])
+"""
+    assert in_new_process(code) == "3 True"
+
+
 def test_another_value_of_the_switch_is_refused(in_new_process):
     code = """
 from lstmmusic import RNN4Music

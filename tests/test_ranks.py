@@ -251,6 +251,7 @@ main.main(["--sizes", "7", "6", "5", "--midi", "tunes", "--out", "out", "--mpi"]
     assert len(saved.instantaneousCost) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["SIGKILL", "an error"])
 def test_a_rank_that_dies_ends_the_job(ranks, tmp_path, how):
     # Fails if the others wait for it, or if the last checkpoint is not whole.

@@ -78,7 +78,7 @@ class FormatCheck:
     Attributes
     ----------
     format_found : RollFormat or None
-        That of the rolls checked.
+        The format of the rolls checked so far.
     """
 
     def __init__(

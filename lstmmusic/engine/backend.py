@@ -51,6 +51,7 @@ def choose_device(mode, device):
             f"{INSTALL_CUDA}"
         )
     forks.refuse(f"device={device!r}")
+    process.apply_settings()
     import jax
 
     try:

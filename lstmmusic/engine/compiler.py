@@ -87,8 +87,8 @@ class Compiler:
 
         ``build`` returns a `Graph`.  Called with its arguments, the result compiles at
         the first call and returns a function, which returns a list.  Threads may call
-        that at once if it makes no updates; compiling is for one thread alone.  It
-        waits for the kernels if the graph has products.
+        that at once if it makes no updates; compiling is for one thread alone.
+        Compiling waits for the kernels if ``has_products``.
         """
         kernels = self.kernels if has_products else []
         # To record where each variable was made takes longer than the rest.

@@ -106,8 +106,9 @@ def new_program(build, key, variables, kernels):
 
     Return the Program and its code.  Compile again if the kernels are not as expected.
     """
+    program = compile_graph(build(*key), variables, "cpu")
     expected = [lowering.expected(*group) for group in kernels]
-    traced = trace(compile_graph(build(*key), variables, "cpu"), variables)
+    traced = trace(program, variables)
     if [lowering.enabled(*group) for group in kernels] != expected:
         traced = trace(compile_graph(build(*key), variables, "cpu"), variables)
     return traced
@@ -162,7 +163,7 @@ def with_fast_products(program, variables, kernels):
     import jax
 
     tunes = [shape[1] for shape, _ in program.inputs if len(shape) == 3]
-    ours = any(lowering.enabled(*group) for group in kernels)
+    ours = any(lowering.enabled(*k) for k in kernels if k[0] == "products")
     many = ours or (tunes and tunes[0] >= MANY_TUNES)
     with jax.default_device(jax.devices("cpu")[0]):  # where the variables are
         options = EIGEN if many and has_options() else None

@@ -18,6 +18,7 @@ MIN_COMPILE_S = 0.2
 # glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -3, -4, -8
 LARGE_BLOCK, MOST_LARGE_BLOCKS = 2**25, 2**16  # its highest threshold, and its default
+_memory_is_short = False  # for the rest of the process
 
 
 @functools.cache
@@ -57,6 +58,8 @@ def apply_settings():
     if jax.config.jax_compilation_cache_dir is None:
         use_xla_cache(cache.entry_path("xla"))
     set_malloc((M_MMAP_MAX, 0), (M_ARENA_MAX, 1), (M_TRIM_THRESHOLD, KEPT_BYTES))
+    if _memory_is_short:
+        return_freed_memory()
 
 
 def use_xla_cache(folder):
@@ -78,8 +81,11 @@ def return_freed_memory():
     """Let glibc return large blocks to the system at once, where memory is short.
 
     Small blocks split those that glibc keeps.  The next large block then needs a new
-    place: an update could take twice the memory that it needs.
+    place: an update could take twice the memory that it needs.  `apply_settings`, if it
+    comes later, calls this again.
     """
+    global _memory_is_short
+    _memory_is_short = True
     if is_allowed():
         set_malloc((M_MMAP_MAX, MOST_LARGE_BLOCKS), (M_MMAP_THRESHOLD, LARGE_BLOCK))
 

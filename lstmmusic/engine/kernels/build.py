@@ -18,7 +18,7 @@ from lstmmusic.engine import cache
 from lstmmusic.engine.kernels.host import host
 
 LONGEST_S = 120
-# Python would look for garbage a tenth of the time.
+# Garbage collection would take a tenth of the time.
 CODE = """
 import gc, json, sys
 gc.disable()

@@ -3,7 +3,7 @@
 import llvmlite.binding as llvm
 import numpy as np
 
-# By group: those of a group are built, tested and registered together.
+# Groups of kernels, each built, tested and registered as a whole.
 KERNELS = {
     "products": ("roll_dot", "roll_outer", "pack", "pack_transposed", "packed_dot"),
     "joint": ("joint_dot", "joint_outer", "joint_draw"),
