@@ -8,9 +8,8 @@ them) stand side by side in the order i, f, g, o, as one array (…, 4H): input 
 forget gate, cell input (Graves' tanh term of eq. 9) and output gate.
 ``dX`` is ∂cost/∂X and has X's shape; ``_prev`` and ``_next`` are neighbours in time.
 
-Examples
---------
-One cell that remembers 1.  With weights of zero i = f = o = ½ and g = 0, so c = ½:
+For example, one cell that remembers 1: with weights of zero i = f = o = ½ and g = 0,
+so c = ½.
 
 >>> import pytensor.tensor as pt
 >>> from lstmmusic.model.lstm import forward_step
