@@ -141,7 +141,8 @@ class RollArray(np.ndarray):
         return part
 
     def repeat(self, repeats: Any, axis: Any = None) -> "RollArray":
-        """Repeat elements; the result has no format, with a NumPy below 2.3, too."""
+        """Repeat elements, as `ndarray.repeat` does; the result has no format."""
+        # NumPy below 2.3 would let it keep the format.
         return np.asarray(self).repeat(repeats, axis).view(RollArray)
 
     def __reduce__(self) -> tuple[Any, ...]:

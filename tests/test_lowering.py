@@ -20,6 +20,7 @@ from lstmmusic import RNN4Music
 from lstmmusic.engine import export, lowering
 from lstmmusic.model import ops
 from lstmmusic.model.network import State, backward_pass, forward_pass
+from lstmmusic.model.optimizers import Settings
 from lstmmusic.model.outputs import joint_dot, joint_outer
 from lstmmusic.model.parameters import pack
 
@@ -231,6 +232,13 @@ def test_a_program_traced_for_kernels_that_then_fail_is_compiled_anew(
     assert cost == plain_cost
     for name, gradient in plain.items():
         np.testing.assert_array_equal(found[name], gradient)
+
+
+def test_the_optimizers_program_does_not_wait_for_the_kernels(monkeypatch):
+    monkeypatch.setattr(lowering, "start_build", lambda *_: None)
+    monkeypatch.setattr(lowering, "enabled", lambda *_: 1 / 0)
+    model = RNN4Music(3, 2, 2, 6, dtype="float64")
+    model._functions.compile_apply(2, Settings(*np.ones(len(Settings._fields))))
 
 
 def test_jaxlibs_header_is_as_tested():

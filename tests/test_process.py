@@ -99,6 +99,17 @@ print(len(calls), calls[0] == calls[-1] != calls[1])
     assert in_new_process(code) == "3 True"
 
 
+def test_a_new_network_does_not_import_jax(in_new_process):
+    # Fails if the half second of its import no longer passes beside the kernels' build.
+    code = """
+import sys
+from lstmmusic import RNN4Music
+RNN4Music(3, 2, 2, 6).parameters()
+print("jax" in sys.modules)
+"""
+    assert in_new_process(code) == "False"
+
+
 def test_another_value_of_the_switch_is_refused(in_new_process):
     code = """
 from lstmmusic import RNN4Music

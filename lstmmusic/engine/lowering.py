@@ -43,7 +43,7 @@ PRODUCTS = ops.RollDot, ops.RollOuter, ops.Pack, ops.PackedDot
 SLOWER = {"products": "the network is", "joint": "the joint output is"}
 TARGETS = kernels.TARGETS if kernels else []
 LOCK = threading.Lock()
-_enabled: dict[tuple[str, str], bool] = {}  # (group, dtype), while the process runs
+_enabled: dict[tuple[str, str], bool] = {}  # by group and dtype; asked once
 
 
 def start_build(group, dtype):

@@ -254,7 +254,8 @@ class Training:
         if state.position[:2] == (0, 0) or not state.records:
             settings = {name: getattr(model, name) for name in SETTINGS}
             record = {"command": self.source.command, "updates": 0}
-            record |= {**(state.plan or {}), **settings, "processes": self.ranks.size}
+            assert state.plan is not None  # set by `begin`
+            record |= {**state.plan, **settings, "processes": self.ranks.size}
             record["randomState"] = provenance.digest_of_state(epoch_rng_state)
             provenance.add_training(state.records, record)
         state.records[-1]["updates"] += 1

@@ -27,7 +27,7 @@ from lstmmusic.engine.kernels import self_test
 self_test.build(*sys.argv[2:])
 """
 LOCK = threading.Lock()
-_processes: dict = {}  # (group, dtype): the subprocess that builds, or has built, it
+_processes: dict = {}  # (group, dtype): its subprocess, running or ended
 
 
 def start_build(group, dtype):
