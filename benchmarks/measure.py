@@ -31,7 +31,7 @@ import time
 from functools import partial
 from importlib import import_module
 
-from timing import alternate, minibatch, pin
+from timing import alternate, minibatch, peak_memory, pin
 
 
 def update(threads, T, B, H, *names):
@@ -118,8 +118,6 @@ def generate(threads):
 
 def memory(name, T, B, H):
     """Measure resident memory in MB after the imports and at five updates' peak."""
-    import resource
-
     import peers
 
     if name == "ours":
@@ -130,14 +128,11 @@ def memory(name, T, B, H):
         torch.set_num_threads(2)
     x, k = minibatch(T, B)
 
-    def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-    before = peak()
+    before = peak_memory()
     run = getattr(peers, name)(x, k, H)
     for _ in range(5):
         run()
-    return {"imports": before, "peak": peak()}
+    return {"imports": before, "peak": peak_memory()}
 
 
 def profile(T, B, H):

@@ -1,11 +1,10 @@
 """Measure the joint output and whole tunes; `measure.py` calls these functions."""
 
-import resource
 import time
 from functools import partial
 
 import numpy as np
-from timing import alternate, minibatch
+from timing import alternate, minibatch, peak_memory
 
 DROPOUT = 0.5
 SKIPPED = 8  # one minibatch of so many is trained on
@@ -164,11 +163,8 @@ def memory_joint(output, kernels, T, B, H):
         lowering.kernels = None
     x, k = minibatch(T, B)
 
-    def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-    before = peak()
+    before = peak_memory()
     run = peers.ours(x, k, H, output=output)
     for _ in range(5):
         run()
-    return {"imports": before, "peak": peak()}
+    return {"imports": before, "peak": peak_memory()}

@@ -1,8 +1,12 @@
-"""Time functions that take turns, on as many cores as there are threads."""
+"""Time functions that take turns, on as many cores as there are threads.
+
+And measure the peak memory of a process.
+"""
 
 import os
 import statistics
 import time
+from pathlib import Path
 
 
 def pin(threads):
@@ -50,3 +54,12 @@ def minibatch(T, B, N=88, density=0.05):
     rolls = np.random.default_rng(0).random((T + 1, B, N)) < density
     rolls = rolls.astype(np.float32)
     return rolls[:-1].copy(), rolls[1:].copy()
+
+
+def peak_memory():
+    """Return this process's peak resident memory in MB.
+
+    From /proc, because what getrusage gives on Linux begins with the parent's peak.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -25,6 +25,8 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from peak_memory import peak_memory
+
 KINDS = ("midi", "npz")
 CASES_PER_CHILD = 4000
 LIMIT_S = 1.0  # processor time, so that a busy machine fails nothing
@@ -122,7 +124,7 @@ def in_child(kind, cases, seed, first):
         found = [*trespasses, *faults(error, seconds)]
         failures += [(number, "; ".join(found))] if found else []
     signal.alarm(0)
-    peak_mb = peak_memory()
+    peak_mb = peak_memory() / 2**20
     if peak_mb > LIMIT_MB:
         failures.append((first, f"from here on, {peak_mb:.0f} MB"))
     return {
@@ -132,18 +134,6 @@ def in_child(kind, cases, seed, first):
         "peak_mb": peak_mb,
         "failures": failures,
     }
-
-
-def peak_memory():
-    """Return this process's peak in MB.
-
-    Linux says it in /proc; getrusage starts from the parent's peak.
-    """
-    try:
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 1024
-    except (OSError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def one_case(mutants, seeds, kind, seed, number):

@@ -1,11 +1,13 @@
 """A call that needs more memory than there is, is refused before any work."""
 
+import os
 import re
 import sys
 from functools import partial
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from lstmmusic import RNN4Music
 from lstmmusic.training import free_memory, memory
@@ -13,6 +15,7 @@ from midi import PackedRoll
 
 GB = 10**9
 ROLL = np.zeros((40, 6), np.uint8)
+WITH_TESTS = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
 
 
 @pytest.fixture
@@ -154,15 +157,16 @@ def test_the_inputs_of_probabilities_and_gradients_are_named(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss in kB is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
 def test_the_states_of_a_long_tune_take_less_than_a_gigabyte(in_new_process):
     # 216 MB of them, beside the network and its compilation; then the influence on a
     # note at the end. Fails if blocks are copied twice.
-    printed = in_new_process("""
-import resource
+    printed = in_new_process(
+        """
+from peak_memory import peak_memory as peak
+print(peak())
 import numpy as np
 from lstmmusic import RNN4Music
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1000
 model = RNN4Music(600, 600, 600, 88, seed=1, dtype="float32")
 tune = (np.random.default_rng(1).random((5000, 88)) < 0.05) * 1.0
 found = model.states(tune)
@@ -170,25 +174,30 @@ print(peak(), sum(map(np.size, found.layers)) * 4)
 del found
 model.influence(tune, 5000, 30)
 print(peak())
-""")
-    peak, size, later = map(int, printed.split())
+""",
+        PYTHONPATH=WITH_TESTS,
+    )
+    start, peak, size, later = map(int, printed.split())
+    assert start < 0.05 * GB  # of this process, not of the one that began it
     print(f"peak {peak / 1e9:.2f} GB, with influence {later / 1e9:.2f} GB")
     assert size == 5000 * 1800 * 6 * 4
     assert later < GB
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss in kB is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="VmHWM is Linux's")
 def test_integrated_influence_holds_a_roll_and_its_change_for_each_note(in_new_process):
     # 160 MB for each of both, and one more for minibatches of tunes; all intervals are
     # halved twice. Fails if one change stays while the next is found, or if rolls are
     # copied to be added up.
-    printed = in_new_process("""
-import resource, warnings
+    printed = in_new_process(
+        """
+from peak_memory import peak_memory as peak
+print(peak())
+import warnings
 import numpy as np
 from lstmmusic import RNN4Music
 from lstmmusic.training import integrated
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 P, T, N = 100, 1000, 400
 model = RNN4Music(4, 4, 4, N, seed=1, dtype="float32")
 tune = (np.random.default_rng(1).random((T, N)) < 0.05) * 1.0
@@ -199,8 +208,11 @@ with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     model.influence(tune, np.arange(T - P, T) + 1, np.arange(P), integrated=5)
 print(len(said), peak() - before, P * T * N * 4)
-""")
-    warned, found, rolls = map(int, printed.split())
+""",
+        PYTHONPATH=WITH_TESTS,
+    )
+    start, warned, found, rolls = map(int, printed.split())
+    assert start < 0.05 * GB
     print(f"{found / rolls:.2f} rolls for each note")
     assert warned == 1
     assert found < 3.4 * rolls
