@@ -141,6 +141,19 @@ def test_a_function_that_cannot_be_exported_works_all_the_same(monkeypatch, tmp_
     assert not (tmp_path / "program").exists()
 
 
+def test_a_trace_that_fails_warns_once_though_it_is_made_again(monkeypatch):
+    # Its kernels are expected, and then fail too.
+    made, error = object(), ZeroDivisionError("division by zero")
+    monkeypatch.setattr(export, "compile_graph", lambda *_: None)
+    monkeypatch.setattr(export, "trace", lambda *_: (made, None, error))
+    monkeypatch.setattr(export.lowering, "expected", lambda *_: True)
+    monkeypatch.setattr(export.lowering, "enabled", lambda *_: False)
+    with pytest.warns(UserWarning, match="was not cached: division by zero") as seen:
+        found = export.new_program(tuple, (), [], [("products", "float64")])
+    assert found == (made, None)
+    assert len(seen) == 1
+
+
 def test_a_function_that_cannot_be_cached_works_all_the_same(monkeypatch, tmp_path):
     wanted = probabilities()
     monkeypatch.setattr(export, "path_of", lambda *_: tmp_path / "no" / "program")

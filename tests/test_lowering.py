@@ -10,11 +10,11 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from conftest import H, N
 from pytensor.graph.fg import FunctionGraph
 from pytensor.link.jax.dispatch import jax_funcify
 from pytensor.scan.op import Scan
 from pytensor.tensor.math import Dot
+from sizes import H, N
 
 from lstmmusic import RNN4Music
 from lstmmusic.engine import export, lowering
@@ -212,9 +212,9 @@ def test_a_program_traced_for_kernels_that_then_fail_is_compiled_anew(
     codes, trace, x = [], export.trace, np.zeros((2, 5, 6))
 
     def traced(*args):
-        program, code = trace(*args)
+        program, code, error = trace(*args)
         codes.append(code)
-        return program, code
+        return program, code, error
 
     def gradients():
         return RNN4Music(3, 2, 2, 6, seed=1, dtype="float64").gradients(x, x)

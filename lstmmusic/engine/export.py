@@ -105,13 +105,17 @@ def new_program(build, key, variables, kernels):
     """Compile a graph and trace it while the kernels are built, then wait for them.
 
     Return the Program and its code.  Compile again if the kernels are not as expected.
+    Warn if JAX cannot trace it; the code is then None.
     """
     program = compile_graph(build(*key), variables, "cpu")
     expected = [lowering.expected(*group) for group in kernels]
-    traced = trace(program, variables)
+    traced, code, error = trace(program, variables)
     if [lowering.enabled(*group) for group in kernels] != expected:
-        traced = trace(compile_graph(build(*key), variables, "cpu"), variables)
-    return traced
+        program = compile_graph(build(*key), variables, "cpu")
+        traced, code, error = trace(program, variables)
+    if error:
+        warnings.warn(f"a compiled function was not cached: {error}", stacklevel=2)
+    return traced, code
 
 
 def path_of(name, key, variables, form, kernels):
@@ -192,9 +196,9 @@ def has_options():
 
 
 def trace(program, variables):
-    """Trace a Program; return it as it will be loaded, and its code to cache.
+    """Trace a Program; return it as it will be loaded, its code to cache, and None.
 
-    On failure, warn and return the program and None.
+    On failure, return the program uncompiled, None and the error.
     """
     import jax
 
@@ -205,9 +209,8 @@ def trace(program, variables):
         exported = export(*types_of(program, variables))
         code = bytes(exported.serialize())
     except Exception as error:
-        warnings.warn(f"a compiled function was not cached: {error}", stacklevel=2)
-        return program._replace(run=run), None
-    return program._replace(run=exported.call), code
+        return program._replace(run=run), None, error
+    return program._replace(run=exported.call), code, None
 
 
 def load_program(path):

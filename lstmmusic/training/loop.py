@@ -227,14 +227,14 @@ class Training:
     def settle(self) -> None:
         """Wait for the pending update, if there is one, and record it."""
         if self.pending is not None:
-            made, self.pending = self.pending, None
-            self.record(float(made.cost), made)
+            last, self.pending = self.pending, None
+            self.record(float(last.cost), last)
 
-    def record(self, cost: float, made: Pending) -> None:
+    def record(self, cost: float, last: Pending) -> None:
         """Record an update in the `TrainState`; TrainingError if it is not finite."""
         state, model = self.state, self.model
         if not np.isfinite(cost):
-            where = f" (rank {', '.join(map(str, made.broken))})" if made.broken else ""
+            where = f" (rank {', '.join(map(str, last.broken))})" if last.broken else ""
             raise TrainingError(
                 f"update {len(state.costs) + 1} gave a cost or weights that "
                 f"are not finite{where}, or weights beyond ±1e6; the weights are those "
@@ -242,11 +242,11 @@ class Training:
                 f"{model.R2:g}, {model.R3:g}, {model.Rout:g}) or a smaller gradClip "
                 f"({model.gradClip:g}) may help."
             )
-        self.record_training(made.position.epoch_rng_state)
-        state.record(cost, made.steps)
-        self.divergence.look_at(cost / made.steps)
-        state.rng.bit_generator.state = made.rng_state
-        state.position = made.position
+        self.record_training(last.position.epoch_rng_state)
+        state.record(cost, last.steps)
+        self.divergence.look_at(cost / last.steps)
+        state.rng.bit_generator.state = last.rng_state
+        state.position = last.position
 
     def record_training(self, epoch_rng_state: Mapping | None) -> None:
         """Count an update in this training's record; create that at the first."""
@@ -300,7 +300,7 @@ class Training:
         """Return the numbers of the next update, as arrays."""
         model = self.model
         R1, R2, R3, Rout = self.rates(self.updates_done)
-        numbers = Settings(
+        settings = Settings(
             R1=R1,
             R2=R2,
             R3=R3,
@@ -311,7 +311,7 @@ class Training:
             lam=self.plan.lam,
         )
         with np.errstate(over="ignore"):  # an update then says that it is not finite
-            return Settings(*(np.array(number, model.dtype) for number in numbers))
+            return Settings(*(np.array(value, model.dtype) for value in settings))
 
     def rates(self, done: int) -> tuple[float, ...]:
         """Return the rates of the update after ``done`` others."""
