@@ -24,6 +24,8 @@ from pathlib import Path
 import numpy as np
 import pytensor
 import pytest
+import trainings
+from sizes import FILLED_SIZES, JOINT_D, JOINT_N, B, H, N, T
 
 import lstmmusic
 from lstmmusic import ParameterFileError, RNN4Music
@@ -69,10 +71,6 @@ def pytest_collection_modifyitems(items):
 ROOT = Path(lstmmusic.__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
-H = (5, 4, 3)
-N = 6
-T = 7
-B = 2
 # Large enough that a wrong term is not lost among the right ones.
 WILD = {"sigRand": 0.6, "muRand": 0.7, "seed": 11}
 
@@ -135,9 +133,6 @@ def programs_stay(monkeypatch):
         return _programs[path]
 
     monkeypatch.setattr(export, "cpu_program", shared_program)
-
-
-JOINT_N, JOINT_D = 8, 9
 
 
 @cache
@@ -259,9 +254,6 @@ def same():
     return assert_same
 
 
-FILLED_SIZES = (4, 3, 2, 5)
-
-
 def new_network(**form):
     """A network that differs from `filled` in all that a file can change."""
     return RNN4Music(*FILLED_SIZES, **({"seed": 2, "optimizer": "Adam"} | form))
@@ -376,3 +368,32 @@ def compilations(monkeypatch):
     # It stays: JAX 0.8 cannot take a listener away.
     monitoring.register_event_duration_secs_listener(listen)
     return seen
+
+
+@pytest.fixture
+def begin(network):
+    """Return a function that gives the network as it is before any training.
+
+    With all that draws random numbers, or remembers something.
+    """
+
+    def get():
+        model = network(optimizer="Adam")
+        model.setNewRates(0.05, 0.05, 0.05, 0.05)
+        model.dropout, model.gradNorm = 0.25, 2.0
+        return model
+
+    return get
+
+
+ENDS = {}
+
+
+@pytest.fixture
+def straight(begin, everything):
+    """All that the plans, never stopped, end with: found once, for all tests."""
+    for plan in trainings.PLANS.keys() - ENDS.keys():
+        model = begin()
+        trainings.train(model, plan)
+        ENDS[plan] = everything(model)
+    return ENDS

@@ -9,7 +9,10 @@ from itertools import product
 
 import numpy as np
 import oracle
+import pytensor
+import pytensor.tensor as pt
 from oracle import NUMPY, sigma
+from pytensor.compile.mode import Mode
 
 
 def places(N, order):
@@ -102,6 +105,39 @@ def evaluate(w, tunes, order):
         hit, added, missed = after * greedy, greedy > after, after > greedy
         rows.append([nats, hit.sum(), added.sum(), missed.sum(), len(ups)])
     return np.array(rows)
+
+
+def autodiff(values, rolls, order, loss_weight, masks, counted=None):
+    """Return the cost, and pytensor.grad of `logits`' cost, by name.
+
+    One graph of one tune serves all.  ``rolls``: inputs and targets (B, T, N);
+    ``masks``: for each layer (T, B, H); ``counted``: 1 where a note's nats count.
+    """
+    counted = np.ones_like(rolls[1]) if counted is None else counted
+    factors = [mask.swapaxes(0, 1) for mask in masks]
+    given = [*rolls, counted, loss_weight.T[:, :, None], *factors]
+    w = {name: pt.tensor(shape=a.shape, dtype="float64") for name, a in values.items()}
+    x, k, counts, weight, *factors = (
+        pt.tensor(shape=a.shape[1:], dtype="float64") for a in given
+    )
+    maths = oracle.Maths(pt.exp, pt.tanh, pt.stack)
+    steps = range(len(loss_weight))
+    at = [{n: factors[n - 1][t] for n in (1, 2, 3)} for t in steps]
+    ups = oracle.hidden(w, [x[t] for t in steps], False, maths, at)
+    y = sigma(logits(w, ups, k, order, maths), maths)
+    nats = -k * pt.log(y) - (1 - k) * pt.log(1 - y)
+    total = (weight * counts * nats).sum()
+    weights = [name for name in w if "td1" not in name]
+    of = [w[name] for name in weights]
+    with pytensor.config.change_flags(traceback__limit=0):
+        function = pytensor.function(
+            [x, k, counts, weight, *factors, *w.values()],
+            [total, *pytensor.grad(total, of)],
+            mode=Mode(linker="py", optimizer=None),
+        )
+    tunes = [function(*tune, *values.values()) for tune in zip(*given, strict=True)]
+    total, *gradients = (sum(of_tunes) for of_tunes in zip(*tunes, strict=True))
+    return float(total), dict(zip(weights, gradients, strict=True))
 
 
 def assert_slopes(model, x, k, names, rng):

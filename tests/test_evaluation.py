@@ -5,7 +5,7 @@ import math
 import numpy as np
 import oracle
 import pytest
-from conftest import N
+from sizes import N
 
 from lstmmusic import RNN4Music, datasets
 

@@ -6,7 +6,7 @@ import numpy as np
 import oracle
 import pytensor
 import pytest
-from conftest import H, N
+from sizes import H, N
 
 from lstmmusic import RNN4Music
 from lstmmusic.data.batches import mean_over_tunes

@@ -5,20 +5,14 @@ import inspect
 import numpy as np
 import oracle
 import pytest
-from conftest import N
+from generated import STUCK, assert_generated, uniform
+from sizes import N
 
 from lstmmusic.engine import functions
 from lstmmusic.statistics import longest_held
 from lstmmusic.stuck import what_is_stuck
 
-# Random weights hold notes; where a tune gets stuck is not what these tests are about.
-STUCK = r"ignore:.*genProbThreshold \d"
-
 PRIMER = np.random.default_rng(31).choice([0.0, 1.0], size=(9, N))
-
-
-def uniform(seed, *shape):
-    return np.random.default_rng(seed).random(shape)
 
 
 class Given:
@@ -29,12 +23,6 @@ class Given:
 
     def random(self, shape, dtype):
         return self.numbers.reshape(shape).astype(dtype)
-
-
-def assert_generated(found, wanted):
-    samples, y = found
-    np.testing.assert_allclose(y, wanted[1], rtol=0, atol=1e-10)
-    np.testing.assert_array_equal(samples, wanted[0])
 
 
 @pytest.mark.parametrize("steps", [1, 9], ids=["one row", "nine rows"])

@@ -5,30 +5,14 @@ import oracle
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from conftest import B, H, N, T
+from gradients import as_minibatch, assert_close, cost_and_gradients, make_masks
 from pytensor.compile.mode import Mode
+from sizes import B, H, N, T
 
-from lstmmusic.data.batches import Minibatch
 from lstmmusic.engine import gradient
-from lstmmusic.model.network import from_leaves
-from lstmmusic.model.parameters import unpack, weight_shapes
+from lstmmusic.model.parameters import weight_shapes
 
 NAMES = list(weight_shapes(H, N))
-
-
-def as_minibatch(rolls, loss_weight, block):
-    x, targets = (np.ascontiguousarray(roll.swapaxes(0, 1)) for roll in rolls)
-    return Minibatch(x, targets, loss_weight, block)
-
-
-def cost_and_gradients(model, minibatch, masks=()):
-    """Return the summed parts of a minibatch's gradient, as {original name: array}."""
-    parts = model._functions.partial_gradients(minibatch, masks)
-    cost = sum(float(part.cost) for part in parts)
-    by_weight = zip(*(part.gradients for part in parts), strict=True)
-    packed = (sum(map(np.asarray, arrays)) for arrays in by_weight)
-    network = from_leaves(model._store.weights, packed)
-    return cost, unpack(network)
 
 
 def autodiff(values, rolls, loss_weight, masks, original=False):
@@ -60,19 +44,6 @@ def autodiff(values, rolls, loss_weight, masks, original=False):
     tunes = [function(*tune, *values.values()) for tune in zip(*given, strict=True)]
     total, *gradients = (sum(of_tunes) for of_tunes in zip(*tunes, strict=True))
     return float(total), dict(zip(NAMES, gradients, strict=True))
-
-
-def assert_close(found, wanted, tolerance):
-    assert found[0] == pytest.approx(wanted[0], rel=tolerance)
-    for name in NAMES:
-        norm = np.linalg.norm(wanted[1][name])
-        assert norm > 0, name
-        error = np.linalg.norm(found[1][name] - wanted[1][name]) / norm
-        assert error <= tolerance, name
-
-
-def make_masks(rng, steps, tunes):
-    return [rng.choice([0.0, 2.0], size=(steps, tunes, cells)) for cells in H]
 
 
 @pytest.mark.parametrize(("fixed", "original"), [(False, False), (True, True)])

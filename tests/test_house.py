@@ -126,3 +126,12 @@ def test_jax_s_private_modules_are_used_in_one_module_and_no_test():
 
     assert found_in([*TESTS, *EXAMPLES], reaching) == {}
     assert len(found_in(LIBRARY, reaching)) <= 1
+
+
+def test_no_module_of_tests_imports_another():
+    def imported(file):
+        nodes = ast.walk(ast.parse(file.read_text("utf-8")))
+        modules = [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+        return [m for m in modules if m and m.startswith("test_")]
+
+    assert found_in(TESTS, imported) == {}

@@ -10,9 +10,9 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 import restruck_oracle
-from conftest import JOINT_D, JOINT_N
 from oracle import sigma
 from pytensor.compile.mode import Mode
+from sizes import JOINT_D, JOINT_N
 
 from lstmmusic import RNN4Music
 from lstmmusic.engine import inside

@@ -3,21 +3,16 @@
 import joint_oracle
 import numpy as np
 import oracle
-import pytensor
-import pytensor.tensor as pt
 import pytest
-from conftest import JOINT_D, JOINT_N, B, H
-from pytensor.compile.mode import Mode
-from test_gradient import as_minibatch, cost_and_gradients, make_masks
+from gradients import as_minibatch, assert_close, cost_and_gradients, make_masks
+from joint_data import NEW, TUNES, T, names, tunes
+from sizes import JOINT_D, JOINT_N, B, H
 
 from lstmmusic import RNN4Music
 from lstmmusic.engine import lowering
-from lstmmusic.model.parameters import weight_shapes
 
 FORMS = [(JOINT_D, "up"), (JOINT_D, "down"), (0, "down")]
 forms = pytest.mark.parametrize(("units", "order"), FORMS)
-T = 3  # steps: the loop is unrolled
-NEW = ["Wky", "ba", "Wka", "Wuy", "Wha_1", "Wha_2", "Wha_3"]
 
 
 def rolls(seed=71):
@@ -25,59 +20,6 @@ def rolls(seed=71):
     inputs, targets = np.random.default_rng(seed).random((2, B, T, JOINT_N)) < 0.3
     targets[0, 1], targets[1, 2] = False, True
     return inputs * 1.0, targets * 1.0
-
-
-def tunes(*lengths, seed=72):
-    rng = np.random.default_rng(seed)
-    return [(rng.random((n, JOINT_N)) < 0.3) * 1.0 for n in lengths]
-
-
-TUNES = tunes(40, 2, 33, 5)
-
-
-def names(units):
-    return list(weight_shapes(H, JOINT_N, units))
-
-
-def autodiff(values, rolls, order, loss_weight, masks, counted=None):
-    """Return the cost, and pytensor.grad of the loop in `joint_oracle`, by name.
-
-    One graph of one tune serves all.  ``counted``: 1 where a note's nats count, else 0.
-    """
-    counted = np.ones_like(rolls[1]) if counted is None else counted
-    factors = [mask.swapaxes(0, 1) for mask in masks]
-    given = [*rolls, counted, loss_weight.T[:, :, None], *factors]
-    w = {name: pt.tensor(shape=a.shape, dtype="float64") for name, a in values.items()}
-    x, k, counts, weight, *factors = (
-        pt.tensor(shape=a.shape[1:], dtype="float64") for a in given
-    )
-    maths = oracle.Maths(pt.exp, pt.tanh, pt.stack)
-    at = [{n: factors[n - 1][t] for n in (1, 2, 3)} for t in range(T)]
-    ups = oracle.hidden(w, [x[t] for t in range(T)], False, maths, at)
-    y = oracle.sigma(joint_oracle.logits(w, ups, k, order, maths), maths)
-    nats = -k * pt.log(y) - (1 - k) * pt.log(1 - y)
-    total = (weight * counts * nats).sum()
-    weights = [name for name in w if "td1" not in name]
-    of = [w[name] for name in weights]
-    with pytensor.config.change_flags(traceback__limit=0):
-        function = pytensor.function(
-            [x, k, counts, weight, *factors, *w.values()],
-            [total, *pytensor.grad(total, of)],
-            mode=Mode(linker="py", optimizer=None),
-        )
-    tunes = [function(*tune, *values.values()) for tune in zip(*given, strict=True)]
-    total, *gradients = (sum(of_tunes) for of_tunes in zip(*tunes, strict=True))
-    return float(total), dict(zip(weights, gradients, strict=True))
-
-
-def assert_close(found, wanted, tolerance):
-    assert found[0] == pytest.approx(wanted[0], rel=tolerance)
-    assert found[1].keys() == wanted[1].keys()
-    for name, gradient in wanted[1].items():
-        norm = np.linalg.norm(gradient)
-        assert norm > 0, name
-        error = np.linalg.norm(found[1][name] - gradient) / norm
-        assert error <= tolerance, name
 
 
 @pytest.mark.parametrize(("units", "order"), [(JOINT_D, "up"), (0, "down")])
@@ -89,7 +31,9 @@ def test_the_gradient_is_that_of_pytensor_grad(joint, units, order):
     model = joint(units, order)
     rng = np.random.default_rng(73)
     loss_weight, masks = rng.uniform(0.1, 1, size=(T, B)), make_masks(rng, T, B)
-    wanted = autodiff(model.parameters(), rolls(), order, loss_weight, masks)
+    wanted = joint_oracle.autodiff(
+        model.parameters(), rolls(), order, loss_weight, masks
+    )
     assert sorted(wanted[1]) == sorted(names(units))
     for block in (T, 2) if units else (T,):
         given = as_minibatch(rolls(), loss_weight, block)
@@ -172,7 +116,9 @@ def test_one_unit():
     given = [roll[..., :4] for roll in rolls()]
     everywhere = [np.ones((T, B, cells)) for cells in H]
     loss_weight = np.full((T, B), 1 / B)
-    wanted = autodiff(model.parameters(), given, "down", loss_weight, everywhere)
+    wanted = joint_oracle.autodiff(
+        model.parameters(), given, "down", loss_weight, everywhere
+    )
     assert_close(model.gradients(*given), wanted, 1e-11)
 
 

@@ -5,9 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import JOINT_D, H, rewritten
-from conftest import JOINT_N as N
-from test_joint import NEW, TUNES
+from conftest import rewritten
+from joint_data import NEW, TUNES
+from sizes import JOINT_D, H
+from sizes import JOINT_N as N
 
 from lstmmusic import ParameterFileError, RNN4Music
 from lstmmusic.model.optimizers import Moments

@@ -4,9 +4,9 @@ import joint_oracle
 import numpy as np
 import oracle
 import pytest
-from conftest import JOINT_D
-from conftest import JOINT_N as N
-from test_generation import STUCK, assert_generated, uniform
+from generated import STUCK, assert_generated, uniform
+from sizes import JOINT_D
+from sizes import JOINT_N as N
 
 from lstmmusic import RNN4Music
 

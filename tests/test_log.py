@@ -1,5 +1,4 @@
 """`train(callback=...)`: when it is called, that it stops, and `log_to`'s lines."""
-# ruff: noqa: F811  fixtures of other files
 
 import copy
 import csv
@@ -10,8 +9,8 @@ import time
 
 import numpy as np
 import pytest
-from conftest import N
-from test_resume import EPOCHS, UPDATES, begin, straight, train  # noqa: F401  fixtures
+from sizes import N
+from trainings import EPOCHS, UPDATES, train
 
 from lstmmusic import Progress, log_to
 from lstmmusic.training.log import COLUMNS

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_midi_read import ONE_NOTE, read, smf
+from midi_bytes import ONE_NOTE, read, smf
 
 from midi import MidiError, midiread
 from midi.clock import seconds_to_steps, ticks_to_steps

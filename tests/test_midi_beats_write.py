@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_midi_write import written
+from midi_bytes import written
 
 from midi import MidiError, PackedRoll, RollArray, RollFormat, midiread, midiwrite
 

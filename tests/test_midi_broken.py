@@ -4,7 +4,7 @@ import io
 import time
 
 import pytest
-from test_midi_read import ONE_NOTE, read, smf
+from midi_bytes import ONE_NOTE, read, smf
 
 from midi import MidiError, midiread
 

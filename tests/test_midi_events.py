@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_midi_oracle import mido_roll
-from test_midi_read import read, smf, ticks_480
+from midi_bytes import file_of, read, scores, smf, ticks_480
+from midi_oracle import mido_roll
 
 from midi import MidiError, events, parsing, repair
 from midi.encoding import encode_vlq
@@ -325,37 +325,6 @@ def test_may_pass_int32_bounds_the_ticks(track, may):
 
 
 # Notes left out
-
-
-@st.composite
-def scores(draw):
-    """Return one or two tracks of (delta, channel, pitch, kind of message)."""
-    message = st.tuples(
-        st.integers(0, 4),
-        st.sampled_from([0, 0, 1, 9]),
-        st.sampled_from([59, 60, 60, 61, 62]),
-        st.sampled_from(["on", "on", "off", "silent", "down", "up"]),
-    )
-    return draw(st.lists(st.lists(message, max_size=25), min_size=1, max_size=2))
-
-
-def file_of(tracks):
-    """Return the bytes of a MIDI file of such tracks; a tick is 1/960 s."""
-    file = mido.MidiFile(ticks_per_beat=480)
-    for messages in tracks:
-        track = mido.MidiTrack()
-        for delta, channel, pitch, kind in messages:
-            if kind in ("down", "up"):
-                value = 127 * (kind == "down")
-                made = mido.Message("control_change", control=64, value=value)
-            else:
-                name = "note_off" if kind == "off" else "note_on"
-                made = mido.Message(name, note=pitch, velocity=64 * (kind == "on"))
-            track.append(made.copy(channel=channel, time=delta))
-        file.tracks.append(track)
-    buffer = io.BytesIO()
-    file.save(file=buffer)
-    return buffer.getvalue()
 
 
 def reasons(tracks, r, step, steps, drums):

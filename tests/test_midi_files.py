@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_midi_read import ONE_NOTE, read, smf
+from midi_bytes import ONE_NOTE, read, smf
 
 from lstmmusic import datasets
 from lstmmusic.data import roll_files

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from test_midi_read import ONE_NOTE, read, smf
+from midi_bytes import ONE_NOTE, read, smf
 
 from midi import MidiError, PackedRoll, midiwrite, read_folder, suggest_dt
 from midi.encoding import encode_vlq

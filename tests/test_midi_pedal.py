@@ -1,7 +1,7 @@
 """Test that midiread holds notes under the sustain pedal if asked to."""
 
 import pytest
-from test_midi_read import read, smf, ticks_480
+from midi_bytes import read, smf, ticks_480
 
 # b0 40 is the sustain pedal: 7f down, 00 up. The note lasts from tick 96 to 192.
 PEDAL = {

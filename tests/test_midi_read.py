@@ -1,43 +1,10 @@
 """Test midiread on files written as commented hex bytes."""
 
-import io
-
 import numpy as np
 import pytest
+from midi_bytes import ONE_NOTE, read, smf, ticks_480
 
 from midi import MidiRoll, midiread
-
-
-def smf(*tracks, file_format=1, division="01e0"):
-    """Return the bytes of a Standard MIDI File.
-
-    Each track is hex, without its end-of-track event; division 01e0 is 480 ticks per
-    beat. By the default tempo a tick lasts 1/960 s.
-    """
-    header = f"{file_format:04x} {len(tracks):04x} {division}"
-    out = b"MThd" + bytes.fromhex("00000006" + header)
-    for track in tracks:
-        content = bytes.fromhex(track + "00 ff2f00")
-        out += b"MTrk" + len(content).to_bytes(4, "big") + content
-    return out
-
-
-def read(data, *args, **kwargs):
-    return midiread(io.BytesIO(data), *args, **kwargs)
-
-
-def ticks_480(result):
-    """Return the notes as (pitch, onset, offset), in ticks of 1/960 s."""
-    return [
-        (int(p), round(float(on) * 960, 6), round(float(off) * 960, 6))
-        for p, on, off in result.notes
-    ]
-
-
-ONE_NOTE = smf(
-    "00 903c40"  # tick 0: C4 (3c) on
-    "8360 803c40"  # tick 480, 0.5 s: C4 off
-)
 
 
 def test_a_note_sounds_from_the_ceiling_of_its_onset_to_that_of_its_offset():

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_midi_events import file_of, scores
-from test_midi_read import read, smf, ticks_480
+from midi_bytes import file_of, read, scores, smf, ticks_480
 
 from midi import MidiError, PackedRoll
 

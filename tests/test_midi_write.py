@@ -12,24 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_midi_oracle import mido_roll
+from midi_bytes import read, written
+from midi_oracle import mido_roll
 
 import midi
 import midi.utils
-from midi import MidiError, PackedRoll, midiread, midiwrite
+from midi import MidiError, PackedRoll, midiwrite
 
 ROLL = np.array([[0, 1, 0], [1, 1, 0], [1, 0, 0], [0, 0, 1]])  # r = (60, 63)
-
-
-def written(*args, **kwargs):
-    """Return the bytes that midiwrite writes."""
-    buffer = io.BytesIO()
-    midiwrite(buffer, *args, **kwargs)
-    return buffer.getvalue()
-
-
-def read(data, *args, **kwargs):
-    return midiread(io.BytesIO(data), *args, **kwargs)
 
 
 ranges = st.tuples(st.integers(0, 128), st.integers(0, 128)).filter(

@@ -5,8 +5,8 @@ import oracle
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from conftest import B, H, N, T
 from pytensor.compile.mode import Mode
+from sizes import B, H, N, T
 
 from lstmmusic.model.network import State, fields, from_leaves
 from lstmmusic.model.parameters import unpack, weight_shapes

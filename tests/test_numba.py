@@ -7,7 +7,7 @@ the passes, and then keeps them for other networks.
 import numpy as np
 import oracle
 import pytest
-from conftest import H, N
+from sizes import H, N
 
 from lstmmusic.model.parameters import weight_shapes
 

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import B, N, T
+from sizes import B, N, T
 
 from lstmmusic import datasets, mark_silence, music_statistics
 from lstmmusic.data.batches import check_dataset

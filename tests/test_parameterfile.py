@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 import pytest
-from conftest import FILLED_SIZES as SIZES
 from conftest import new_network as new
 from conftest import rewritten
+from sizes import FILLED_SIZES as SIZES
 
 from lstmmusic import ParameterFileError, RNN4Music
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import FILLED_SIZES as SIZES
 from conftest import new_network as new
 from conftest import rewritten
+from sizes import FILLED_SIZES as SIZES
 
 from lstmmusic import RNN4Music
 from lstmmusic.model.optimizers import Moments

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import H, N
+from sizes import H, N
 
 from lstmmusic.model import parameters
 

@@ -5,7 +5,7 @@ import socket
 
 import numpy as np
 import pytest
-from conftest import N
+from sizes import N
 
 from lstmmusic import ParameterFileError, RNN4Music
 

@@ -7,7 +7,8 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import N, rewritten
+from conftest import rewritten
+from sizes import N
 
 from lstmmusic import ParameterFileError, RNN4Music, datasets, mark_silence
 from lstmmusic.training import provenance

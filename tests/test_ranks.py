@@ -12,8 +12,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ROOT, N
+from conftest import ROOT
 from journeys import load_module
+from sizes import N
 
 from lstmmusic import RNN4Music
 from lstmmusic.data.batches import Minibatch, mean_over_tunes

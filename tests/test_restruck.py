@@ -5,16 +5,16 @@ import numpy as np
 import oracle
 import pytest
 import restruck_oracle
-from conftest import JOINT_D, B, H
-from conftest import JOINT_N as N
-from test_gradient import as_minibatch, cost_and_gradients, make_masks
-from test_joint import T, assert_close, autodiff, names
+from gradients import as_minibatch, assert_close, cost_and_gradients, make_masks
+from joint_data import HALF, T, names
+from joint_data import RESTRUCK_FORMS as FORMS
+from joint_data import restruck_tune as tune
+from sizes import JOINT_D, B, H
+from sizes import JOINT_N as N
 
 from lstmmusic import RNN4Music
 from lstmmusic.engine import lowering
 
-HALF = N // 2
-FORMS = [(JOINT_D, "down"), (0, "up")]
 forms = pytest.mark.parametrize(("units", "order"), FORMS)
 
 
@@ -40,16 +40,6 @@ def pairs(*given):
     return zip(*(a.reshape(-1, N) for a in given), strict=True)
 
 
-def tune(steps, seed=92):
-    """A tune in which about half of the notes that go on are struck again."""
-    rng = np.random.default_rng(seed + steps)
-    roll = (rng.random((steps, N)) < 0.5) * 1.0
-    roll[:, HALF:] *= roll[:, :HALF]
-    roll[1:, HALF:] *= roll[:-1, :HALF]
-    roll[0, HALF:] = 0
-    return roll
-
-
 TUNES = [tune(steps) for steps in (34, 2, 33, 5)]
 
 
@@ -65,7 +55,7 @@ def test_the_gradient_is_that_of_pytensor_grad(restruck, units, order):
     told, possible = restruck_oracle.cleared(x.reshape(-1, N), k.reshape(-1, N))
     given = (x, told.reshape(k.shape)), restruck_oracle.cells(N, order)
     values, possible = model.parameters(), possible.reshape(k.shape)
-    wanted = autodiff(values, *given, loss_weight, masks, possible)
+    wanted = joint_oracle.autodiff(values, *given, loss_weight, masks, possible)
     assert sorted(wanted[1]) == sorted(names(units))
     for block in (T, 2) if order == "down" else (T,):
         given = as_minibatch(rolls(), loss_weight, block)

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from conftest import rewritten
-from test_restruck import tune
+from joint_data import restruck_tune as tune
 
 from lstmmusic import ParameterFileError, RNN4Music
 from lstmmusic.training.checkpoint import weights_of

@@ -4,9 +4,11 @@ import numpy as np
 import oracle
 import pytest
 import restruck_oracle
-from conftest import JOINT_N as N
-from test_generation import STUCK, assert_generated, uniform
-from test_restruck import FORMS, HALF, tune
+from generated import STUCK, assert_generated, uniform
+from joint_data import HALF
+from joint_data import RESTRUCK_FORMS as FORMS
+from joint_data import restruck_tune as tune
+from sizes import JOINT_N as N
 
 from lstmmusic import RNN4Music
 

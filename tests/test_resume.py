@@ -10,7 +10,9 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import N
+import trainings
+from sizes import N
+from trainings import EPOCHS, PLANS, TUNES, UPDATES, VALIDATION, train
 
 from lstmmusic import CheckpointError, RNN4Music, TrainingError
 from lstmmusic.training import parameter_file
@@ -18,57 +20,6 @@ from lstmmusic.training.checkpoint import weights_of
 from lstmmusic.training.divergence import Divergence
 from lstmmusic.training.loop import Training
 from lstmmusic.training.state import Position
-
-RNG = np.random.default_rng(101)
-TUNES = [RNG.choice([0.0, 0.0, 1.0], size=(n, N)) for n in (9, 40, 5, 33, 20)]
-VALIDATION = [RNG.choice([0.0, 0.0, 1.0], size=(n, N)) for n in (12, 4)]
-COMMON = {
-    "noOfEpochPerMB": 2,
-    "sizeOfMiniBatch": 2,
-    "rateDecay": "cosine",
-    "validation": VALIDATION,
-}
-# Twelve updates each; the minibatches of the first are of one block or of two.
-PLANS = {
-    "whole": COMMON | {"noOfEpoch": 2, "lengthOfMB": None, "average": "step"},
-    "cut": COMMON | {"noOfEpoch": 6, "lengthOfMB": 33, "lam": 1e-3},
-}
-UPDATES = 12
-EPOCHS = {"whole": (6, 12), "cut": (2, 4, 6, 8, 10, 12)}  # their last updates
-
-
-@pytest.fixture
-def begin(network):
-    """Return a function that gives the network as it is before any training.
-
-    With all that draws random numbers, or remembers something.
-    """
-
-    def get():
-        model = network(optimizer="Adam")
-        model.setNewRates(0.05, 0.05, 0.05, 0.05)
-        model.dropout, model.gradNorm = 0.25, 2.0
-        return model
-
-    return get
-
-
-def train(model, plan="whole", dataset=TUNES, **arguments):
-    arguments = {"progress": False} | PLANS[plan] | arguments
-    return model.train(dataset, **arguments)
-
-
-ENDS = {}
-
-
-@pytest.fixture
-def straight(begin, everything):
-    """All that the plans, never stopped, end with: found once, for all tests."""
-    for plan in PLANS.keys() - ENDS.keys():
-        model = begin()
-        train(model, plan)
-        ENDS[plan] = everything(model)
-    return ENDS
 
 
 def ctrl_c():
@@ -672,4 +623,4 @@ def test_rates_of_1000_are_warned_of(network):
     model.setNewRates(*4 * [1000.0])
     with pytest.warns(UserWarning, match="R1, R2, R3, Rout are 1000, 1000") as told:
         train(model, "cut", noOfEpoch=30, validation=None, lengthOfMB=8)
-    assert [warning.filename for warning in told] == [__file__]
+    assert [warning.filename for warning in told] == [trainings.__file__]

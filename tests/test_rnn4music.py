@@ -11,7 +11,7 @@ import time
 import numpy as np
 import oracle
 import pytest
-from conftest import B, N, T
+from sizes import B, N, T
 
 from lstmmusic import RNN4Music, TrainingError
 from lstmmusic.training import loop

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import FILLED_SIZES, N, rewritten
+from conftest import rewritten
+from sizes import FILLED_SIZES, N
 
 from lstmmusic import RNN4Music, datasets, mark_silence, unmark_silence
 from lstmmusic.data.formats import from_text, to_text

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import oracle
 import pytest
-from conftest import H, N
+from sizes import H, N
 
 from lstmmusic.data import batches
 from lstmmusic.model.network import tree_map

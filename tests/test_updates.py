@@ -4,8 +4,8 @@ import numpy as np
 import oracle
 import pytensor.tensor as pt
 import pytest
-from conftest import N, T
 from pytensor.graph.traversal import ancestors
+from sizes import N, T
 
 from lstmmusic.data.batches import WHOLE_BLOCK
 from lstmmusic.model.network import tree_map
