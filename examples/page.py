@@ -185,7 +185,7 @@ def names_of(temperatures):
 
 
 def check_folder(out, temperatures=(1.0,)):
-    """Raise ValueError if results would overwrite a user's own files.
+    """Raise ValueError if ``out`` is a file, or results would overwrite a user's own.
 
     Parameters
     ----------
@@ -194,6 +194,8 @@ def check_folder(out, temperatures=(1.0,)):
     temperatures : sequence of float
         Those of ``--temperature``; the files' names depend on them.
     """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out is {out}, which is a file; allowed is a folder")
     own = files_of_page(out / PAGE)
     if own is None:
         raise ValueError(

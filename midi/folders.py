@@ -129,10 +129,10 @@ def read_folder(
     reasons = "\n".join(f"  {printable(file)}: {reason}" for file, reason in skipped)
     folder = printable(path)
     if not found:
-        what = f"none can be read:\n{reasons}" if files else "there are none"
-        raise MidiError(
-            f"{folder}: no MIDI files ({', '.join(SUFFIXES)}) below this folder: {what}"
-        )
+        files_wanted = f"MIDI files ({', '.join(SUFFIXES)}) below this folder"
+        if not files:
+            raise MidiError(f"{folder}: no {files_wanted}")
+        raise MidiError(f"{folder}: none of the {files_wanted} can be read:\n{reasons}")
     if skipped:
         count = f"{len(skipped)} of {len(files)} files skipped"
         warnings.warn(f"{folder}: {count}:\n{reasons}", UserWarning, stacklevel=2)

@@ -9,7 +9,7 @@ from midi import checks, clock, parsing, placing
 from midi.checks import MidiError
 from midi.files import printable
 from midi.formats import RollFormat
-from midi.rolls import ADVICE, NOTE_DTYPES, UNIT_SYMBOLS, FileTimes, MidiRoll
+from midi.rolls import NOTE_DTYPES, UNIT_SYMBOLS, FileTimes, MidiRoll, in_words
 
 
 class Options(NamedTuple):
@@ -79,10 +79,9 @@ def read_roll(data: bytes, path: str, format: RollFormat, options: Options) -> M
         found = parsing.walk_notes(tracks, options.pedal)
     keep, left_out = _select(found, format.r, options)
     if not keep.any():
-        advice = [ADVICE[why] for why in ADVICE if left_out.get(why)]
         raise MidiError(
-            f"{name}: no notes for r = {format.r}; left out: {left_out}"
-            + (f"; {' or '.join(advice)} keeps them" if advice else "")
+            f"{name}: no notes for r = {format.r}; "
+            f"left out: {in_words(left_out) or 'none'}"
         )
 
     if not keep.all():

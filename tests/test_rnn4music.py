@@ -15,6 +15,7 @@ from sizes import B, N, T
 
 from lstmmusic import RNN4Music, TrainingError
 from lstmmusic.training import loop
+from midi import PackedRoll
 
 NOTES = 5
 SIZES = (4, 3, 2, NOTES)
@@ -588,10 +589,18 @@ def test_bad_numbers_that_the_precision_rounds_to_0(name):
         model.train(rolls(9), 1, 1, 1, 5)
 
 
-@pytest.mark.parametrize("dataset", [5, None], ids=repr)
+@pytest.mark.parametrize("dataset", [5, None, "tunes"], ids=repr)
 def test_bad_dataset_that_is_no_sequence(dataset):
-    with pytest.raises(ValueError, match=f"dataset is {dataset}; allowed is a seq"):
+    with pytest.raises(ValueError, match=f"dataset is {dataset!r}; allowed is a seq"):
         RNN4Music(*SIZES).train(dataset, 1, 1, 1, 5)
+
+
+@pytest.mark.parametrize("form", [np.asarray, PackedRoll.of])
+def test_bad_dataset_that_is_one_roll(form):
+    # Fails if its rows are taken for tunes, which the error would then name.
+    roll = form(np.asarray(rolls(9)[0], np.uint8))
+    with pytest.raises(ValueError, match=r"dataset is one roll of shape \(9, \d+\); "):
+        RNN4Music(*SIZES).evaluate(roll)
 
 
 @pytest.mark.parametrize(

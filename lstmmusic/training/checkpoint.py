@@ -205,10 +205,14 @@ def resume_training(model, plan: Plan, checkpoint, roll_format) -> None:
             training.begin(plan)
             return
     if training.plan is None:
+        if saved is None:
+            raise ValueError(
+                "resume is True, but this object holds no training to resume, and "
+                "checkpoint is None; allowed is the path of a checkpoint, or False"
+            )
         raise ValueError(
-            "resume is True, but there is no training to go on with: "
-            f"{'this object' if saved is None else checkpoint} holds none with "
-            f"output={model.output!r}"
+            f"resume is True, but {checkpoint} holds no training to resume with "
+            f"output={model.output!r}; allowed is False, which replaces the file"
         )
     found = training.differences(plan)
     if saved is not None:
