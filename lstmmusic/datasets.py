@@ -147,9 +147,7 @@ def load_standard(name: str, path: PathLike, *, check_counts: bool = True) -> Sp
     checks.truth("check_counts", check_counts)
     path = Path(checks.path("path", path))
     if not path.exists():
-        raise FileNotFoundError(
-            f"path is {str(path)!r}; there is no such file or folder"
-        )
+        raise FileNotFoundError(f"path is {str(path)!r}; no such file or folder")
     file = _published_file(name, path) if path.is_dir() else path
     splits = _read(file)
     if check_counts:

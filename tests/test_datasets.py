@@ -177,7 +177,7 @@ def test_arguments_that_are_not_allowed_are_named(tmp_path):
         datasets.load_standard("Nottingham", tmp_path, check_counts=1)
     with pytest.raises(FileNotFoundError, match="missing"):
         datasets.load_standard("Nottingham", tmp_path / "missing.mat")
-    with pytest.raises(FileNotFoundError, match="missing'; there is no such file or f"):
+    with pytest.raises(FileNotFoundError, match="missing'; no such file or fol"):
         datasets.load_standard("Nottingham", tmp_path / "missing")  # not: no suffix
     (tmp_path / "bare").touch()
     with pytest.raises(ValueError, match=r"suffix ''; allowed are \.mat"):
@@ -263,9 +263,7 @@ def test_files_that_cannot_be_read_are_named(folder):
         splits = datasets.load_folder(folder, (60, 64), 0.3)
     assert [len(split) for split in splits] == [2, 1, 1]
     (folder / "valid" / "a.mid").unlink()
-    with pytest.raises(
-        ValueError, match=r"valid: none of the MIDI files .* can be read"
-    ):
+    with pytest.raises(ValueError, match=r"valid: none of the MIDI files .* read"):
         datasets.load_folder(folder, (60, 64), 0.3)
 
 

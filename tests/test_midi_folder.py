@@ -108,9 +108,7 @@ def test_a_terminal_shows_a_progress_bar_unless_told_not_to(
 
 
 def test_folders_without_a_readable_file_are_errors(tmp_path):
-    with pytest.raises(
-        MidiError, match=r"no MIDI files \(.mid, .*\) below this folder$"
-    ):
+    with pytest.raises(MidiError, match=r"no MIDI files \(.mid, .* below this folder$"):
         read_folder(tmp_path)
     (tmp_path / "a.mid").write_bytes(b"")
     with pytest.raises(MidiError, match=r"can be read:\n.*a\.mid.*empty"):

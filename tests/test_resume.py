@@ -412,9 +412,7 @@ def test_nothing_to_go_on_with_is_refused(begin, everything, same, tmp_path):
     model = begin()
     model.saveParameters(tmp_path / "a")
     before = everything(model)
-    with pytest.raises(
-        ValueError, match="this object holds no training to resume.* or False"
-    ):
+    with pytest.raises(ValueError, match=r"this object holds no training to resume"):
         train(model, resume=True)
     with pytest.raises(ValueError, match=r"a\.npz holds no training to resume"):
         train(model, resume=True, checkpoint=tmp_path / "a.npz")
