@@ -61,7 +61,7 @@ def on_cpu(**settings):
 def test_costs_that_are_not_awaited_change_nothing(cuda, monkeypatch, plan, watched):
     # Fails if an update that is asked for before the last one's cost is known is
     # counted, saved or drawn otherwise than one at a time.
-    validation = TUNES[:2] if watched else None
+    validation = [tune[1:] for tune in TUNES[:2]] if watched else None
     ahead = cuda()
     assert ahead._functions.asynchronous
     ahead.train(TUNES, *plan, validation=validation)

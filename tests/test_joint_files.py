@@ -16,7 +16,11 @@ from lstmmusic.training import memory, parameter_file
 from lstmmusic.training.checkpoint import weights_of
 
 PLAN = {"noOfEpochPerMB": 2, "noOfEpoch": 3, "sizeOfMiniBatch": 3, "lengthOfMB": 6}
-MORE = {"rateDecay": "cosine", "validation": TUNES[1:3], "progress": False}
+MORE = {
+    "rateDecay": "cosine",
+    "validation": [np.append(tune, tune[-1:], axis=0) for tune in TUNES[1:3]],
+    "progress": False,
+}
 TOP = 1e-3 * np.eye(4, k=1)
 
 

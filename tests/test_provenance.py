@@ -105,6 +105,17 @@ def test_of_weights_of_a_users_own_it_is_not_known(network):
     assert validated.wasTrainedOn(OTHER) is False
 
 
+def test_a_validation_of_tunes_trained_on_gives_a_warning(network):
+    # Fails if it looks at the pieces that a tune is cut into, not at the tune, or at
+    # the form of the rolls.
+    pieces = [TUNES[0][:4], TUNES[0][4:]]
+    train(network(), pieces, sources=TUNES[:1], validation=[OTHER, *TUNES[1:]])
+    message = "^validation has 1 tune of the dataset, the first at 1: it does not show"
+    given = [OTHER, PackedRoll.of(TUNES[0])]
+    with pytest.warns(UserWarning, match=message):
+        train(network(), pieces, sources=TUNES[:1], validation=given)
+
+
 def test_a_training_that_makes_no_update_records_nothing(network):
     model = network()
     model.setParameters({"by": np.full(N, -1e308)})

@@ -44,6 +44,7 @@ def make(dtype="float64", seed=3 + rank, **settings):
 
 rng = np.random.default_rng(8)
 tunes = [(rng.random((n, 9)) < 0.3) * 1.0 for n in (12, 30, 7, 30, 30, 30)]
+others = [tune[1:] for tune in tunes[2:5]]
 CUT = (2, 10, 5, 11)
 WHOLE = (1, 26, 3, None)  # of any three tunes, one has 30 steps
 
@@ -55,7 +56,7 @@ def train_on_pieces(**more):
 def train_on_tunes(seed=3 + rank, **more):
     form = dict(output="joint", jointUnits=7, optimizer="Adam", dropout=0.4)
     model = make(seed=seed, **form)
-    plan = dict(average="step", rateDecay="cosine", validation=tunes[2:5], lam=0.01)
+    plan = dict(average="step", rateDecay="cosine", validation=others, lam=0.01)
     model.train(tunes, *WHOLE, **plan, **more)
     return model
 """

@@ -21,6 +21,7 @@ def rolls(*lengths, seed=71):
 
 # By twos: minibatches of one block and of two, the last with one tune.
 TUNES = rolls(9, 40, 5, 33, 20)
+OTHERS = [tune[:-1] for tune in TUNES]  # for a validation
 UPDATES = 3  # of an epoch
 
 
@@ -302,7 +303,7 @@ def test_both_curves_are_recorded(adam, monkeypatch):
 def test_the_best_weights_are_kept(adam, scripted, same):
     # Fails if the last ones are, or if an equal, a worse or no number counts as better.
     weights = scripted(adam, 5.0, 4.0, 4.5, 4.0, math.nan, math.inf)
-    train(adam, 6, validation=TUNES)
+    train(adam, 6, validation=OTHERS)
     same(weights_of(adam), weights[1])
     assert len(weights) == len(adam.validationCost) == 6
     assert (weights[1]["by"] != weights[3]["by"]).all()
@@ -310,7 +311,7 @@ def test_the_best_weights_are_kept(adam, scripted, same):
 
 def test_without_a_number_the_last_weights_stay(adam, scripted, same):
     weights = scripted(adam, math.nan, math.inf)
-    train(adam, 2, validation=TUNES)
+    train(adam, 2, validation=OTHERS)
     same(weights_of(adam), weights[1])
 
 
@@ -321,6 +322,6 @@ def test_patience_counts_epochs_without_a_better_validation(
     # Fails if it counts from the beginning, is not set back by a better one, or is one
     # too long or too short.
     scripted(adam, 5.0, 4.0, 4.5, 3.0, 3.5, 3.2, 2.9, 3.0, 3.1, 3.2, 3.3, 1.0)
-    history = train(adam, 12, validation=TUNES, patience=patience)
+    history = train(adam, 12, validation=OTHERS, patience=patience)
     assert len(adam.validationCost) == epochs
     assert len(history) == epochs * UPDATES

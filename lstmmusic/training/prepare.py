@@ -9,7 +9,7 @@ from lstmmusic.training.checkpoint import make_saver
 from lstmmusic.training.log import make_listener, refuse_in_callback
 from lstmmusic.training.loop import Training, TrainingData
 from lstmmusic.training.mpi import Ranks
-from lstmmusic.training.provenance import make_source
+from lstmmusic.training.provenance import make_source, warn_of_overlap
 from lstmmusic.training.state import Arguments, make_plan
 
 ABOVE_ZERO = ("R1", "R2", "R3", "Rout", "epsilon", "gradClip", "gradNorm")
@@ -69,5 +69,7 @@ def prepare_training(model, ranks: Ranks, arguments: Arguments) -> Training:
     memory.check_training(model, tunes, validation, plan, ranks)
     saver, listener = make_saver(arguments, ranks), make_listener(arguments)
     source = make_source(arguments.command, sources)
+    if ranks.first:
+        warn_of_overlap(validation, source.digests)
     data = TrainingData(tunes, validation, source, formats.format_found)
     return Training(model, data, plan, saver, listener, ranks)

@@ -75,6 +75,16 @@ def digests_of(tunes: Iterable) -> np.ndarray:
     return np.array([digest_of(tune) for tune in tunes], np.uint64)
 
 
+def warn_of_overlap(validation: Iterable, trained_on: np.ndarray) -> None:
+    """Warn if tunes of ``validation`` are among those trained on, given by digests."""
+    (found,) = np.isin(digests_of(validation), trained_on).nonzero()
+    if len(found):
+        checks.warn_caller(
+            f"validation has {checks.counted(len(found), 'tune')} of the dataset, the "
+            f"first at {found[0]}: it does not show how well other tunes are predicted"
+        )
+
+
 def digest_of_state(rng_state: Mapping[str, Any] | None) -> str:
     """Return a digest, in hexadecimal, of the state of a random number generator."""
     text = json.dumps(rng_state, sort_keys=True).encode()
