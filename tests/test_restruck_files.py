@@ -49,7 +49,7 @@ def test_a_copy_is_the_same(everything, same, copied):
     other = copied(model)
     same(everything(other), everything(model))
     assert repr(other) == repr(model)
-    assert "2 notes, struck again or not, " in repr(other)
+    assert "2 notes, restruck=True, " in repr(other)
     assert "struck again" not in repr(small(restruck=False))
 
 

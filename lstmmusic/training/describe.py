@@ -21,7 +21,7 @@ def describe(model) -> str:
     costs = model.instantaneousCost
     last = f", last cost {model.loss:g}" if costs else ""
     where = model.mode if model.device == "cpu" else f"{model.mode} on {model.device}"
-    cost, again = model.cost, ", struck again or not" if model.restruck else ""
+    cost, again = model.cost, ", restruck=True" if model.restruck else ""
     if model.output == "joint":
         first = {"up": "lowest", "down": "highest"}[model.noteOrder]
         cost = f"joint output of {model.jointUnits} units, {first} note first"
