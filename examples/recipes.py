@@ -147,9 +147,9 @@ def held_format(model, source, options):
                      strict=True))  # fmt: skip
     wanted = choose_format(options, known)
     if wanted != held:
-        raise ValueError(f"the options ask for {wanted}; {source} has {held}: allowed "
-                         "is to leave --range, --unit, --dt, --quantize and --restruck "
-                         "away")  # fmt: skip
+        raise ValueError(f"the options ask for {wanted}; {source} has {held}; allowed "
+                         "are the file's values, or none of --range, --unit, --dt, "
+                         "--quantize and --restruck")  # fmt: skip
     return held
 
 

@@ -48,7 +48,7 @@ from lstmmusic.training import free_memory
         ("--load /no/such/file", "/no/such/file", "No such file"),
         ("--load {folder}/tune0.mid", "tune0.mid", "parameter file"),
         ("--save /no/such/folder/file", "/no/such/folder/file", "that exists"),
-        ("--out {folder}/tune0.mid", "tune0.mid", "exists"),
+        ("--out {folder}/tune0.mid", "tune0.mid", "is a file"),
         ("--colour red", "--colour", "unrecognized"),
     ],
 )
@@ -137,7 +137,6 @@ def test_an_empty_path_is_refused(error_of, option):
         ("--load {tmp}/", "argument --load: '{tmp}/'; allowed is the path of a file"),
         ("--save /dev/full", "--save is '/dev/full', but '/dev/full' is no regular"),
         ("--out /dev/null/a", "--out is /dev/null/a: Not a directory"),
-        ("--out {trained}", "--out is {trained}, which is a file; allowed is a folder"),
         ("--resume --save {trained} --length 8", "--length was 9, is 8"),
     ],
 )
