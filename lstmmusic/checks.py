@@ -142,6 +142,21 @@ def warn_caller(message):
     warnings.warn(message, stacklevel=level)
 
 
+def tunes_of(name, dataset):
+    """Return an iterator over a dataset's tunes; refuse one roll, a path, a number."""
+    allowed = "allowed is a sequence of tunes"
+    shape = getattr(getattr(dataset, "piano_roll", dataset), "shape", ())
+    if len(shape) == 2:
+        raise ValueError(f"{name} is one roll of shape {shape}; {allowed}: [roll]")
+    try:
+        tunes = iter(dataset)
+    except TypeError:
+        tunes = None
+    if tunes is None or isinstance(dataset, (str, bytes)):
+        raise ValueError(f"{name} is {dataset!r:.60}; {allowed}")
+    return tunes
+
+
 def generator(name, seed, default=None):
     """Return a random generator of a seed; of None ``default``, or else a new one."""
     if optional(check_int, name, seed, low=0) is None and default is not None:

@@ -334,7 +334,8 @@ def transpose(
         raise ValueError(
             f"dataset is three; allowed is one of them: {', '.join(SPLITS)}"
         )
-    tunes = [check_tune(n, tune, restruck) for n, tune in enumerate(dataset)]
+    given = checks.tunes_of("dataset", dataset)
+    tunes = [check_tune(n, tune, restruck) for n, tune in enumerate(given)]
     shifts: Any = [semitones] if np.ndim(semitones) == 0 else semitones
     shifts = [
         checks.check_int("semitones", shift, low=-FARTHEST, high=FARTHEST)

@@ -286,14 +286,8 @@ def _checked(
     dataset: Iterable[RollLike], r: tuple[int, int], roll: RollLike
 ) -> Iterator[Halves]:
     """Yield the Halves of a data set's tunes; refuse one without tunes."""
-    try:
-        tunes = iter(dataset)
-    except TypeError:
-        raise ValueError(
-            f"the dataset is {dataset!r:.60}; allowed is a sequence of tunes"
-        ) from None
     n = -1
-    for n, tune in enumerate(tunes):
+    for n, tune in enumerate(checks.tunes_of("the dataset", dataset)):
         name = f"tune {n} of the dataset"
         check_same_time(name, tune, "the roll has", roll)
         yield halves(name, tune, r)

@@ -428,7 +428,7 @@ def test_values_that_are_no_semitones_are_refused(semitones):
 def test_values_that_are_no_tunes_are_refused():
     with pytest.raises(ValueError, match=r"tune 1 has shape \(2, 11\); .* at least 12"):
         datasets.transpose([np.zeros((2, 12)), np.zeros((2, 11))], 1)
-    with pytest.raises(ValueError, match=r"tune 0 has shape \(88,\)"):
+    with pytest.raises(ValueError, match=r"dataset is one roll of shape \(1, 88\)"):
         datasets.transpose(tune_of([[40]]), 1)  # a tune in place of a list
     splits = datasets.Splits([tune_of([[40]])], [], [])
     with pytest.raises(ValueError, match="allowed is one of them: train, valid, test"):

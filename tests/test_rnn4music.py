@@ -13,7 +13,7 @@ import oracle
 import pytest
 from sizes import B, N, T
 
-from lstmmusic import RNN4Music, TrainingError
+from lstmmusic import RNN4Music, TrainingError, datasets, mark_silence
 from lstmmusic.training import loop
 from midi import PackedRoll
 
@@ -601,6 +601,9 @@ def test_bad_dataset_that_is_one_roll(form):
     roll = form(np.asarray(rolls(9)[0], np.uint8))
     with pytest.raises(ValueError, match=r"dataset is one roll of shape \(9, \d+\); "):
         RNN4Music(*SIZES).evaluate(roll)
+    for call in (mark_silence, lambda given: datasets.transpose(given, 1)):
+        with pytest.raises(ValueError, match=r"one roll of .*a sequence of tunes: \[r"):
+            call(roll)
 
 
 @pytest.mark.parametrize(

@@ -431,7 +431,8 @@ def test_rolls_and_ranges_that_are_not_allowed_are_named(value, r, message):
     [
         ([], "dataset is empty"),
         (7, "dataset is 7; allowed is a sequence"),
-        (np.zeros((4, 19)), r"tune 0 of the dataset has shape \(19,\)"),
+        ("tunes", "dataset is 'tunes'; allowed is a sequence"),
+        (np.zeros((4, 19)), r"the dataset is one roll of shape \(4, 19\)"),
         ([np.zeros((4, 19)), np.zeros((4, 18))], "tune 1 of the dataset has shape"),
     ],
 )

@@ -46,13 +46,7 @@ def check_dataset(
 
 def list_tunes(dataset, name: str) -> list:
     """Return the tunes of a dataset, unchecked; raise ValueError if there are none."""
-    allowed = "allowed is a sequence of tunes"
-    shape = getattr(getattr(dataset, "piano_roll", dataset), "shape", ())
-    if len(shape) == 2:
-        raise ValueError(f"{name} is one roll of shape {shape}; {allowed}: [roll]")
-    if isinstance(dataset, (str, bytes)) or not isinstance(dataset, Iterable):
-        raise ValueError(f"{name} is {dataset!r:.60}; {allowed}")
-    tunes = list(dataset)
+    tunes = list(checks.tunes_of(name, dataset))
     if not tunes:
         raise ValueError(f"{name} is empty; at least one tune is needed")
     return tunes

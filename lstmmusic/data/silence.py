@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from lstmmusic import checks
 from lstmmusic.data.batches import is_packed
 from lstmmusic.data.formats import format_of, with_format
 from lstmmusic.data.halves import columns_of_notes
@@ -41,7 +42,7 @@ def mark_silence(dataset: Iterable, *, restruck: bool | None = None) -> list:
            [1, 0, 0]])]
     """
     marked = []
-    for n, given in enumerate(dataset):
+    for n, given in enumerate(checks.tunes_of("dataset", dataset)):
         tune = roll_copy(f"tune {n}", given)
         notes = columns_of_notes(f"tune {n}", given, restruck)
         tune[~tune[:, :notes].any(axis=1), 0] = 1
