@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -17,6 +18,9 @@ MODES = ("JAX", "NUMBA")
 DEVICES = ("cpu", "cuda")
 CUDA_BUILDS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 INSTALL_CUDA = "pip install 'lstmmusic[cuda]'"
+
+
+_config_lock = threading.RLock()
 
 
 class Backend(NamedTuple):
@@ -34,7 +38,9 @@ def choose_mode(mode=None):
 
 def choose_dtype(dtype=None):
     """Return the NumPy dtype of a name; None takes PyTensor's floatX."""
-    dtype = pytensor.config.floatX if dtype is None else dtype
+    if dtype is None:
+        with pytensor_config():
+            dtype = pytensor.config.floatX
     is_scalar = isinstance(dtype, type) and issubclass(dtype, np.generic)
     if is_scalar or isinstance(dtype, np.dtype):
         dtype = np.dtype(dtype).name
@@ -64,6 +70,22 @@ def choose_device(mode, device):
             f"device is {device!r}, but there is {missing}{found} ({error})"
         ) from error
     return device
+
+
+@contextmanager
+def pytensor_config(**flags):
+    """Return a context with flags of PyTensor's changed; our other threads wait.
+
+    PyTensor has one configuration for all threads.
+    """
+    with _config_lock, pytensor.config.change_flags(**flags):
+        yield
+
+
+def renew_lock():
+    """Make a new lock in a forked child, which lacks the thread that may hold it."""
+    global _config_lock
+    _config_lock = threading.RLock()
 
 
 @contextmanager
@@ -141,3 +163,7 @@ def in_threads(work, workers):
 @functools.cache
 def _pool():
     return ThreadPoolExecutor(max(1, cpus() - 1), "lstmmusic")
+
+
+if hasattr(os, "register_at_fork"):  # Windows cannot fork
+    os.register_at_fork(after_in_child=renew_lock)

@@ -13,8 +13,8 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from lstmmusic.engine import export, home, lowering, process
-from lstmmusic.engine.backend import as_given, on_device, precision
+from lstmmusic.engine import export, forks, home, lowering, process
+from lstmmusic.engine.backend import as_given, on_device, precision, pytensor_config
 from lstmmusic.model.network import State
 
 
@@ -96,12 +96,14 @@ class Compiler:
 
         @cache
         def get(*key):
+            if self.backend.mode == "JAX":
+                forks.note_jax()  # a fork within JAX's import also leaves half of it
             if self.backend.mode == "JAX" and self.backend.device == "cpu":
                 for group in self.kernels:  # beside JAX's import, and the first graph
                     lowering.start_build(*group)
             with (
+                pytensor_config(**flags),
                 no_collection(),
-                pytensor.config.change_flags(**flags),
                 precision(self.backend, self.dtype),
             ):
                 run = self._function(build, key, kernels)

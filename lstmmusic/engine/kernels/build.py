@@ -57,7 +57,7 @@ def start(group, dtype):
         )
     except OSError as error:
         return error
-    atexit.register(end, process)
+    atexit.register(end_own, process, os.getpid())
     return process
 
 
@@ -65,6 +65,12 @@ def is_python():
     """Tell whether ``sys.executable`` is Python, not a program that embeds it."""
     name = Path(sys.executable or "").name.lower()
     return name.startswith("python") and not getattr(sys, "frozen", False)
+
+
+def end_own(process, pid):
+    """Kill a subprocess in the process that started it, not in its forked children."""
+    if os.getpid() == pid:
+        end(process)
 
 
 def end(process):
