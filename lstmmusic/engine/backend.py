@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -82,6 +83,42 @@ def pytensor_config(**flags):
         yield
 
 
+@contextmanager
+def users_x64(backend):
+    """Return a context at whose end JAX's x64 is the user's again.
+
+    The import of PyTensor's dispatch to JAX sets it by floatX, which we change.  By the
+    user's floatX it may be switched on, as by any first use of PyTensor with JAX.
+    """
+    if backend.mode != "JAX" or "pytensor.link.jax.dispatch" in sys.modules:
+        yield
+        return
+    process.apply_settings()
+    with pytensor_config():
+        before, floatX = global_x64(), pytensor.config.floatX
+        try:
+            yield
+        finally:
+            if "pytensor.link.jax.dispatch" in sys.modules:
+                set_x64(before or floatX == "float64")
+
+
+def global_x64():
+    """Return JAX's x64 outside all contexts: a new thread is in none."""
+    import jax
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: jax.config.jax_enable_x64).result()
+
+
+def set_x64(wanted):
+    """Set JAX's x64 for the process, if it is another."""
+    import jax
+
+    if global_x64() != wanted:
+        jax.config.update("jax_enable_x64", wanted)
+
+
 def renew_lock():
     """Make a new lock in a forked child, which lacks the thread that may hold it."""
     global _config_lock
@@ -101,7 +138,8 @@ def precision(backend, dtype):
     process.apply_settings()
     import jax
 
-    with jax.enable_x64(dtype == "float64"):
+    # A compiled program is called under no `jax.disable_jit`.
+    with jax.enable_x64(dtype == "float64"), jax.disable_jit(False):
         if backend.device == "cpu":
             yield
             return

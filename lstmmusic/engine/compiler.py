@@ -14,7 +14,13 @@ import pytensor
 import pytensor.tensor as pt
 
 from lstmmusic.engine import export, forks, home, lowering, process
-from lstmmusic.engine.backend import as_given, on_device, precision, pytensor_config
+from lstmmusic.engine.backend import (
+    as_given,
+    on_device,
+    precision,
+    pytensor_config,
+    users_x64,
+)
 from lstmmusic.model.network import State
 
 
@@ -102,6 +108,7 @@ class Compiler:
                 for group in self.kernels:  # beside JAX's import, and the first graph
                     lowering.start_build(*group)
             with (
+                users_x64(self.backend),
                 pytensor_config(**flags),
                 no_collection(),
                 precision(self.backend, self.dtype),
