@@ -94,29 +94,26 @@ def users_x64(backend):
         yield
         return
     process.apply_settings()
+    import jax
+
     with pytensor_config():
         before, floatX = global_x64(), pytensor.config.floatX
         try:
             yield
         finally:
             if "pytensor.link.jax.dispatch" in sys.modules:
-                set_x64(before or floatX == "float64")
+                jax.config.update("jax_enable_x64", before or floatX == "float64")
 
 
 def global_x64():
     """Return JAX's x64 outside all contexts: a new thread is in none."""
     import jax
 
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: jax.config.jax_enable_x64).result()
-
-
-def set_x64(wanted):
-    """Set JAX's x64 for the process, if it is another."""
-    import jax
-
-    if global_x64() != wanted:
-        jax.config.update("jax_enable_x64", wanted)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(jax.config.jax_enable_x64))
+    thread.start()
+    thread.join()
+    return found[0]
 
 
 def renew_lock():

@@ -44,7 +44,8 @@ class Compiler:
     """
 
     def __init__(self, store, form, backend):
-        home.folder()  # fail before training, not after
+        with pytensor_config():
+            home.folder()  # fail before training, not after
         process.is_allowed()  # an invalid switch also fails here
         self.store = store
         self.form = form
