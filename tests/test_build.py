@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +73,26 @@ except KeyboardInterrupt:
     print(build.object_code(*{KERNELS}))
 """
     assert in_new_process(code) == "b'built'"
+
+
+def test_the_subprocess_is_isolated_as_this_process_is(tmp_path):
+    # Fails if Python, started with -I, runs what PYTHONPATH names.
+    (tmp_path / "json.py").write_text("raise SystemExit('not isolated')")
+    code = f"""
+import pathlib, sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from lstmmusic.engine.kernels import build
+build.path_of = lambda *_: pathlib.Path({str(tmp_path / "kernels/entry")!r})
+build.CODE = {WRITE!r}
+print(build.object_code(*{KERNELS}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "b'built'\n", done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

@@ -128,7 +128,7 @@ def test_a_fork_within_the_import_of_jax_is_refused(in_child):
 class Fork:
     forked = False
     def find_spec(self, name, path=None, target=None):
-        if name == "jax._src.core" and not Fork.forked:
+        if name == "jax.numpy" and not Fork.forked:
             Fork.forked = True
             child({"genMusic": new})
 sys.meta_path.insert(0, Fork())

@@ -45,9 +45,11 @@ def start(group, dtype):
     path = [entry for entry in sys.path if isinstance(entry, str)]
     arguments = CODE, json.dumps(path), group, dtype, str(path_of(group, dtype))
     plain = {key: v for key, v in os.environ.items() if not key.startswith("NUMBA_")}
+    # Isolated as this process is (``python -I``, ``-E``, ``-s``).
+    options = "-P" + "E" * sys.flags.ignore_environment + "s" * sys.flags.no_user_site
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-W", "ignore", "-c", *arguments],
+            [sys.executable, options, "-W", "ignore", "-c", *arguments],
             env=plain | {"JAX_PLATFORMS": "cpu"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
