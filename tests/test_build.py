@@ -1,6 +1,10 @@
 """Test how the kernels are built and cached; test_kernels tests their numbers."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +51,66 @@ def test_a_subprocess_builds_and_caches_the_code(in_new_process, tmp_path):
     written = file.stat().st_mtime_ns
     assert in_new_process(JOURNEY, PYTENSOR_FLAGS=flags) == first
     assert file.stat().st_mtime_ns == written
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups")
+def test_ctrl_c_in_a_terminal_leaves_the_build_alone(in_new_process, tmp_path):
+    # A terminal and Jupyter interrupt all of a process group.
+    code = f"""
+import os, pathlib, signal, time
+from lstmmusic.engine.kernels import build
+started = pathlib.Path("started")
+build.path_of = lambda *_: pathlib.Path({str(tmp_path / "kernels/entry")!r})
+build.CODE = "open('started', 'w'); import time; time.sleep(1)" + {WRITE!r}
+os.setpgid(0, 0)
+build.start_build(*{KERNELS})
+while not started.exists():
+    time.sleep(0.01)
+try:
+    os.killpg(0, signal.SIGINT)
+    time.sleep(10)
+except KeyboardInterrupt:
+    print(build.object_code(*{KERNELS}))
+"""
+    assert in_new_process(code) == "b'built'"
+
+
+def test_the_subprocess_is_isolated_as_this_process_is(tmp_path):
+    # Fails if Python, started with -I, runs what PYTHONPATH names.
+    (tmp_path / "json.py").write_text("raise SystemExit('not isolated')")
+    code = f"""
+import pathlib, sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from lstmmusic.engine.kernels import build
+build.path_of = lambda *_: pathlib.Path({str(tmp_path / "kernels/entry")!r})
+build.CODE = {WRITE!r}
+print(build.object_code(*{KERNELS}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "b'built'\n", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_ends_without_the_build(in_new_process):
+    # Fails if the child, at its end, waits for its parent's subprocess.
+    code = f"""
+import os, pathlib, signal, sys
+from lstmmusic.engine.kernels import build
+build.path_of = lambda *_: pathlib.Path("no such entry")
+build.CODE = "import time; time.sleep(600)"
+build.start_build(*{KERNELS})
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+    sys.exit(0)
+print(os.waitpid(pid, 0)[1], build.is_built(*{KERNELS}))
+"""
+    assert in_new_process(code) == "0 False"
 
 
 @pytest.mark.parametrize("program", [None, "/usr/bin/blender", "frozen"])

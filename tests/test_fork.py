@@ -122,6 +122,43 @@ child({"genMusic": new})
     assert found == {"genMusic": REFUSED.format("genMusic")}
 
 
+def test_a_fork_within_the_import_of_jax_is_refused(in_child):
+    # Another thread may fork then; the child has half an import and its locks.
+    found = in_child("""
+class Fork:
+    forked = False
+    def find_spec(self, name, path=None, target=None):
+        if name == "jax.numpy" and not Fork.forked:
+            Fork.forked = True
+            child({"genMusic": new})
+sys.meta_path.insert(0, Fork())
+new()
+""")
+    assert found == {"genMusic": REFUSED.format("genMusic")}
+
+
+def test_a_fork_beside_a_compilation_can_make_networks(in_new_process):
+    # Fails if the child waits for the lock that another thread of its parent holds.
+    code = """
+import os, signal, threading, time
+from lstmmusic import RNN4Music
+from lstmmusic.engine.backend import pytensor_config
+def compile():
+    with pytensor_config():
+        time.sleep(1)
+thread = threading.Thread(target=compile)
+thread.start()
+time.sleep(0.2)
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+    RNN4Music(3, 2, 2, 6)
+    os._exit(0)
+print(os.waitpid(pid, 0)[1])
+"""
+    assert in_new_process(code) == "0"
+
+
 def test_a_child_of_the_child_is_refused(in_child):
     # Fails if what a fork has noted is forgotten at the next.
     found = in_child("""

@@ -2,11 +2,15 @@
 
 import copy
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
+import pytensor
 import pytest
 
 from lstmmusic import RNN4Music
+from lstmmusic.engine import backend
 
 SHOW = "print(pytensor.config.floatX, RNN4Music(3, 2, 1, 4).parameters()['by'].dtype)"
 IMPORT = "from lstmmusic import RNN4Music"
@@ -112,3 +116,47 @@ def test_importing_prints_nothing_and_leaves_the_backend_alone(in_new_process):
     # only reads a file.
     code = f"import sys; {IMPORT}; print({{'jax', 'matplotlib'}} & {{*sys.modules}})"
     assert in_new_process(code, **CLEAN) == "set()"
+
+
+def test_threads_with_networks_of_two_dtypes_compile_in_turn(in_new_process):
+    # PyTensor has one configuration.  Fails if a graph is built by another's floatX, or
+    # if what one thread has changed is there at the end.
+    code = """
+import threading
+import numpy as np
+import pytensor
+from lstmmusic import RNN4Music
+from lstmmusic.engine import cache, lowering
+cache.read_entry, lowering.kernels = (lambda path: None), None  # compile
+def flags():
+    return pytensor.config.floatX, pytensor.config.traceback__limit
+before, found = flags(), []
+def music(dtype):
+    model = RNN4Music(5, 4, 3, 6, seed=1, dtype=dtype)
+    found.append(model.genMusic(np.zeros((8, 6)), 2)[1].dtype == model.dtype)
+threads = [threading.Thread(target=music, args=[d]) for d in (None, "float64")]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(found, flags() == before)
+"""
+    assert in_new_process(code, **CLEAN) == "[True, True] True"
+
+
+def test_a_compilation_does_not_change_the_dtype_of_a_new_network():
+    entered, leave = threading.Event(), threading.Event()
+
+    def compile_():
+        with backend.pytensor_config(floatX="float16"):
+            entered.set()
+            assert leave.wait(60)
+
+    with ThreadPoolExecutor(2) as pool:
+        compiling = pool.submit(compile_)
+        assert entered.wait(60)
+        new = pool.submit(backend.choose_dtype)
+        assert not wait([new], timeout=0.2).done
+        leave.set()
+        assert new.result() == pytensor.config.floatX
+        compiling.result()

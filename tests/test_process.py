@@ -120,3 +120,59 @@ except ValueError as error:
 """
     printed = in_new_process(code, LSTMMUSIC_PROCESS_SETTINGS="off")
     assert printed == "LSTMMUSIC_PROCESS_SETTINGS is 'off'; allowed are 0, 1"
+
+
+def test_ctrl_c_does_not_interrupt_the_import_of_jax(in_new_process):
+    # Fails if parts of JAX are left, with which a later import fails or crashes.
+    code = """
+import os, signal, sys
+from lstmmusic.engine import process
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == "jax.numpy":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, CtrlC())
+try:
+    process.apply_settings()
+except KeyboardInterrupt:
+    print("jax" in sys.modules)
+import jax
+print(jax.numpy.ones(3).sum(), signal.getsignal(2) is signal.default_int_handler)
+"""
+    assert in_new_process(code) == "True\n3.0 True"
+
+
+def test_jax_keeps_the_users_settings(in_new_process):
+    # Fails if the import of PyTensor's dispatch sets x64 by the network's dtype, or if
+    # a compiled program is called where the user has disabled `jax.jit`.
+    code = """
+import numpy as np, jax
+from lstmmusic import RNN4Music
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_disable_jit", True)
+for dtype in "float32", "float64":
+    RNN4Music(5, 4, 3, 6, dtype=dtype).genMusic(np.zeros((8, 6)), 2)
+    print(jax.config.jax_enable_x64, jax.config.jax_disable_jit)
+"""
+    flags = {"PYTENSOR_FLAGS": os.environ.get("PYTENSOR_FLAGS", "")}
+    assert in_new_process(code, **flags) == "True True\nTrue True"
+
+
+def test_a_network_of_float64_leaves_jax_at_32_bits(in_new_process):
+    code = """
+import sys
+import numpy as np, jax
+from lstmmusic import RNN4Music
+from lstmmusic.engine import cache
+cache.read_entry = lambda path: None  # compile, by PyTensor
+RNN4Music(5, 4, 3, 6, dtype="float64").genMusic(np.zeros((8, 6)), 2)
+print("pytensor.link.jax.dispatch" in sys.modules, jax.config.jax_enable_x64)
+"""
+    code = code.replace(
+        "RNN4Music(5",
+        """from lstmmusic.engine import lowering
+lowering.kernels = None
+RNN4Music(5""",
+        1,
+    )
+    assert in_new_process(code) == "True False"

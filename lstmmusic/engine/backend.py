@@ -3,6 +3,8 @@
 import functools
 import importlib.util
 import os
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -17,6 +19,9 @@ MODES = ("JAX", "NUMBA")
 DEVICES = ("cpu", "cuda")
 CUDA_BUILDS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 INSTALL_CUDA = "pip install 'lstmmusic[cuda]'"
+
+
+_config_lock = threading.RLock()
 
 
 class Backend(NamedTuple):
@@ -34,7 +39,9 @@ def choose_mode(mode=None):
 
 def choose_dtype(dtype=None):
     """Return the NumPy dtype of a name; None takes PyTensor's floatX."""
-    dtype = pytensor.config.floatX if dtype is None else dtype
+    if dtype is None:
+        with pytensor_config():
+            dtype = pytensor.config.floatX
     is_scalar = isinstance(dtype, type) and issubclass(dtype, np.generic)
     if is_scalar or isinstance(dtype, np.dtype):
         dtype = np.dtype(dtype).name
@@ -67,6 +74,55 @@ def choose_device(mode, device):
 
 
 @contextmanager
+def pytensor_config(**flags):
+    """Return a context with flags of PyTensor's changed; our other threads wait.
+
+    PyTensor has one configuration for all threads.
+    """
+    with _config_lock, pytensor.config.change_flags(**flags):
+        yield
+
+
+@contextmanager
+def users_x64(backend):
+    """Return a context at whose end JAX's x64 is the user's again.
+
+    The import of PyTensor's dispatch to JAX sets it by floatX, which we change.  By the
+    user's floatX it may be switched on, as by any first use of PyTensor with JAX.
+    """
+    if backend.mode != "JAX" or "pytensor.link.jax.dispatch" in sys.modules:
+        yield
+        return
+    process.apply_settings()
+    import jax
+
+    with pytensor_config():
+        before, floatX = global_x64(), pytensor.config.floatX
+        try:
+            yield
+        finally:
+            if "pytensor.link.jax.dispatch" in sys.modules:
+                jax.config.update("jax_enable_x64", before or floatX == "float64")
+
+
+def global_x64():
+    """Return JAX's x64 outside all contexts: a new thread is in none."""
+    import jax
+
+    found = []
+    thread = threading.Thread(target=lambda: found.append(jax.config.jax_enable_x64))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def renew_lock():
+    """Make a new lock in a forked child, which lacks the thread that may hold it."""
+    global _config_lock
+    _config_lock = threading.RLock()
+
+
+@contextmanager
 def precision(backend, dtype):
     """Return a context in which JAX computes in ``dtype``.
 
@@ -79,7 +135,8 @@ def precision(backend, dtype):
     process.apply_settings()
     import jax
 
-    with jax.enable_x64(dtype == "float64"):
+    # A compiled program is called under no `jax.disable_jit`.
+    with jax.enable_x64(dtype == "float64"), jax.disable_jit(False):
         if backend.device == "cpu":
             yield
             return
@@ -141,3 +198,7 @@ def in_threads(work, workers):
 @functools.cache
 def _pool():
     return ThreadPoolExecutor(max(1, cpus() - 1), "lstmmusic")
+
+
+if hasattr(os, "register_at_fork"):  # Windows cannot fork
+    os.register_at_fork(after_in_child=renew_lock)

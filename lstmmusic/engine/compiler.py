@@ -13,8 +13,14 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from lstmmusic.engine import export, home, lowering, process
-from lstmmusic.engine.backend import as_given, on_device, precision
+from lstmmusic.engine import export, forks, home, lowering, process
+from lstmmusic.engine.backend import (
+    as_given,
+    on_device,
+    precision,
+    pytensor_config,
+    users_x64,
+)
 from lstmmusic.model.network import State
 
 
@@ -38,7 +44,8 @@ class Compiler:
     """
 
     def __init__(self, store, form, backend):
-        home.folder()  # fail before training, not after
+        with pytensor_config():
+            home.folder()  # fail before training, not after
         process.is_allowed()  # an invalid switch also fails here
         self.store = store
         self.form = form
@@ -96,12 +103,15 @@ class Compiler:
 
         @cache
         def get(*key):
+            if self.backend.mode == "JAX":
+                forks.note_jax()  # a fork within JAX's import also leaves half of it
             if self.backend.mode == "JAX" and self.backend.device == "cpu":
                 for group in self.kernels:  # beside JAX's import, and the first graph
                     lowering.start_build(*group)
             with (
+                users_x64(self.backend),
+                pytensor_config(**flags),
                 no_collection(),
-                pytensor.config.change_flags(**flags),
                 precision(self.backend, self.dtype),
             ):
                 run = self._function(build, key, kernels)

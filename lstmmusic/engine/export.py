@@ -15,7 +15,7 @@ import pytensor
 from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.traversal import graph_inputs
 
-from lstmmusic.engine import cache, forks, lowering
+from lstmmusic.engine import cache, lowering
 from lstmmusic.engine.backend import on_device
 from lstmmusic.engine.internals import storage_of
 
@@ -57,7 +57,6 @@ def function(build, key, variables, form, kernels, backend):
     backend : Backend
         With mode JAX.
     """
-    forks.note_jax()
     if backend.device == "cpu":
         program = cpu_program(build, key, variables, form, kernels)
     else:

@@ -7,8 +7,11 @@ registers a hook; neither can be turned off.
 import ctypes
 import functools
 import os
+import signal
 import sys
+import threading
 import warnings
+from contextlib import contextmanager
 
 from lstmmusic.engine import cache
 
@@ -50,16 +53,36 @@ def apply_settings():
         of 20 tunes (benchmarks/RESULTS.md).  The other two settings hold for the first
         arena alone.  Where memory is short, `return_freed_memory` undoes this.
     """
+    with postponed_ctrl_c():  # parts of JAX that an interrupted import leaves may crash
+        import jax
     if not is_allowed():
         return
-    import jax
-
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     if jax.config.jax_compilation_cache_dir is None:
         use_xla_cache(cache.entry_path("xla"))
     set_malloc((M_MMAP_MAX, 0), (M_ARENA_MAX, 1), (M_TRIM_THRESHOLD, KEPT_BYTES))
     if _memory_is_short:
         return_freed_memory()
+
+
+@contextmanager
+def postponed_ctrl_c():
+    """Return a context at whose end, not within it, Ctrl-C interrupts.
+
+    Only the main thread handles signals; an ignored SIGINT stays ignored.
+    """
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(usual):
+        yield
+        return
+    asked = []
+    signal.signal(signal.SIGINT, lambda *signalled: asked.append(signalled))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        if asked:
+            usual(*asked[0])
 
 
 def use_xla_cache(folder):

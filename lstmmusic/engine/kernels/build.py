@@ -45,18 +45,21 @@ def start(group, dtype):
     path = [entry for entry in sys.path if isinstance(entry, str)]
     arguments = CODE, json.dumps(path), group, dtype, str(path_of(group, dtype))
     plain = {key: v for key, v in os.environ.items() if not key.startswith("NUMBA_")}
+    # Isolated as this process is (``python -I``, ``-E``, ``-s``).
+    options = "-P" + "E" * sys.flags.ignore_environment + "s" * sys.flags.no_user_site
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-W", "ignore", "-c", *arguments],
+            [sys.executable, options, "-W", "ignore", "-c", *arguments],
             env=plain | {"JAX_PLATFORMS": "cpu"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            process_group=0,  # Ctrl-C reaches the user's process alone
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
     except OSError as error:
         return error
-    atexit.register(end, process)
+    atexit.register(end_own, process, os.getpid())
     return process
 
 
@@ -64,6 +67,12 @@ def is_python():
     """Tell whether ``sys.executable`` is Python, not a program that embeds it."""
     name = Path(sys.executable or "").name.lower()
     return name.startswith("python") and not getattr(sys, "frozen", False)
+
+
+def end_own(process, pid):
+    """Kill a subprocess in the process that started it, not in its forked children."""
+    if os.getpid() == pid:
+        end(process)
 
 
 def end(process):
