@@ -19,8 +19,6 @@ MODES = ("JAX", "NUMBA")
 DEVICES = ("cpu", "cuda")
 CUDA_BUILDS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 INSTALL_CUDA = "pip install 'lstmmusic[cuda]'"
-
-
 _config_lock = threading.RLock()
 
 
