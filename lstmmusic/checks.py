@@ -146,7 +146,7 @@ def tunes_of(name, dataset):
     """Return an iterator over a dataset's tunes; refuse one roll, a path, a number."""
     allowed = "allowed is a sequence of tunes"
     shape = getattr(getattr(dataset, "piano_roll", dataset), "shape", ())
-    if len(shape) == 2:
+    if isinstance(shape, tuple) and len(shape) == 2:
         raise ValueError(f"{name} is one roll of shape {shape}; {allowed}: [roll]")
     try:
         tunes = iter(dataset)

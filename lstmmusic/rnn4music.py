@@ -252,7 +252,8 @@ class RNN4Music:
             half a cosine wave (I. Loshchilov, F. Hutter 2017, arXiv:1608.03983).
         validation : sequence of tunes, optional
             Evaluated after each epoch (`evaluate`, `validationCost`); at the end the
-            network has the weights that did best.  Tunes trained on give a warning.
+            network has the weights that did best.  Tunes of this training give a
+            warning.
         patience : int, optional
             Stop after so many epochs without a better validation.
         checkpoint : path, optional

@@ -142,6 +142,26 @@ print(jax.numpy.ones(3).sum(), signal.getsignal(2) is signal.default_int_handler
     assert in_new_process(code) == "True\n3.0 True"
 
 
+def test_a_thread_that_passes_for_the_main_one_imports_jax(in_new_process):
+    # As in a program that embeds Python.  Up to Python 3.12 `threading` takes the
+    # thread that imports it first for the main one, which alone can set signals.
+    code = """
+import _thread, sys
+done = _thread.allocate_lock()
+done.acquire()
+def first():
+    try:
+        from lstmmusic.engine import process
+        process.apply_settings()
+        print("jax" in sys.modules)
+    finally:
+        done.release()
+_thread.start_new_thread(first, ())
+done.acquire()
+"""
+    assert in_new_process(code) == "True"
+
+
 def test_jax_keeps_the_users_settings(in_new_process):
     # Fails if the import of PyTensor's dispatch sets x64 by the network's dtype, or if
     # a compiled program is called where the user has disabled `jax.jit`.

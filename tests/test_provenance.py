@@ -110,7 +110,7 @@ def test_a_validation_of_tunes_trained_on_gives_a_warning(network):
     # the form of the rolls.
     pieces = [TUNES[0][:4], TUNES[0][4:]]
     train(network(), pieces, sources=TUNES[:1], validation=[OTHER, *TUNES[1:]])
-    message = "^validation has 1 tune of the dataset, the first at 1: it does not show"
+    message = "^validation has 1 tune of the training, the first is tune 1; the cost of"
     given = [OTHER, PackedRoll.of(TUNES[0])]
     with pytest.warns(UserWarning, match=message):
         train(network(), pieces, sources=TUNES[:1], validation=given)

@@ -606,6 +606,14 @@ def test_bad_dataset_that_is_one_roll(form):
             call(roll)
 
 
+def test_a_dataset_may_have_a_shape_that_is_no_tuple():
+    class Dataset(list):
+        shape = None  # as of an empty data set of h5py
+
+    given = rolls(9)
+    assert len(mark_silence(Dataset(given))) == len(given)
+
+
 @pytest.mark.parametrize(
     "value", [[[1, 0], [1]], [["a"] * NOTES], [[{}] * NOTES], [[1j] * NOTES]], ids=repr
 )

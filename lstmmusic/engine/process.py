@@ -9,7 +9,6 @@ import functools
 import os
 import signal
 import sys
-import threading
 import warnings
 from contextlib import contextmanager
 
@@ -71,16 +70,17 @@ def postponed_ctrl_c():
 
     Only the main thread handles signals; an ignored SIGINT stays ignored.
     """
-    usual = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(usual):
-        yield
-        return
-    asked = []
-    signal.signal(signal.SIGINT, lambda *signalled: asked.append(signalled))
+    usual, asked = signal.getsignal(signal.SIGINT), []
+    try:
+        if callable(usual):
+            signal.signal(signal.SIGINT, lambda *signalled: asked.append(signalled))
+    except ValueError:  # another thread; `threading` may take it for the main one
+        usual = None
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        if callable(usual):
+            signal.signal(signal.SIGINT, usual)
         if asked:
             usual(*asked[0])
 

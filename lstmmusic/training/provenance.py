@@ -80,8 +80,9 @@ def warn_of_overlap(validation: Iterable, trained_on: np.ndarray) -> None:
     (found,) = np.isin(digests_of(validation), trained_on).nonzero()
     if len(found):
         checks.warn_caller(
-            f"validation has {checks.counted(len(found), 'tune')} of the dataset, the "
-            f"first at {found[0]}: it does not show how well other tunes are predicted"
+            f"validation has {checks.counted(len(found), 'tune')} of the training, the "
+            f"first is tune {found[0]}; the cost of a tune trained on does not show "
+            "how well others are predicted"
         )
 
 
