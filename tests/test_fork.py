@@ -60,7 +60,7 @@ def child(calls):
     if pid:
         os.waitpid(pid, 0)
         return
-    signal.alarm(120)
+    signal.alarm(120 if model.mode == "JAX" else 600)  # Numba compiles for minutes
     found = {}
     for name, call in calls.items():
         try:
