@@ -245,6 +245,14 @@ def test_jaxlibs_header_is_as_tested():
     header.check_header()
 
 
+def test_a_later_header_names_extensions_otherwise():
+    text = C_API.read_text()
+    for later, name in header.RENAMED.items():
+        text = text.replace(name, later)
+    assert header.find_fault(text) is None
+    assert "struct XLA_FFI_InternalExtension* next" in text
+
+
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [

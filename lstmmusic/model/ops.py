@@ -2,6 +2,7 @@
 
 ``compute`` is what each is, of arrays of NumPy, JAX or PyTensor.  What it becomes in a
 compiled function is decided when it is lowered to a backend: see `engine.lowering`.
+``infer_shape`` is given (fgraph, node, shapes) by PyTensor 3.0, (node, shapes) by 3.3.
 Shapes: M rows, N notes, K and Q columns; ``…`` any axes.
 """
 
@@ -43,7 +44,8 @@ class RollDot(Product):
         inputs = [pt.cast(x, W.dtype), W, *map(pt.as_tensor, (b, *below))]
         return self.apply(inputs, (*inputs[0].type.shape[:-1], W.type.shape[1]))
 
-    def infer_shape(self, fgraph, node, shapes):
+    def infer_shape(self, *given):
+        shapes = given[-1]
         return [(*shapes[0][:-1], shapes[1][1])]
 
     def compute(self, x, W, b, *below):
@@ -61,7 +63,8 @@ class RollOuter(Product):
         x = pt.cast(x, da.dtype)
         return self.apply([x, da], (x.type.shape[-1], da.type.shape[-1]))
 
-    def infer_shape(self, fgraph, node, shapes):
+    def infer_shape(self, *given):
+        shapes = given[-1]
         return [(shapes[0][-1], shapes[1][-1])]
 
     def compute(self, x, da):
@@ -97,8 +100,8 @@ class PackedDot(Product):
         a, rows, packed = inputs = [*map(pt.as_tensor, (a, rows, packed))]
         return self.apply(inputs, (rows.type.shape[0], a.type.shape[-1]))
 
-    def infer_shape(self, fgraph, node, shapes):
-        a, rows, _ = shapes
+    def infer_shape(self, *given):
+        a, rows, _ = given[-1]
         return [(rows[0], a[-1])]
 
     def compute(self, a, rows, packed):
@@ -133,8 +136,8 @@ class GraphOp(OpFromGraph):
         super().__init__(inputs, outputs, name=kernel)
         self.kernel, self.like = kernel, like
 
-    def infer_shape(self, fgraph, node, shapes):
-        return [shapes[n] for n in self.like]  # not from the graph, which takes long
+    def infer_shape(self, *given):
+        return [given[-1][n] for n in self.like]  # not from the graph, which takes long
 
 
 def with_kernel(*like):

@@ -3,8 +3,7 @@
 The header, ``xla/ffi/api/c_api.h``, says by its major version whether its structures
 have changed: so that version, and where each field lies, is what is tested, not
 jaxlib's own version.  Fields that a later header adds behind these change nothing.
-The kernels have run with jaxlib 0.8.0 and 0.10.2; 0.11.2 lays its extensions out
-otherwise, and is refused.
+The kernels have run with jaxlib 0.8.0, 0.10.2, 0.11.2 and 0.12.0.1.
 """
 
 import re
@@ -15,6 +14,12 @@ WORD = 8
 SIZES = {"*": WORD, "size_t": WORD, "int64_t": WORD, "int": 4}  # in bytes
 ENUMS = "XLA_FFI_DataType", "XLA_FFI_ExecutionStage", "XLA_FFI_Extension_Type"
 SIZES |= dict.fromkeys(ENUMS, 4)
+
+# What jaxlib 0.11 and later name otherwise.
+RENAMED = {
+    "XLA_FFI_InternalExtension_Type": "XLA_FFI_Extension_Type",
+    "XLA_FFI_InternalExtension": "XLA_FFI_Extension_Base",
+}
 
 # The word (64 bits) of each field that `frame` reads or writes.
 FIELDS = {
@@ -44,6 +49,8 @@ def check_header():
 def find_fault(header):
     """Return in words where a header differs from what was tested; None if nowhere."""
     header = re.sub(r"//.*|/\*.*?\*/", "", header)
+    for new, old in RENAMED.items():
+        header = header.replace(new, old)
     if f"XLA_FFI_API_MAJOR {MAJOR}\n" not in header:
         return f"XLA_FFI_API_MAJOR is not {MAJOR}"
     if f"XLA_FFI_Extension_Metadata = {EXTENSION_METADATA}," not in header:
