@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from midi_bytes import ONE_NOTE, read, smf
 
@@ -97,6 +97,7 @@ def test_notes_on_the_grid_never_move(denominator):
     st.integers(1, 10**40),
     st.booleans(),
 )
+@example(2**31 - 1, 2**15 - 1, 1, 10**40, True)
 def test_rows_are_those_of_exact_fractions(tick, division, denominator, numer, nearest):
     # Fails if a product passes 64 bits, for the latest ticks or the longest steps.
     dt = Fraction(numer, denominator)

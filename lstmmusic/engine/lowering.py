@@ -137,9 +137,17 @@ def of_graph(op, device):
     """Return the function of a `GraphOp`'s graph, which JAX traces."""
     from pytensor.link.jax.dispatch import jax_funcify
 
-    rewrite(op.fgraph)
-    run = jax_funcify(op.fgraph, device=device)
-    return run if len(op.fgraph.outputs) > 1 else lambda *arrays: run(*arrays)[0]
+    graph = simplified(op)
+    run = jax_funcify(graph, device=device)
+    return run if len(graph.outputs) > 1 else lambda *arrays: run(*arrays)[0]
+
+
+def simplified(op):
+    """Return a copy of a `GraphOp`'s graph, simplified for JAX."""
+    inner = op.fgraph  # PyTensor 3.3 freezes it
+    graph = inner.unfreeze() if hasattr(inner, "unfreeze") else inner.clone()
+    rewrite(graph)
+    return graph
 
 
 class RegisterWithJax(GraphRewriter):
