@@ -71,3 +71,18 @@ def test_arrays_of_two_dtypes_are_refused():
     with pytest.raises(TypeError, match="the dtypes are float32, float64; allowed is"):
         ops.packed_dot(W[0], rows, ops.pack(W))
     assert ops.roll_dot(rows, W, W[0]).dtype == "float64"  # a roll may have any
+
+
+@pytest.mark.parametrize("before", [(), (None,)], ids=["PyTensor 3.3", "PyTensor 3.0"])
+def test_shapes_are_inferred_as_each_pytensor_asks(before):
+    # PyTensor 3.0 also gives the FunctionGraph, in front.
+    given = {
+        ops.roll_dot: ([(7, 2, 6), (6, 9), (9,)], (7, 2, 9)),
+        ops.roll_outer: ([(7, 2, 6), (7, 2, 9)], (6, 9)),
+        ops.packed_dot: ([(2, 9), (2, 5), (5, 9)], (2, 9)),
+    }
+    for op, (shapes, wanted) in given.items():
+        assert op.infer_shape(*before, None, shapes) == [wanted]
+    x, y = pt.vector(), pt.matrix()
+    like_y = ops.GraphOp([x, y], [x + y], "kernel", like=(1,))
+    assert like_y.infer_shape(*before, None, [(3,), (4, 3)]) == [(4, 3)]

@@ -73,20 +73,20 @@ def choose_device(mode, device):
 
 @contextmanager
 def pytensor_config(**flags):
-    """Return a context with flags of PyTensor's changed; our other threads wait.
+    """Change PyTensor's flags within a context, for one thread at a time.
 
-    PyTensor has one configuration for all threads.
+    PyTensor has one configuration for the whole process.
     """
     with _config_lock, pytensor.config.change_flags(**flags):
         yield
 
 
 @contextmanager
-def users_x64(backend):
-    """Return a context at whose end JAX's x64 is the user's again.
+def restored_x64(backend):
+    """Restore JAX's x64 at the end of the context in which PyTensor first uses JAX.
 
-    The import of PyTensor's dispatch to JAX sets it by floatX, which we change.  By the
-    user's floatX it may be switched on, as by any first use of PyTensor with JAX.
+    PyTensor's dispatch sets x64 at import, by floatX, which `pytensor_config` changes.
+    The user's own floatX of float64 switches x64 on, as without this library.
     """
     if backend.mode != "JAX" or "pytensor.link.jax.dispatch" in sys.modules:
         yield
@@ -104,7 +104,7 @@ def users_x64(backend):
 
 
 def global_x64():
-    """Return JAX's x64 outside all contexts: a new thread is in none."""
+    """Return JAX's x64 outside all contexts; a new thread has entered none."""
     import jax
 
     found = []
@@ -115,7 +115,7 @@ def global_x64():
 
 
 def renew_lock():
-    """Make a new lock in a forked child, which lacks the thread that may hold it."""
+    """Replace the lock in a forked child: the thread that holds it is not there."""
     global _config_lock
     _config_lock = threading.RLock()
 
@@ -133,7 +133,7 @@ def precision(backend, dtype):
     process.apply_settings()
     import jax
 
-    # A compiled program is called under no `jax.disable_jit`.
+    # The programs are compiled; JAX refuses to call them under `jax.disable_jit`.
     with jax.enable_x64(dtype == "float64"), jax.disable_jit(False):
         if backend.device == "cpu":
             yield

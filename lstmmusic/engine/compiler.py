@@ -19,7 +19,7 @@ from lstmmusic.engine.backend import (
     on_device,
     precision,
     pytensor_config,
-    users_x64,
+    restored_x64,
 )
 from lstmmusic.model.network import State
 
@@ -104,12 +104,12 @@ class Compiler:
         @cache
         def get(*key):
             if self.backend.mode == "JAX":
-                forks.note_jax()  # a fork within JAX's import also leaves half of it
+                forks.note_jax()  # before its import: a fork would copy half of it
             if self.backend.mode == "JAX" and self.backend.device == "cpu":
                 for group in self.kernels:  # beside JAX's import, and the first graph
                     lowering.start_build(*group)
             with (
-                users_x64(self.backend),
+                restored_x64(self.backend),
                 pytensor_config(**flags),
                 no_collection(),
                 precision(self.backend, self.dtype),

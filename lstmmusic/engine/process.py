@@ -52,7 +52,7 @@ def apply_settings():
         of 20 tunes (benchmarks/RESULTS.md).  The other two settings hold for the first
         arena alone.  Where memory is short, `return_freed_memory` undoes this.
     """
-    with postponed_ctrl_c():  # parts of JAX that an interrupted import leaves may crash
+    with postponed_ctrl_c():  # a JAX that is imported in part may crash
         import jax
     if not is_allowed():
         return
@@ -66,7 +66,7 @@ def apply_settings():
 
 @contextmanager
 def postponed_ctrl_c():
-    """Return a context at whose end, not within it, Ctrl-C interrupts.
+    """Postpone Ctrl-C to the end of the context.
 
     Only the main thread handles signals; an ignored SIGINT stays ignored.
     """
@@ -74,7 +74,7 @@ def postponed_ctrl_c():
     try:
         if callable(usual):
             signal.signal(signal.SIGINT, lambda *signalled: asked.append(signalled))
-    except ValueError:  # another thread; `threading` may take it for the main one
+    except ValueError:  # not the main thread, as the interpreter sees it
         usual = None
     try:
         yield

@@ -79,7 +79,7 @@ def roll_outer(frame):
 
 @inlined
 def lesser(a, b):
-    """Return the lesser of two numbers: Numba's own `min` calls Python (0.68)."""
+    """Return the lesser of two numbers; `min` calls Python in Numba 0.68."""
     return a if a < b else b
 
 

@@ -15,7 +15,7 @@ SIZES = {"*": WORD, "size_t": WORD, "int64_t": WORD, "int": 4}  # in bytes
 ENUMS = "XLA_FFI_DataType", "XLA_FFI_ExecutionStage", "XLA_FFI_Extension_Type"
 SIZES |= dict.fromkeys(ENUMS, 4)
 
-# What jaxlib 0.11 and later name otherwise.
+# Names in the headers of jaxlib 0.11 and later: names before.
 RENAMED = {
     "XLA_FFI_InternalExtension_Type": "XLA_FFI_Extension_Type",
     "XLA_FFI_InternalExtension": "XLA_FFI_Extension_Base",
